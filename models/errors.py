@@ -1,0 +1,27 @@
+"""The error that a person can act on."""
+
+
+class StemsError(Exception):
+    """Something outside the code is wrong: names the file, field or value at fault, and the mend.
+
+    The command line prints it without a traceback; the service turns it into a 4xx answer; a batch job
+    writes it, with ``code``, to its quarantine table.
+
+    Args:
+        message: what is wrong, naming the thing.
+        mend: what to do about it.
+        code: a short machine-readable reason, such as ``unreadable`` or ``too_long``.
+        field: the setting or request field at fault, where there is one.
+    """
+
+    def __init__(self, message: str, mend: str = "", *, code: str = "invalid", field: str = "") -> None:
+        super().__init__(f"{message} {mend}".strip())
+        self.message, self.mend, self.code, self.field = message, mend, code, field
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Keyword-only arguments would be lost when the error travels between processes.
+        return _rebuild, (self.message, self.mend, self.code, self.field)
+
+
+def _rebuild(message: str, mend: str, code: str, field: str) -> StemsError:
+    return StemsError(message, mend, code=code, field=field)
