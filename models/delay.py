@@ -37,7 +37,8 @@ def undelay_logits(
     """Collect, for each code, the logits that predict it, and say which of them exist.
 
     The logits of step s predict step s + 1, so the code of frame t in stream k is predicted at step
-    ``t + delay[k]``. Steps that the sequence lacks (it usually stops at ``frames``) give zeros and a false mask.
+    ``t + delay[k]``. Steps that the sequence lacks (it usually stops at ``frames``) give zeros and a false
+    mask.
     """
     batch, streams, steps, cardinality = logits.shape
     aligned = logits.new_zeros((batch, streams, frames, cardinality))
@@ -45,6 +46,6 @@ def undelay_logits(
     for k, lag in enumerate(delays):
         there = max(0, min(frames, steps - lag))
         aligned[:, k, :there] = logits[:, k, lag : lag + there]
-        # A step counts only where every stream is defined: the last delay[k] frames of stream k carry no loss.
+        # Only steps where every stream is defined count: the last delay[k] frames carry no loss.
         mask[k, : max(0, min(there, frames - lag))] = True
     return aligned, mask

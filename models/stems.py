@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from models.errors import StemsError
 
@@ -26,7 +27,9 @@ class Stem:
     def __post_init__(self) -> None:
         if self.codebooks < 1:
             raise StemsError(
-                f"Stem '{self.name}' has {self.codebooks} codebooks.", "Give it at least one.", field="codebooks"
+                f"Stem '{self.name}' has {self.codebooks} codebooks.",
+                "Give it at least one.",
+                field="codebooks",
             )
         object.__setattr__(self, "delays", tuple(self.delays) or tuple(range(self.codebooks)))
         if len(self.delays) != self.codebooks or min(self.delays) < 0:
@@ -50,7 +53,9 @@ class StemLayout:
     def __post_init__(self) -> None:
         names = [stem.name for stem in self.stems]
         if not names or len(set(names)) != len(names):
-            raise StemsError(f"A layout needs distinct stems, and has {names}.", "Name each stem once.", field="stems")
+            raise StemsError(
+                f"A layout needs distinct stems, and has {names}.", "Name each stem once.", field="stems"
+            )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -84,7 +89,9 @@ class StemLayout:
                 return slice(start, start + stem.codebooks)
             start += stem.codebooks
         raise StemsError(
-            f"There is no stem '{name}' in this model.", f"Its stems are: {', '.join(self.names)}.", field="stem"
+            f"There is no stem '{name}' in this model.",
+            f"Its stems are: {', '.join(self.names)}.",
+            field="stem",
         )
 
     def stream_mask(self, names: Iterable[str]) -> tuple[bool, ...]:
@@ -108,17 +115,19 @@ class StemLayout:
         for name in names:
             if name not in self.names:
                 raise StemsError(
-                    f"'{name}' is not a stem of this model.", f"Choose from: {', '.join(self.names)}.", field=field
+                    f"'{name}' is not a stem of this model.",
+                    f"Choose from: {', '.join(self.names)}.",
+                    field=field,
                 )
 
-    def to_dict(self) -> list[dict[str, object]]:
+    def to_dict(self) -> list[dict[str, Any]]:
         """Plain data for a configuration file."""
         return [{"name": s.name, "codebooks": s.codebooks, "delays": list(s.delays)} for s in self.stems]
 
     @classmethod
-    def from_dict(cls, stems: Iterable[Mapping[str, object]]) -> StemLayout:
+    def from_dict(cls, stems: Iterable[Mapping[str, Any]]) -> StemLayout:
         """The inverse of :meth:`to_dict`."""
-        return cls(tuple(Stem(str(s["name"]), int(s["codebooks"]), tuple(s.get("delays", ()))) for s in stems))  # type: ignore[call-overload]
+        return cls(tuple(Stem(s["name"], int(s["codebooks"]), tuple(s.get("delays", ()))) for s in stems))
 
     @classmethod
     def parse(cls, text: str) -> StemLayout:
@@ -128,7 +137,9 @@ class StemLayout:
             name, _, count = part.strip().partition(":")
             if not name or (count and not count.isdigit()):
                 raise StemsError(
-                    f"'{part}' is not a stem.", "Write name:codebooks, as in bass:1,drums:1,other:4.", field="layout"
+                    f"'{part}' is not a stem.",
+                    "Write name:codebooks, as in bass:1,drums:1,other:4.",
+                    field="layout",
                 )
             stems.append(Stem(name, int(count or 1)))
         return cls(tuple(stems))
