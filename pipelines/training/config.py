@@ -1,0 +1,78 @@
+"""What every training job can be told. Light to import: no torch, no ray."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class TrainingConfig(BaseModel):
+    """Settings shared by the codec, language model and separator jobs.
+
+    Subclasses add their own fields. A resumed run must have the same settings as its checkpoint, but for the
+    fields in ``FREE``: they change where, how often or how fast things happen, not what is learned.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    FREE: ClassVar[frozenset[str]] = frozenset(
+        {
+            "name",
+            "output",
+            "steps",
+            "log_every",
+            "validate_every",
+            "checkpoint_every",
+            "workers",
+            "resume",
+            "tracking",
+        }
+    )
+
+    name: str = "training"
+    """What the run is called in the tracking store."""
+
+    output: str
+    """Directory of the run: checkpoints/, metrics.jsonl, and the finished model in model/."""
+
+    steps: int = Field(default=1000, ge=1)
+    """Optimizer steps. Raising it later continues the run, the learning rate on the longer schedule."""
+
+    batch: int = Field(default=16, ge=1)
+    """Items a step, over all workers together. Must be a multiple of the number of workers."""
+
+    seed: int = Field(default=0, ge=0)
+    """Seeds the initial weights and every draw. The same seed gives the same run."""
+
+    learning_rate: float = Field(default=1e-3, gt=0)
+    """Peak learning rate."""
+
+    warmup_steps: int = Field(default=0, ge=0)
+    """Steps over which the learning rate rises linearly; after them it falls along a cosine to zero."""
+
+    gradient_clip: float = Field(default=1.0, ge=0)
+    """Largest gradient norm; longer gradients are scaled down to it. 0 leaves them alone."""
+
+    log_every: int = Field(default=10, ge=1)
+    """Steps between two rows of metrics."""
+
+    validate_every: int = Field(default=500, ge=1)
+    """Steps between two validations. There is always one before the first step and one after the last."""
+
+    checkpoint_every: int = Field(default=500, ge=1)
+    """Steps between two checkpoints. There is always one after the last step."""
+
+    workers: int = Field(default=0, ge=0)
+    """Ray Train workers, one GPU each where there are any. 0 trains in this process, without Ray."""
+
+    resume: bool | Literal["auto"] = "auto"
+    """auto: continue from the newest checkpoint if there is one. true: there must be one. false: start afresh
+    and delete what an earlier run left in the output directory."""
+
+    tracking: str | None = "sqlite:///runs/mlflow.db"
+    """MLflow tracking address. "off" or an empty value turns tracking off."""
+
+    def identity(self) -> dict[str, Any]:
+        """The settings that a resumed run must share with its checkpoint, as plain JSON data."""
+        return {name: value for name, value in self.model_dump(mode="json").items() if name not in self.FREE}

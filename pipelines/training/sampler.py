@@ -1,0 +1,19 @@
+"""Random draws as a pure function of where they are needed.
+
+Nothing is iterated, so a resumed run draws what the uninterrupted one would have drawn, and the number of
+workers may change: worker ``rank`` simply takes other indices of the same step.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def rng(seed: int, step: int, index: int) -> np.random.Generator:
+    """The random generator of item ``index`` of global step ``step``."""
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence((seed, step, index))))
+
+
+def share(batch: int, rank: int, world: int) -> range:
+    """The indices of a global batch that worker ``rank`` of ``world`` takes."""
+    return range(rank, batch, world)

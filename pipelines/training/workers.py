@@ -1,0 +1,57 @@
+"""The training loop on Ray Train: one process a worker, gradients averaged by DistributedDataParallel."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from models.errors import StemsError
+from pipelines.training.config import TrainingConfig
+from pipelines.training.recipe import Recipe
+
+RESTARTS = 2
+"""Times a lost worker group is started again; it continues from the newest checkpoint."""
+
+
+def run_on_ray(config: TrainingConfig, make_recipe: Callable[[], Recipe]) -> None:
+    """Train on ``config.workers`` Ray Train workers, on GPUs where there is one for each.
+
+    The output directory must be visible to every worker: on several machines, a shared file system.
+    StemsErrors of workers are raised here as they are.
+    """
+    import ray
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
+
+    if not ray.is_initialized():
+        ray.init()
+    gpus = ray.cluster_resources().get("GPU", 0) >= config.workers
+
+    def each_worker() -> None:
+        import torch
+        from ray import train as ray_train
+        from ray.train.torch import get_device
+
+        from pipelines.training.loop import run
+
+        context = ray_train.get_context()
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // context.get_local_world_size()))
+        run(config, make_recipe, context.get_world_rank(), context.get_world_size(), get_device())
+
+    trainer = TorchTrainer(
+        each_worker,
+        scaling_config=ScalingConfig(num_workers=config.workers, use_gpu=gpus),
+        run_config=RunConfig(
+            name=config.name,
+            storage_path=str(Path(config.output) / "ray"),
+            failure_config=FailureConfig(max_failures=RESTARTS),
+        ),
+    )
+    try:
+        trainer.fit()
+    except Exception as error:
+        for cause in getattr(error, "worker_failures", {}).values():
+            if isinstance(cause, StemsError):
+                raise cause from error
+        raise
