@@ -95,10 +95,11 @@ def read_audio(source: str | Path | bytes, *, name: str = "", max_seconds: float
     """
     label = _label(source, name)
     with _open(source, name) as file:
+        seconds = file.frames / file.samplerate
         limit = -1 if max_seconds is None else int(max_seconds * file.samplerate)
         if 0 <= limit < file.frames:
             raise StemsError(
-                f"'{label}' lasts {file.frames / file.samplerate:.0f} s; at most {max_seconds:.0f} s are taken.",
+                f"'{label}' lasts {seconds:.0f} s; at most {max_seconds:.0f} s is taken.",
                 "Cut it, or raise the limit.",
                 code="too_long",
             )
@@ -111,18 +112,14 @@ def read_audio(source: str | Path | bytes, *, name: str = "", max_seconds: float
     if len(samples) == 0:
         raise StemsError(f"'{label}' holds no audio.", "Replace it by a complete file.", code="empty")
     if not np.isfinite(samples).all():
-        raise StemsError(
-            f"'{label}' has samples that are not numbers.", "Export it again.", code="not_finite"
-        )
+        raise StemsError(f"'{label}' has samples that are not numbers.", "Export it again.", code="not_finite")
     return Audio(np.ascontiguousarray(samples.T), rate)
 
 
 def encode_audio(audio: Audio, format: AudioFormat = "wav") -> bytes:
     """The bytes of an audio file. WAV and FLAC are 16 bit; samples outside [-1, 1] are clipped."""
     if format not in _SUBTYPES:
-        raise StemsError(
-            f"'{format}' is not an audio format.", f"Use one of {', '.join(FORMATS)}.", field="format"
-        )
+        raise StemsError(f"'{format}' is not an audio format.", f"Use one of {', '.join(FORMATS)}.", field="format")
     container, subtype = _SUBTYPES[format]
     samples = np.clip(audio.samples, -1.0, 1.0).T
     buffer = io.BytesIO()

@@ -1,0 +1,1 @@
+"""The multi-stream language model: transformer, objective, sampling, generation."""

@@ -1,0 +1,98 @@
+"""The language model of the authors' released format: ``state_dict.bin`` (FACTS §2).
+
+A torch file with the weights under ``best_state`` and the configuration as YAML text under ``xp.cfg``.
+"""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import Tensor
+
+from models.errors import StemsError
+from models.lm.transformer import StemTransformer, TransformerSize
+
+
+@dataclass(frozen=True)
+class ReleasedFile:
+    """One released file: its weights and its configuration."""
+
+    weights: dict[str, Tensor]
+    config: dict[str, Any]
+
+
+def read_released(path: Path) -> ReleasedFile:
+    """Open a released file without running anything in it; StemsError for what is missing or hostile."""
+    if not path.is_file():
+        raise StemsError(f"There is no '{path}'.", "Give the directory of a released checkpoint.", code="missing")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        return ReleasedFile(dict(content["best_state"]), yaml.safe_load(content["xp.cfg"]))
+    except pickle.UnpicklingError as error:
+        raise StemsError(
+            f"'{path}' holds more than weights, so it is not opened.", "Only load checkpoints of plain tensors."
+        ) from error
+    except (KeyError, TypeError, RuntimeError, yaml.YAMLError) as error:
+        raise StemsError(
+            f"'{path}' is not a released checkpoint ({error}).", "It needs the entries best_state and xp.cfg."
+        ) from error
+
+
+def released_delays(config: dict[str, Any]) -> tuple[int, ...]:
+    """The delay of each stream."""
+    pattern = config["codebooks_pattern"]
+    streams = int(config["transformer_lm"]["n_q"])
+    delays = (pattern.get(pattern["modeling"]) or {}).get("delays")
+    return tuple(int(d) for d in delays) if delays else tuple(range(streams))
+
+
+def load_transformer(released: ReleasedFile) -> StemTransformer:
+    """Build the transformer that the configuration describes and fill in its weights."""
+    config = released.config["transformer_lm"]
+    weights = released.weights
+    text_weight = weights["condition_provider.conditioners.description.output_proj.weight"]
+    size = TransformerSize(
+        streams=int(config["n_q"]),
+        cardinality=int(config["card"]),
+        dim=int(config["dim"]),
+        heads=int(config["num_heads"]),
+        layers=int(config["num_layers"]),
+        text_dim=text_weight.shape[1],
+        feed_forward_ratio=int(config.get("hidden_scale", 4)),
+    )
+    model = StemTransformer(size)
+    model.load_state_dict(_renamed(weights, size))
+    return model.eval()
+
+
+def _renamed(weights: dict[str, Tensor], size: TransformerSize) -> dict[str, Tensor]:
+    text = "condition_provider.conditioners.description.output_proj"
+    renamed = {
+        "embedding.weight": torch.cat([weights[f"emb.{k}.weight"] for k in range(size.streams)]),
+        "heads.weight": torch.cat([weights[f"linears.{k}.weight"] for k in range(size.streams)]),
+        "text_projection.weight": weights[f"{text}.weight"],
+        "text_projection.bias": weights[f"{text}.bias"],
+        "final_norm.weight": weights["out_norm.weight"],
+        "final_norm.bias": weights["out_norm.bias"],
+    }
+    for index in range(size.layers):
+        theirs, ours = f"transformer.layers.{index}.", f"blocks.{index}."
+        query, keys_values = weights[theirs + "cross_attention.in_proj_weight"].split([size.dim, 2 * size.dim])
+        renamed |= {
+            ours + "self_attention.qkv.weight": weights[theirs + "self_attn.in_proj_weight"],
+            ours + "self_attention.out.weight": weights[theirs + "self_attn.out_proj.weight"],
+            ours + "cross_attention.query.weight": query.clone(),
+            ours + "cross_attention.kv.weight": keys_values.clone(),
+            ours + "cross_attention.out.weight": weights[theirs + "cross_attention.out_proj.weight"],
+            ours + "expand.weight": weights[theirs + "linear1.weight"],
+            ours + "contract.weight": weights[theirs + "linear2.weight"],
+        }
+        for norm, name in (("norm1", "self_norm"), ("norm_cross", "cross_norm"), ("norm2", "feed_norm")):
+            for part in ("weight", "bias"):
+                renamed[f"{ours}{name}.{part}"] = weights[f"{theirs}{norm}.{part}"]
+    return renamed

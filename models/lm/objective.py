@@ -1,0 +1,43 @@
+"""The training loss of the language model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from models.delay import delay_codes, undelay_logits
+from models.lm.transformer import Condition, StemTransformer
+
+
+@dataclass(frozen=True)
+class StreamLoss:
+    """Cross-entropy in nats: its mean over streams (what is minimised), and of each stream."""
+
+    mean: Float[Tensor, ""]
+    per_stream: Float[Tensor, " streams"]
+
+
+def stream_loss(
+    model: StemTransformer,
+    columns: Int[Tensor, "batch streams columns"],
+    loss_columns: Bool[Tensor, "batch columns"],
+    condition: Condition,
+    delays: tuple[int, ...],
+) -> StreamLoss:
+    """Delay the columns, run the model on the steps that predict them, and take the loss where asked.
+
+    The last ``delay[k]`` columns of stream k carry no loss: only steps where every stream is defined are run
+    (FACTS §2). The mean is over streams of each stream's mean, whatever the tasks mixed in the batch.
+    """
+    frames = columns.shape[-1]
+    sequence = delay_codes(columns, delays, model.special)
+    logits, defined = undelay_logits(model(sequence[..., : frames + 1], condition), delays, frames)
+    wanted = loss_columns[:, None, :] & defined
+    # Special ids outside the wanted places are no valid classes: ignore_index keeps them out.
+    targets = columns.masked_fill(~wanted, -100)
+    losses = F.cross_entropy(logits.flatten(0, 2).float(), targets.flatten(), reduction="none", ignore_index=-100)
+    per_stream = losses.view(targets.shape).sum(dim=(0, 2)) / wanted.sum(dim=(0, 2)).clamp(min=1)
+    return StreamLoss(per_stream.mean(), per_stream)

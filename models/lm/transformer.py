@@ -1,0 +1,300 @@
+"""The multi-stream transformer: MusicGen's decoder over any number of streams (FACTS §2).
+
+Pre-norm layers of causal self-attention, cross-attention to text and a GELU feed-forward, no biases; the input
+is the sum of one embedding a stream, the output one linear head a stream.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from models.errors import StemsError
+
+
+@dataclass(frozen=True)
+class TransformerSize:
+    """Sizes of the transformer. ``cardinality`` is the number of codes a stream, without the special id."""
+
+    streams: int
+    cardinality: int
+    dim: int
+    heads: int
+    layers: int
+    text_dim: int
+    feed_forward_ratio: int = 4
+    max_period: float = 10_000.0
+
+    def __post_init__(self) -> None:
+        if self.dim % self.heads or self.dim % 2:
+            raise StemsError(
+                f"A width of {self.dim} cannot be split over {self.heads} heads.",
+                "Choose an even dim that is a multiple of heads.",
+                field="dim",
+            )
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Text states to attend to, as the text encoder gave them (before the projection).
+
+    ``valid`` marks real positions: the others are zeroed after the projection. ``attended`` marks the positions
+    that attention sees at all; the reference lets it see the zeroed padding, which makes a prompt's music depend
+    on its batch, so batches made here leave padding out. A row without text attends to one zero.
+    """
+
+    states: Float[Tensor, "batch length text_dim"]
+    valid: Bool[Tensor, "batch length"]
+    attended: Bool[Tensor, "batch length"]
+
+    @classmethod
+    def of(cls, states: Float[Tensor, "batch length text_dim"], valid: Bool[Tensor, "batch length"]) -> Condition:
+        """Attend to what is valid, and to the first position of rows where nothing is."""
+        attended = valid.clone()
+        attended[:, 0] |= ~valid.any(dim=1)
+        return cls(states, valid, attended)
+
+    @classmethod
+    def null(cls, batch: int, text_dim: int, device: torch.device | None = None) -> Condition:
+        """No text: the unconditional side of guidance."""
+        none = torch.zeros((batch, 1), dtype=torch.bool, device=device)
+        return cls.of(torch.zeros((batch, 1, text_dim), device=device), none)
+
+    def without(self, rows: Bool[Tensor, " batch"]) -> Condition:
+        """The same with the text of some rows dropped (text dropout for guidance)."""
+        return Condition.of(self.states, self.valid & ~rows[:, None])
+
+    def padded(self, length: int) -> Condition:
+        """The same with unattended positions up to a length."""
+        extra = length - self.states.shape[1]
+        return replace(
+            self,
+            states=F.pad(self.states, (0, 0, 0, extra)),
+            valid=F.pad(self.valid, (0, extra)),
+            attended=F.pad(self.attended, (0, extra)),
+        )
+
+    @classmethod
+    def cat(cls, parts: list[Condition]) -> Condition:
+        """Stack conditions of different lengths along the batch."""
+        longest = max(part.states.shape[1] for part in parts)
+        padded = [part.padded(longest) for part in parts]
+        return cls(
+            torch.cat([p.states for p in padded]),
+            torch.cat([p.valid for p in padded]),
+            torch.cat([p.attended for p in padded]),
+        )
+
+
+def sinusoidal_positions(
+    positions: Int[Tensor, " steps"], dim: int, max_period: float = 10_000.0
+) -> Float[Tensor, "steps dim"]:
+    """Cosine half first, then sine; phase = position / max_period^(j / (dim/2 - 1)) (FACTS §2)."""
+    half = dim // 2
+    exponent = torch.arange(half, device=positions.device, dtype=torch.float32) / max(half - 1, 1)
+    phase = positions[:, None].float() / max_period**exponent
+    return torch.cat([phase.cos(), phase.sin()], dim=-1)
+
+
+class LayerCache:
+    """Keys and values of one layer: preallocated for self-attention, fixed for the text."""
+
+    def __init__(self, keys: Tensor, values: Tensor, text_keys: Tensor, text_values: Tensor) -> None:
+        self.keys, self.values = keys, values
+        self.text_keys, self.text_values = text_keys, text_values
+
+
+class Cache:
+    """What decoding remembers: every layer's keys and values, the text mask, and how many steps are filled."""
+
+    def __init__(self, layers: list[LayerCache], text_mask: Bool[Tensor, "batch 1 1 length"]) -> None:
+        self.layers, self.text_mask, self.filled = layers, text_mask, 0
+
+    @property
+    def capacity(self) -> int:
+        """Steps that fit."""
+        return self.layers[0].keys.shape[2]
+
+
+class SelfAttention(nn.Module):
+    """Causal self-attention with one fused projection."""
+
+    def __init__(self, size: TransformerSize) -> None:
+        super().__init__()
+        self.heads = size.heads
+        self.qkv = nn.Linear(size.dim, 3 * size.dim, bias=False)
+        self.out = nn.Linear(size.dim, size.dim, bias=False)
+
+    def forward(
+        self, x: Float[Tensor, "batch steps dim"], cache: LayerCache | None, filled: int
+    ) -> Float[Tensor, "batch steps dim"]:
+        """Mix steps with those before them; with a cache, also with its first ``filled`` steps."""
+        batch, steps, dim = x.shape
+        q, k, v = self.qkv(x).view(batch, steps, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        if cache is None:
+            mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        else:
+            end = filled + steps
+            cache.keys[:, :, filled:end] = k
+            cache.values[:, :, filled:end] = v
+            mixed = F.scaled_dot_product_attention(
+                q,
+                cache.keys[:, :, :end],
+                cache.values[:, :, :end],
+                attn_mask=_causal_mask(steps, end, x.device) if steps > 1 else None,
+            )
+        return self.out(mixed.transpose(1, 2).reshape(batch, steps, dim))
+
+
+class CrossAttention(nn.Module):
+    """Attention to the projected text."""
+
+    def __init__(self, size: TransformerSize) -> None:
+        super().__init__()
+        self.heads = size.heads
+        self.query = nn.Linear(size.dim, size.dim, bias=False)
+        self.kv = nn.Linear(size.dim, 2 * size.dim, bias=False)
+        self.out = nn.Linear(size.dim, size.dim, bias=False)
+
+    def keys_values(self, text: Float[Tensor, "batch length dim"]) -> tuple[Tensor, Tensor]:
+        """Keys and values ``[batch, heads, length, head_dim]``, needed once a request."""
+        batch, length, _ = text.shape
+        keys, values = self.kv(text).view(batch, length, 2, self.heads, -1).permute(2, 0, 3, 1, 4)
+        return keys, values
+
+    def forward(
+        self, x: Float[Tensor, "batch steps dim"], keys: Tensor, values: Tensor, mask: Tensor
+    ) -> Float[Tensor, "batch steps dim"]:
+        """Mix text into every step."""
+        batch, steps, dim = x.shape
+        q = self.query(x).view(batch, steps, self.heads, -1).transpose(1, 2)
+        mixed = F.scaled_dot_product_attention(q, keys, values, attn_mask=mask)
+        return self.out(mixed.transpose(1, 2).reshape(batch, steps, dim))
+
+
+class Layer(nn.Module):
+    """Self-attention, cross-attention, feed-forward; each on the normalised input, each added to it."""
+
+    def __init__(self, size: TransformerSize) -> None:
+        super().__init__()
+        self.self_norm = nn.LayerNorm(size.dim, eps=1e-5)
+        self.self_attention = SelfAttention(size)
+        self.cross_norm = nn.LayerNorm(size.dim, eps=1e-5)
+        self.cross_attention = CrossAttention(size)
+        self.feed_norm = nn.LayerNorm(size.dim, eps=1e-5)
+        self.expand = nn.Linear(size.dim, size.feed_forward_ratio * size.dim, bias=False)
+        self.contract = nn.Linear(size.feed_forward_ratio * size.dim, size.dim, bias=False)
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch steps dim"],
+        text_keys: Tensor,
+        text_values: Tensor,
+        text_mask: Tensor,
+        cache: LayerCache | None = None,
+        filled: int = 0,
+    ) -> Float[Tensor, "batch steps dim"]:
+        """One layer over whole sequences, or over the next steps where a cache is given."""
+        x = x + self.self_attention(self.self_norm(x), cache, filled)
+        x = x + self.cross_attention(self.cross_norm(x), text_keys, text_values, text_mask)
+        return x + self.contract(F.gelu(self.expand(self.feed_norm(x))))
+
+
+class StemTransformer(nn.Module):
+    """Tokens of all streams in, logits of all streams out."""
+
+    def __init__(self, size: TransformerSize) -> None:
+        super().__init__()
+        self.size = size
+        # One table and one matrix for all streams, stacked: stream k owns rows k * rows … (k + 1) * rows.
+        self.embedding = nn.Embedding(size.streams * (size.cardinality + 1), size.dim)
+        self.text_projection = nn.Linear(size.text_dim, size.dim)
+        self.blocks = nn.ModuleList(Layer(size) for _ in range(size.layers))
+        self.final_norm = nn.LayerNorm(size.dim, eps=1e-5)
+        self.heads = nn.Linear(size.dim, size.streams * size.cardinality, bias=False)
+        self.offsets: Tensor
+        offsets = torch.arange(size.streams) * (size.cardinality + 1)
+        self.register_buffer("offsets", offsets[:, None], persistent=False)
+        self.reset_parameters()
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers, first to last."""
+        return [layer for layer in self.blocks if isinstance(layer, Layer)]
+
+    @property
+    def special(self) -> int:
+        """The id for "no code here": the cardinality itself."""
+        return self.size.cardinality
+
+    def reset_parameters(self) -> None:
+        """Truncated normal (3 sigma), sigma = 1/sqrt(fan_in); linears of layer l divided by sqrt(2(l + 1))."""
+        _truncated_normal(self.embedding.weight, self.size.dim, 1.0)
+        for linear in (self.text_projection, self.heads):
+            _truncated_normal(linear.weight, linear.in_features, 1.0)
+        nn.init.zeros_(self.text_projection.bias)
+        for index, layer in enumerate(self.layers):
+            for part in layer.modules():
+                if isinstance(part, nn.Linear):
+                    _truncated_normal(part.weight, part.in_features, 1 / math.sqrt(2 * (index + 1)))
+
+    def project_text(self, condition: Condition) -> tuple[Float[Tensor, "batch length dim"], Tensor]:
+        """Project the text states, zero what is not text, and make the attention mask."""
+        text = self.text_projection(condition.states.to(self.text_projection.weight.dtype))
+        return text * condition.valid[..., None], condition.attended[:, None, None, :]
+
+    def forward(
+        self, tokens: Int[Tensor, "batch streams steps"], condition: Condition
+    ) -> Float[Tensor, "batch streams steps cardinality"]:
+        """Logits of every step, each predicting the next step's tokens."""
+        text, mask = self.project_text(condition)
+        x = self.embed(tokens, 0)
+        for layer in self.layers:
+            x = layer(x, *layer.cross_attention.keys_values(text), mask)
+        return self.predict(x)
+
+    def start(self, condition: Condition, capacity: int) -> Cache:
+        """An empty cache for ``capacity`` steps, holding the text's keys and values."""
+        text, mask = self.project_text(condition)
+        shape = (text.shape[0], self.size.heads, capacity, self.size.dim // self.size.heads)
+        layers = [
+            LayerCache(text.new_zeros(shape), text.new_zeros(shape), *layer.cross_attention.keys_values(text))
+            for layer in self.layers
+        ]
+        return Cache(layers, mask)
+
+    def advance(
+        self, tokens: Int[Tensor, "batch streams steps"], cache: Cache
+    ) -> Float[Tensor, "batch streams cardinality"]:
+        """Read one or more steps into the cache and return the logits that follow the last of them."""
+        steps = tokens.shape[-1]
+        x = self.embed(tokens, cache.filled)
+        for layer, memory in zip(self.layers, cache.layers, strict=True):
+            x = layer(x, memory.text_keys, memory.text_values, cache.text_mask, memory, cache.filled)
+        cache.filled += steps
+        return self.predict(x[:, -1:])[:, :, 0]
+
+    def embed(self, tokens: Int[Tensor, "batch streams steps"], first: int) -> Float[Tensor, "batch steps dim"]:
+        """Sum of the streams' embeddings plus positions, the first of which is ``first``."""
+        x = self.embedding(tokens + self.offsets).sum(dim=1)
+        positions = torch.arange(first, first + tokens.shape[-1], device=tokens.device)
+        return x + sinusoidal_positions(positions, self.size.dim, self.size.max_period).to(x.dtype)
+
+    def predict(self, x: Float[Tensor, "batch steps dim"]) -> Float[Tensor, "batch streams steps cardinality"]:
+        """Final norm and the heads."""
+        logits = self.heads(self.final_norm(x))
+        return logits.view(*x.shape[:2], self.size.streams, self.size.cardinality).transpose(1, 2)
+
+
+def _causal_mask(steps: int, end: int, device: torch.device) -> Bool[Tensor, "steps end"]:
+    return torch.ones((steps, end), dtype=torch.bool, device=device).tril(diagonal=end - steps)
+
+
+def _truncated_normal(weight: Tensor, fan_in: int, scale: float) -> None:
+    sigma = scale / math.sqrt(fan_in)
+    nn.init.trunc_normal_(weight, std=sigma, a=-3 * sigma, b=3 * sigma)
