@@ -1,0 +1,179 @@
+"""Importing a catalog: the walk, sidecars, manifests, and what bad ones say."""
+
+from __future__ import annotations
+
+import json
+import os
+import unicodedata
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from models.errors import StemsError
+from pipelines.catalog.files import local_path, read_bytes
+from pipelines.catalog.folder import import_catalog
+from pipelines.catalog.schema import CatalogEntry
+
+
+def put(path: Path, data: bytes | str = b"sound") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data.encode() if isinstance(data, str) else data)
+    return path
+
+
+def names(entries: list[CatalogEntry], root: Path) -> list[str]:
+    return [entry.uri.removeprefix(f"{root}/") for entry in entries]
+
+
+def test_walk_finds_audio_at_any_depth_in_a_stable_order(tmp_path: Path) -> None:
+    for name in ("b.WAV", "a.flac", "deep/er/c d é.mp3", "deep/z.ogg", "readme.md", ".hidden.wav", ".x/y.wav"):
+        put(tmp_path / name)
+    put(tmp_path / "folder.wav" / "inside.ogg")
+    put(tmp_path / "empty.wav", b"")
+    expected = ["a.flac", "b.WAV", "deep/er/c d é.mp3", "deep/z.ogg", "empty.wav", "folder.wav/inside.ogg"]
+    assert names(import_catalog(str(tmp_path)), tmp_path) == expected
+    assert import_catalog(str(tmp_path)) == import_catalog(str(tmp_path))
+
+
+def test_links_loops_and_closed_folders_do_not_stop_the_walk(tmp_path: Path) -> None:
+    root, elsewhere = tmp_path / "root", tmp_path / "elsewhere"
+    put(root / "a.wav")
+    put(elsewhere / "b.wav")
+    (root / "loop").symlink_to(root)
+    (root / "more").symlink_to(elsewhere)
+    (root / "self.wav").symlink_to(root / "self.wav")
+    (root / "broken.wav").symlink_to(root / "nowhere")
+    entries = import_catalog(str(root))
+    assert names(entries, root) == ["a.wav", "broken.wav", "more/b.wav", "self.wav"]
+    assert [entry.size for entry in entries] == [5, 0, 5, 0]
+
+
+def test_names_that_are_not_utf8_can_be_stored_and_read_back(tmp_path: Path) -> None:
+    raw = os.fsencode(tmp_path) + b"/caf\xe9.wav"
+    Path(os.fsdecode(raw)).write_bytes(b"coffee")
+    (entry,) = import_catalog(str(tmp_path))
+    assert pa.array([entry.uri, entry.title])[0].as_py().endswith("caf%E9.wav")
+    assert read_bytes(entry.uri) == b"coffee"
+    assert os.fsencode(local_path(entry.uri)) == raw
+
+
+def test_fingerprint_follows_the_file(tmp_path: Path) -> None:
+    path = put(tmp_path / "a.wav")
+    (before,) = import_catalog(str(tmp_path))
+    os.utime(path, ns=(1, 1))
+    (touched,) = import_catalog(str(tmp_path))
+    assert touched.fingerprint != before.fingerprint
+    path.rename(tmp_path / "b.wav")
+    (moved,) = import_catalog(str(tmp_path))
+    assert moved.fingerprint != touched.fingerprint
+
+
+def test_sidecars(tmp_path: Path) -> None:
+    for name in ("a.wav", "b.wav", "c.wav"):
+        put(tmp_path / name)
+    put(tmp_path / "a.json", '{"caption": "slow  dub", "tags": ["dub", "calm"], "title": "A Dub"}')
+    put(tmp_path / "b.txt", "fast\npunk\n")
+    a, b, c = import_catalog(str(tmp_path))
+    assert (a.title, a.caption, a.tags) == ("A Dub", "slow dub", ("dub", "calm"))
+    assert (b.title, b.caption, b.tags) == ("b", "fast punk", ())
+    assert (c.title, c.caption, c.tags) == ("c", "", ())
+
+
+ROWS = [
+    {"file_name": "a.wav", "caption": "a, with a comma", "tags": "calm; piano", "title": "A"},
+    {"file_name": "sub/é.wav", "caption": "b", "tags": "", "title": ""},
+]
+
+
+def write_manifest(path: Path) -> Path:
+    if path.suffix == ".jsonl":
+        return put(path, "\n".join(json.dumps(row) for row in ROWS) + "\n\n")
+    if path.suffix == ".csv":
+        lines = ['"' + '","'.join(row.values()) + '"' for row in ROWS]
+        return put(path, "﻿file_name,caption,tags,title\r\n" + "\r\n".join(lines))
+    pq.write_table(pa.Table.from_pylist(ROWS), path)
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
+@pytest.mark.parametrize("place", ["in the folder", "elsewhere", "alone"])
+def test_manifests(tmp_path: Path, suffix: str, place: str) -> None:
+    root = tmp_path / "songs"
+    put(root / "a.wav")
+    put(root / "a.txt", "the sidecar, which the manifest goes before")
+    put(root / "sub" / "é.wav")
+    put(root / "unsaid.wav")
+    if place == "elsewhere":
+        entries = import_catalog(str(root), str(write_manifest(tmp_path / f"list{suffix}")))
+    else:
+        manifest = write_manifest(root / f"metadata{suffix}")
+        entries = import_catalog(str(manifest if place == "alone" else root))
+    expected = ["a.wav", "sub/é.wav"] if place == "alone" else ["a.wav", "sub/é.wav", "unsaid.wav"]
+    assert names(entries, root) == expected
+    assert (entries[0].title, entries[0].caption, entries[0].tags) == ("A", "a, with a comma", ("calm", "piano"))
+    assert (entries[1].title, entries[1].caption, entries[1].tags) == ("é", "b", ())
+
+
+def test_manifest_names_match_whatever_the_accents_are_made_of(tmp_path: Path) -> None:
+    put(tmp_path / unicodedata.normalize("NFD", "café.wav"))
+    put(tmp_path / "metadata.jsonl", json.dumps({"path": f"{tmp_path}/café.wav", "text": "said"}))
+    (entry,) = import_catalog(str(tmp_path))
+    assert entry.caption == "said"
+
+
+def test_a_file_that_only_the_manifest_knows_is_an_entry(tmp_path: Path) -> None:
+    put(tmp_path / "a.wav")
+    put(tmp_path / "metadata.jsonl", '{"path": "lost.wav", "text": "x"}')
+    assert names(import_catalog(str(tmp_path)), tmp_path) == ["a.wav", "lost.wav"]
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "line", "said"),
+    [
+        ("metadata.jsonl", '{"path": "a.wav"}\n{"path": ', 2, "is not JSON"),
+        ("metadata.jsonl", '{"path": "a.wav"}\n\n["b.wav"]', 3, "is not an object"),
+        ("metadata.jsonl", '{"caption": "x"}', 1, "names no file"),
+        ("metadata.jsonl", '{"path": "a.wav", "text": 3}', 1, "'text' that is not text"),
+        ("metadata.jsonl", '{"path": "a.wav", "tags": {"x": 1}}', 1, "'tags'"),
+        ("metadata.jsonl", '{"path": "a.wav"}\n{"path": "./a.wav"}', 2, "as line 1 does"),
+        ("metadata.csv", "name,caption\na.wav,x", 1, "lacks a column of file names"),
+        ("metadata.csv", "path,caption\na.wav,x\nb.wav,x,y", 3, "more fields"),
+        ("metadata.csv", 'path,caption\na.wav,"x', 2, "is not CSV"),
+        ("metadata.parquet", "not this", 1, "is not Parquet"),
+        ("a.json", "[1, 2]", 1, "is not an object"),
+        ("a.json", '{\n"caption": }', 2, "is not JSON"),
+    ],
+)
+def test_bad_words_name_file_line_and_mend(tmp_path: Path, file: str, text: str, line: int, said: str) -> None:
+    put(tmp_path / "a.wav")
+    put(tmp_path / file, text)
+    with pytest.raises(StemsError) as error:
+        import_catalog(str(tmp_path))
+    assert f"{tmp_path / file}, line {line}: " in error.value.message
+    assert said in error.value.message
+    assert error.value.mend
+
+
+@pytest.mark.parametrize("path", ["nothing", "empty", "nothing.jsonl"])
+def test_nothing_there(tmp_path: Path, path: str) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(StemsError, match=path) as error:
+        import_catalog(str(tmp_path / path))
+    assert error.value.mend
+
+
+def test_object_store(tmp_path: Path) -> None:
+    import fsspec  # type: ignore[import-untyped]
+
+    memory = fsspec.filesystem("memory")
+    memory.pipe(
+        {"/shelf/a.wav": b"one", "/shelf/sub/b.mp3": b"two", "/shelf/sub/b.txt": b"said", "/shelf/.c.wav": b""}
+    )
+    try:
+        a, b = import_catalog("memory://shelf")
+        assert (a.uri, a.size, b.caption) == ("memory:///shelf/a.wav", 3, "said")
+        assert read_bytes(b.uri) == b"two"
+    finally:
+        memory.rm("/shelf", recursive=True)
