@@ -1,0 +1,7 @@
+"""Taking a song apart: Demucs, batched across songs, and its probe for vocals."""
+
+from models.separation.directory import load_separator_directory, save_separator
+from models.separation.network import SeparatorSize, build_htdemucs
+from models.separation.separator import Separator
+
+__all__ = ["Separator", "SeparatorSize", "build_htdemucs", "load_separator_directory", "save_separator"]

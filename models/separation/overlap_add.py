@@ -1,0 +1,114 @@
+"""Long songs through a network that hears one segment: cut, batch across songs, cross-fade.
+
+The same arithmetic as demucs.apply.apply_model with `shifts=0, split=True, overlap=0.25`, and the song's
+normalisation of demucs.api, except that the windows of many songs share a batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+OVERLAP = 0.25
+
+
+@dataclass(frozen=True)
+class Window:
+    """Samples `start` to `start + length` of one song, inside a full segment with what surrounds them.
+
+    A window shorter than the segment (at the end of a song) stands in the middle of it, with the song's own
+    samples around it as far as there are any, and zeros beyond.
+    """
+
+    song: int
+    start: int
+    length: int
+    segment: int
+
+    @property
+    def left(self) -> int:
+        """Samples of the segment before the window."""
+        return (self.segment - self.length) // 2
+
+    def cut(self, wave: Float[Tensor, "channels samples"], level: Level) -> Float[Tensor, "channels segment"]:
+        """The normalised segment around this window."""
+        first = self.start - self.left
+        last = first + self.segment
+        inside = level.normalise(wave[:, max(0, first) : min(wave.shape[-1], last)])
+        return torch.nn.functional.pad(inside, (max(0, -first), max(0, last - wave.shape[-1])))
+
+    def trim(self, output: Float[Tensor, "sources channels segment"]) -> Float[Tensor, "sources channels length"]:
+        """The part of a segment's output that belongs to the window."""
+        return output[..., self.left : self.left + self.length]
+
+
+@dataclass(frozen=True)
+class Level:
+    """A song's mean and deviation, over time, of the average of its channels."""
+
+    mean: float
+    deviation: float
+
+    @classmethod
+    def of(cls, wave: Float[Tensor, "channels samples"]) -> Level:
+        """Measure a song. A single sample has no deviation and counts as 0."""
+        reference = wave.mean(0)
+        deviation = reference.std().item() if len(reference) > 1 else 0.0
+        return cls(reference.mean().item(), deviation + 1e-8)
+
+    def normalise(self, wave: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
+        """To zero mean and unit deviation."""
+        return (wave - self.mean) / self.deviation
+
+
+def windows(song: int, samples: int, segment: int) -> list[Window]:
+    """The windows that cover a song, each three quarters of a segment after the one before."""
+    starts = range(0, samples, int((1 - OVERLAP) * segment))
+    return [Window(song, start, min(segment, samples - start), segment) for start in starts]
+
+
+Network = Callable[[Float[Tensor, "batch channels segment"]], Float[Tensor, "batch sources channels segment"]]
+
+
+def run_windows(
+    network: Network,
+    songs: list[Float[Tensor, "channels _"]],
+    levels: list[Level],
+    todo: Iterable[Window],
+    batch: int,
+) -> Iterator[tuple[Window, Float[Tensor, "sources channels _"]]]:
+    """Each window with the network's output for it, normalised still, `batch` windows at a time."""
+    pending = iter(todo)
+    while group := list(islice(pending, batch)):
+        inputs = torch.stack([window.cut(songs[window.song], levels[window.song]) for window in group])
+        with torch.no_grad():
+            outputs = network(inputs)
+        for window, output in zip(group, outputs, strict=True):
+            yield window, window.trim(output)
+
+
+class CrossFade:
+    """The separated song as it fills up: outputs weighted by a triangle that is highest in mid segment."""
+
+    def __init__(self, sources: int, channels: int, samples: int, segment: int) -> None:
+        self._sum = torch.zeros(sources, channels, samples)
+        self._weight = torch.zeros(samples)
+        half = segment // 2
+        ramp = torch.cat([torch.arange(1, half + 1), torch.arange(segment - half, 0, -1)]).float()
+        self._ramp = ramp / ramp.max()
+
+    def add(self, window: Window, output: Float[Tensor, "sources channels length"]) -> None:
+        """Add one window's output."""
+        ramp = self._ramp[: window.length]
+        where = slice(window.start, window.start + window.length)
+        self._sum[..., where] += ramp * output
+        self._weight[where] += ramp
+
+    def finish(self, level: Level) -> Float[Tensor, "sources channels samples"]:
+        """The whole song at its original level. Works in place: to be called once."""
+        return self._sum.div_(self._weight).mul_(level.deviation).add_(level.mean)

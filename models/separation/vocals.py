@@ -1,0 +1,51 @@
+"""Is there singing? Where to listen in a song, and how to turn what was heard into a score."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from models.separation.overlap_add import Window
+
+VOCALS = "vocals"
+"""The source that a vocal score is about, as every Demucs names it."""
+
+DEFAULT_THRESHOLD = 0.1
+"""Score above which a song counts as sung, for separators that come without a measured one."""
+
+PROBE_SECONDS = 24.0
+"""Seconds of each song that a probe hears: about three segments of the released separators."""
+
+_STEPS_A_SEGMENT = 8
+
+
+def probe_windows(song: int, wave: Float[Tensor, "channels samples"], segment: int, rate: int) -> list[Window]:
+    """Full segments to listen to, spread over the song, the loudest one of each part of it.
+
+    The song is cut into as many equal parts as there are segments in `PROBE_SECONDS`, and no part is shorter
+    than a segment. Silent parts give no window, so a silent song gives none.
+    """
+    samples = wave.shape[-1]
+    if samples <= segment:
+        return [Window(song, 0, samples, segment)] if wave.abs().max() > 0 else []
+    parts = max(1, min(math.ceil(PROBE_SECONDS * rate / segment), samples // segment))
+    energy = torch.cat([torch.zeros(1, dtype=torch.float64), wave.double().square().sum(0).cumsum(0)])
+    chosen = []
+    for part in range(parts):
+        first, last = part * samples // parts, (part + 1) * samples // parts - segment
+        starts = torch.arange(first, last + 1, max(1, segment // _STEPS_A_SEGMENT))
+        heard = energy[starts + segment] - energy[starts]
+        best = int(heard.argmax())
+        if heard[best] > 0:
+            chosen.append(Window(song, int(starts[best]), segment, segment))
+    return chosen
+
+
+def vocal_share(output: Float[Tensor, "sources channels samples"], vocals: int) -> float:
+    """The share of the sources' summed energy that is vocal, in 0..1; silence has none."""
+    energy = output.double().square().sum(dim=(1, 2))
+    total = float(energy.sum())
+    return float(energy[vocals]) / total if total > 0 else 0.0

@@ -1,0 +1,177 @@
+"""The separator against demucs' own arithmetic, its directories and its refusals."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from demucs.apply import BagOfModels, apply_model
+from demucs.htdemucs import HTDemucs
+from demucs.states import save_with_checksum
+
+from models.errors import StemsError
+from models.separation import Separator, SeparatorSize, build_htdemucs, save_separator
+
+RATE = 44100
+SIZE = SeparatorSize(
+    sources=("drums", "bass", "other", "vocals"),
+    segment=0.5,
+    channels=8,
+    nfft=2048,
+    transformer_layers=1,
+    transformer_heads=2,
+)
+
+
+@pytest.fixture(scope="module")
+def network() -> HTDemucs:
+    torch.manual_seed(0)
+    return build_htdemucs(SIZE).eval()
+
+
+def song(samples: int, seed: int = 0) -> np.ndarray:
+    generator = np.random.default_rng(seed)
+    return (0.1 * generator.standard_normal((2, samples)) + 0.02).astype(np.float32)
+
+
+def demucs_own(model: torch.nn.Module, wave: np.ndarray) -> np.ndarray:
+    """What demucs.api.Separator computes with shifts=0."""
+    mix = torch.from_numpy(wave)
+    reference = mix.mean(0)
+    mean, deviation = reference.mean(), reference.std() + 1e-8
+    out = apply_model(model, ((mix - mean) / deviation)[None], shifts=0, split=True, overlap=0.25)[0]
+    return (out * deviation + mean).numpy()
+
+
+def test_equals_demucs_for_songs_of_any_length(network: HTDemucs) -> None:
+    segment = RATE // 2
+    lengths = [segment // 3, segment, segment + 1, 3 * segment + 777, 2 * int(0.75 * segment)]
+    songs = [song(n, seed) for seed, n in enumerate(lengths)]
+    for wave, stems in zip(songs, Separator([network], batch=4).separate(songs), strict=True):
+        assert tuple(stems) == SIZE.sources
+        expected = demucs_own(network, wave)
+        for k, name in enumerate(SIZE.sources):
+            assert stems[name].shape == wave.shape
+            assert stems[name].dtype == np.float32
+            np.testing.assert_allclose(stems[name], expected[k], atol=2e-5)
+            error = np.sum((stems[name] - expected[k]) ** 2)
+            assert 10 * np.log10(np.sum(expected[k] ** 2) / error) > 60
+
+
+def test_equals_demucs_for_a_weighted_bag(network: HTDemucs) -> None:
+    torch.manual_seed(1)
+    networks = [network, build_htdemucs(SIZE).eval()]
+    weights = [[1.0, 0.0, 2.0, 0.5], [0.0, 1.0, 1.0, 0.5]]
+    wave = song(RATE)
+    expected = demucs_own(BagOfModels(networks, weights), wave)
+    (stems,) = Separator(networks, weights).separate([wave])
+    np.testing.assert_allclose(np.stack(list(stems.values())), expected, atol=2e-5)
+
+
+def test_a_song_comes_out_the_same_in_other_company(network: HTDemucs) -> None:
+    separator = Separator([network], batch=3)
+    (alone,) = separator.separate([song(40_000, 1)])
+    beside = separator.separate([song(50_000, 2), song(40_000, 1)])[1]
+    for name in separator.sources:
+        np.testing.assert_allclose(alone[name], beside[name], atol=1e-5)
+
+
+def test_networks_of_different_segments_are_refused(network: HTDemucs) -> None:
+    other = build_htdemucs(SeparatorSize(**{**SIZE.__dict__, "segment": 0.75}))
+    with pytest.raises(StemsError, match="differ in segment"):
+        Separator([network, other])
+
+
+def test_mono_is_refused(network: HTDemucs) -> None:
+    with pytest.raises(StemsError, match="stereo"):
+        Separator([network]).separate([np.zeros((1, 1000), np.float32)])
+
+
+def test_directory_round_trip(network: HTDemucs, tmp_path: Path) -> None:
+    save_separator(network, tmp_path, vocal_threshold=0.07)
+    loaded = Separator.load(tmp_path)
+    original = Separator([network])
+    assert loaded.vocal_threshold == 0.07
+    assert (loaded.sources, loaded.sample_rate) == (SIZE.sources, RATE)
+    assert loaded.digest == original.digest
+    wave = song(20_000)
+    for name, stem in loaded.separate([wave])[0].items():
+        np.testing.assert_array_equal(stem, original.separate([wave])[0][name])
+    assert json.loads((tmp_path / "config.json").read_text())["arguments"]["channels"] == 8
+
+
+def test_digest_follows_the_weights(network: HTDemucs) -> None:
+    torch.manual_seed(2)
+    assert Separator([network]).digest != Separator([build_htdemucs(SIZE)]).digest
+
+
+def test_fractional_segments_survive(tmp_path: Path) -> None:
+    model = HTDemucs(["vocals", "rest"], channels=8, nfft=2048, t_layers=0, segment=Fraction(39, 50))
+    save_separator(model, tmp_path)
+    assert Separator.load(tmp_path).segment_seconds == int(44100 * Fraction(39, 50)) / 44100
+
+
+@pytest.mark.parametrize("damage", ["config", "weights", "arguments", "missing"])
+def test_damaged_directories_are_named(network: HTDemucs, tmp_path: Path, damage: str) -> None:
+    save_separator(network, tmp_path)
+    if damage == "config":
+        (tmp_path / "config.json").write_text("{")
+    elif damage == "weights":
+        (tmp_path / "model.safetensors").write_bytes(b"nonsense")
+    elif damage == "arguments":
+        config = json.loads((tmp_path / "config.json").read_text())
+        config["arguments"]["channels"] = 16
+        (tmp_path / "config.json").write_text(json.dumps(config))
+    else:
+        (tmp_path / "model.safetensors").unlink()
+    with pytest.raises(StemsError, match=tmp_path.name) as caught:
+        Separator.load(tmp_path)
+    assert "stems train separator" in caught.value.mend
+
+
+def package(model: HTDemucs) -> dict[str, object]:
+    args, kwargs = model._init_args_kwargs
+    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    return {"klass": HTDemucs, "args": args, "kwargs": kwargs, "state": state, "training_args": {"lr": 3e-4}}
+
+
+def test_local_demucs_repositories(network: HTDemucs, tmp_path: Path) -> None:
+    save_with_checksum(package(network), tmp_path / "abc.th")
+    alone = Separator.load(tmp_path)
+    assert alone.digest == Separator([network]).digest
+    (tmp_path / "bag.yaml").write_text("models: ['abc', 'abc']\nweights: [[1, 1, 1, 1], [0, 1, 2, 3]]\n")
+    wave = song(20_000)
+    stems = Separator.load(tmp_path / "bag.yaml").separate([wave])[0]
+    for name, stem in alone.separate([wave])[0].items():
+        np.testing.assert_allclose(stems[name], stem, atol=1e-5)
+
+
+def test_local_repositories_cannot_run_code(tmp_path: Path) -> None:
+    class Trap:
+        def __reduce__(self) -> tuple[object, ...]:
+            return Path.touch, (tmp_path / "sprung",)
+
+    torch.save({"klass": HTDemucs, "args": [], "kwargs": {}, "state": Trap()}, tmp_path / "abc.th")
+    with pytest.raises(StemsError, match=r"abc\.th"):
+        Separator.load(tmp_path)
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_what_cannot_be_found_names_the_mend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(StemsError, match=r"neither config\.json nor a demucs model"):
+        Separator.load(tmp_path)
+    with pytest.raises(StemsError, match="'htdemux' is neither a directory nor a released"):
+        Separator.load("htdemux")
+    (tmp_path / "a.th").touch()
+    (tmp_path / "b.th").touch()
+    with pytest.raises(StemsError, match=r"holds 2 models.*a\.th"):
+        Separator.load(tmp_path)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(StemsError, match=r"htdemucs.*could not be fetched") as caught:
+        Separator.load("htdemucs")
+    assert "stems train separator" in caught.value.mend

@@ -1,0 +1,72 @@
+"""Where the vocal probe listens, and what it makes of what it hears."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from models.errors import StemsError
+from models.separation import Separator
+from models.separation.vocals import probe_windows
+
+RATE = 44100
+SEGMENT = RATE // 2
+
+
+class SideIsVocals(nn.Module):
+    """Stands for a perfect separator: the voice is on the left alone, all else on the right alone."""
+
+    sources = ("rest", "vocals")
+    samplerate = RATE
+    segment = 0.5
+
+    def forward(self, mix: Tensor) -> Tensor:
+        left, right = torch.tensor([1.0, 0.0])[:, None], torch.tensor([0.0, 1.0])[:, None]
+        return torch.stack([mix * right, mix * left], dim=1)
+
+
+def noise(seconds: float, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(int(seconds * RATE)).astype(np.float32)
+
+
+def test_the_score_is_the_share_of_the_most_vocal_excerpt() -> None:
+    left, right = 0.001 * noise(30, 1), noise(30, 2)
+    sung = left.copy()
+    sung[12 * RATE : 20 * RATE] = noise(8, 3)
+    scores = Separator([SideIsVocals()]).vocal_score(
+        [np.stack([sung, right]), np.stack([left, right]), np.stack([right, left]), np.zeros((2, RATE), np.float32)]
+    )
+    assert scores[0] == pytest.approx(0.5, abs=0.03)
+    assert scores[1] < 0.01
+    assert scores[2] > 0.99
+    assert scores[3] == 0
+
+
+def test_windows_are_spread_loud_and_inside() -> None:
+    wave = torch.from_numpy(np.stack([noise(60), noise(60, 1)]))
+    wave[:, : 30 * RATE] = 0
+    wave[:, 40 * RATE : 41 * RATE] *= 10
+    found = probe_windows(3, wave, SEGMENT, RATE)
+    starts = [w.start for w in found]
+    assert starts == sorted(starts)
+    assert all(w.song == 3 and w.length == SEGMENT and w.start + SEGMENT <= wave.shape[-1] for w in found)
+    assert min(starts) >= 30 * RATE - SEGMENT
+    assert any(40 * RATE <= s <= 41 * RATE - SEGMENT for s in starts)
+    assert 20 <= len(found) <= 28  # half of the 48 parts are silent
+
+
+def test_short_and_silent_songs() -> None:
+    wave = torch.ones(2, 1000)
+    (only,) = probe_windows(0, wave, SEGMENT, RATE)
+    assert (only.start, only.length) == (0, 1000)
+    assert probe_windows(0, 0 * wave, SEGMENT, RATE) == []
+    assert probe_windows(0, torch.zeros(2, 10 * RATE), SEGMENT, RATE) == []
+
+
+def test_a_separator_without_vocals_cannot_score() -> None:
+    network = SideIsVocals()
+    network.sources = ("rest", "noise")
+    with pytest.raises(StemsError, match="its sources are rest, noise"):
+        Separator([network]).vocal_score([np.zeros((2, RATE), np.float32)])
