@@ -1,0 +1,129 @@
+"""The language model as it is trained, saved and served: transformer, text conditioner, stem layout."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from models.errors import StemsError
+from models.lm.transformer import Condition, StemTransformer, TransformerSize
+from models.stems import StemLayout
+from models.text import TextConfig, build_conditioner
+
+
+@dataclass(frozen=True)
+class LMConfig:
+    """Everything needed to rebuild a language model, except its weights.
+
+    ``segment_frames`` is the longest sequence of frames it was trained on (1,500 = 30 s in the paper).
+    ``codecs`` are the digests of the codecs that made its training tokens, by stem.
+    """
+
+    layout: StemLayout
+    cardinality: int
+    dim: int
+    heads: int
+    layers: int
+    segment_frames: int
+    frame_rate: float = 50.0
+    text: TextConfig = field(default_factory=TextConfig)
+    codecs: dict[str, str] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for ``config.json``."""
+        return asdict(self) | {"layout": self.layout.to_dict(), "text": self.text.to_dict()}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> LMConfig:
+        """The inverse of :meth:`to_dict`."""
+        return cls(**data | {"layout": StemLayout.from_dict(data["layout"]), "text": TextConfig(**data["text"])})
+
+
+class StemLM(nn.Module):
+    """A transformer that knows its stems and reads prompts."""
+
+    def __init__(self, config: LMConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.text = build_conditioner(config.text)
+        self.transformer = StemTransformer(
+            TransformerSize(
+                streams=config.layout.streams,
+                cardinality=config.cardinality,
+                dim=config.dim,
+                heads=config.heads,
+                layers=config.layers,
+                text_dim=self.text.dim,
+            )
+        )
+
+    @property
+    def layout(self) -> StemLayout:
+        """The stems."""
+        return self.config.layout
+
+    @property
+    def special(self) -> int:
+        """The id for "no code here"."""
+        return self.config.cardinality
+
+    def conditions(self, prompts: Sequence[str]) -> list[Condition | None]:
+        """One condition a prompt, each encoded alone so that it does not depend on the others; None for no text."""
+        return [self.text.encode([prompt]) if prompt.strip() else None for prompt in prompts]
+
+    def digest(self) -> str:
+        """A short hash of configuration and weights: the same model, the same digest."""
+        sha = hashlib.sha256(json.dumps(self.config.to_dict(), sort_keys=True).encode())
+        for name, tensor in sorted(self.state_dict().items()):
+            sha.update(name.encode())
+            sha.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return sha.hexdigest()[:12]
+
+    def save(self, directory: Path) -> None:
+        """Write ``config.json``, ``model.safetensors`` and a README."""
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "config.json").write_text(json.dumps(self.config.to_dict(), indent=2) + "\n")
+        save_file({k: v.contiguous() for k, v in self.state_dict().items()}, directory / "model.safetensors")
+        (directory / "README.md").write_text(_readme(self))
+
+    @classmethod
+    def load(cls, directory: Path | str, device: str | torch.device = "cpu") -> StemLM:
+        """Read a saved language model; StemsError if a part is missing or does not fit."""
+        directory = Path(directory)
+        for name in ("config.json", "model.safetensors"):
+            if not (directory / name).is_file():
+                raise StemsError(
+                    f"'{directory}' is not a language model: it has no {name}.",
+                    "Give the directory that `stems train lm` wrote.",
+                    code="missing",
+                )
+        model = cls(LMConfig.from_dict(json.loads((directory / "config.json").read_text())))
+        try:
+            model.load_state_dict(load_file(directory / "model.safetensors"))
+        except RuntimeError as error:
+            raise StemsError(
+                f"The weights in '{directory}' do not fit its config.json.", "Export the model again."
+            ) from error
+        return model.to(device).eval()
+
+
+def _readme(model: StemLM) -> str:
+    config = model.config
+    parameters = sum(p.numel() for p in model.parameters())
+    return (
+        f"# Multi-stem language model\n\n"
+        f"- Stems and codebooks: {config.layout} (delays {list(config.layout.delays)})\n"
+        f"- {parameters:,} parameters: width {config.dim}, {config.heads} heads, {config.layers} layers, "
+        f"{config.cardinality} codes a stream\n"
+        f"- Trained on up to {config.segment_frames} frames at {config.frame_rate:g} Hz\n"
+        f"- Text: {config.text.kind} {config.text.name}\n"
+        f"- Digest: {model.digest()}\n"
+    )

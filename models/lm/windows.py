@@ -1,0 +1,27 @@
+"""Songs longer than the model's window: where each window starts, and what it already knows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Window:
+    """Frames ``start … end`` of a song; those before ``known_until`` were written by the window before."""
+
+    start: int
+    known_until: int
+    end: int
+
+
+def slide(frames: int, longest: int) -> list[Window]:
+    """Cover a song by windows of at most ``longest`` frames; each begins with a third of the one before."""
+    if frames <= longest:
+        return [Window(0, 0, frames)]
+    hop = max(1, longest - longest // 3)
+    windows, done = [], 0
+    while done < frames:
+        end = min(frames, (windows[-1].start + hop + longest) if windows else longest)
+        windows.append(Window(max(0, end - longest), done, end))
+        done = end
+    return windows
