@@ -1,0 +1,181 @@
+"""The rows of the token table, and its schema.
+
+A song's codes are a list of streams (in layout order), each a list of ``frames`` int16 codes: plain Arrow
+lists that pyarrow, DuckDB and Polars read. Rows hold no clock time: two runs compare row for row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+SCHEMA_VERSION = 1
+
+CODES = pa.list_(pa.list_(pa.int16()))
+
+TOKENS = pa.schema(
+    [
+        ("song_id", pa.string()),  # hash of the decoded samples
+        ("uri", pa.string()),
+        ("fingerprint", pa.string()),  # of the source file: path, size, time
+        ("title", pa.string()),
+        ("caption", pa.string()),
+        ("tags", pa.list_(pa.string())),
+        ("seconds", pa.float64()),
+        ("source_rate", pa.int32()),  # Hz
+        ("source_channels", pa.int32()),
+        ("frames", pa.int32()),
+        ("codes", CODES),  # [streams][frames]
+        ("layout", pa.string()),  # stems and codebooks, as in bass:1,drums:1,other:4
+        ("separator", pa.string()),  # id of the separator
+        ("codecs", pa.string()),  # ids of the codecs, as in bass=1f…,drums=e0…
+        ("loudness", pa.float32()),  # LUFS of the source
+        ("vocal_score", pa.float32()),  # 0..1
+        ("split", pa.string()),  # train or valid
+    ]
+)
+
+DROPPED = pa.schema(
+    [
+        ("song_id", pa.string()),
+        ("uri", pa.string()),
+        ("fingerprint", pa.string()),
+        ("title", pa.string()),
+        ("tags", pa.list_(pa.string())),
+        ("seconds", pa.float64()),
+        ("separator", pa.string()),
+        ("vocal_score", pa.float32()),  # null where a tag decided
+        ("decided_by", pa.string()),  # "tag:<tag>" or "score><threshold>"
+    ]
+)
+
+QUARANTINE = pa.schema(
+    [
+        ("uri", pa.string()),
+        ("fingerprint", pa.string()),
+        ("reason", pa.string()),  # a code: unreadable, empty, too_short, duplicate, failed:<type> …
+        ("message", pa.string()),
+        ("song_id", pa.string()),  # empty where the file could not be decoded
+        ("separator", pa.string()),
+        ("codecs", pa.string()),
+        ("limits", pa.string()),  # the limits of length in force
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a run's results depend on beside the song; rows are keyed by it.
+
+    Args:
+        separator: id of the separator.
+        codecs: ids of the codecs, in layout order.
+        vocals: the score rule of a dropped song, ``score>0.1``.
+        vocal_tags: tags that mean vocals, normalised.
+        limits: the limits of length, ``5-1200 s``.
+    """
+
+    separator: str
+    codecs: str
+    vocals: str
+    vocal_tags: frozenset[str]
+    limits: str
+
+
+@dataclass(frozen=True)
+class TokenRow:
+    """A tokenized song; ``codes`` is int16 [streams, frames]. See :data:`TOKENS` for the rest."""
+
+    song_id: str
+    uri: str
+    fingerprint: str
+    title: str
+    caption: str
+    tags: tuple[str, ...]
+    seconds: float
+    source_rate: int
+    source_channels: int
+    codes: np.ndarray
+    layout: str
+    separator: str
+    codecs: str
+    loudness: float
+    vocal_score: float
+    split: str
+
+    @property
+    def frames(self) -> int:
+        """Number of frames."""
+        return int(self.codes.shape[1])
+
+
+@dataclass(frozen=True)
+class DroppedRow:
+    """A song with vocals. See :data:`DROPPED`."""
+
+    song_id: str
+    uri: str
+    fingerprint: str
+    title: str
+    tags: tuple[str, ...]
+    seconds: float
+    separator: str
+    vocal_score: float | None
+    decided_by: str
+
+
+@dataclass(frozen=True)
+class QuarantineRow:
+    """A file that is no song, and why. See :data:`QUARANTINE`."""
+
+    uri: str
+    fingerprint: str
+    reason: str
+    message: str
+    song_id: str
+    separator: str
+    codecs: str
+    limits: str
+
+
+def tokens_table(rows: Sequence[TokenRow]) -> pa.Table:
+    """Rows as Arrow."""
+    columns = {field.name: [getattr(row, field.name) for row in rows] for field in TOKENS if field.name != "codes"}
+    codes = codes_to_arrow([row.codes for row in rows])
+    arrays = [codes if f.name == "codes" else pa.array(columns[f.name], f.type) for f in TOKENS]
+    return pa.Table.from_arrays(arrays, schema=TOKENS)
+
+
+def plain_table(rows: Sequence[DroppedRow] | Sequence[QuarantineRow], schema: pa.Schema) -> pa.Table:
+    """Rows of the two plain tables as Arrow."""
+    return pa.Table.from_pylist([_as_dict(row) for row in rows], schema=schema)
+
+
+def codes_to_arrow(songs: Sequence[np.ndarray]) -> pa.ListArray:
+    """``[streams, frames]`` int16 arrays to one list-of-lists column, without a Python object a code."""
+    for codes in songs:
+        if codes.dtype != np.int16 or codes.ndim != 2:
+            raise TypeError(f"codes are int16 [streams, frames], not {codes.dtype} {codes.shape}")
+    lengths = [codes.shape[1] for codes in songs for _ in range(codes.shape[0])]
+    values = np.concatenate([codes.ravel() for codes in songs]) if songs else np.zeros(0, np.int16)
+    inner = pa.ListArray.from_arrays(_offsets(lengths), pa.array(values, pa.int16()))
+    return pa.ListArray.from_arrays(_offsets([codes.shape[0] for codes in songs]), inner)
+
+
+def codes_from_arrow(codes: pa.ListScalar) -> np.ndarray:
+    """One song's codes, ``table["codes"][i]``, as int16 ``[streams, frames]``."""
+    streams = codes.values
+    flat = streams.flatten().to_numpy(zero_copy_only=False)
+    return np.ascontiguousarray(flat, dtype=np.int16).reshape(len(streams), -1)
+
+
+def _offsets(lengths: Sequence[int]) -> pa.Array:
+    return pa.array(np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int32))
+
+
+def _as_dict(row: DroppedRow | QuarantineRow) -> dict[str, Any]:
+    return {field.name: getattr(row, field.name) for field in fields(row)}
