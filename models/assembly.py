@@ -47,7 +47,7 @@ class Song:
     @property
     def mix(self) -> np.ndarray:
         """The sum of the stems."""
-        return np.sum(list(self.stems.values()), axis=0, dtype=np.float32)
+        return np.stack(list(self.stems.values())).sum(axis=0, dtype=np.float32)
 
     @property
     def seconds(self) -> float:

@@ -19,7 +19,8 @@ def slide(frames: int, longest: int) -> list[Window]:
     if frames <= longest:
         return [Window(0, 0, frames)]
     hop = max(1, longest - longest // 3)
-    windows, done = [], 0
+    windows: list[Window] = []
+    done = 0
     while done < frames:
         end = min(frames, (windows[-1].start + hop + longest) if windows else longest)
         windows.append(Window(max(0, end - longest), done, end))

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+
+from models.delay import delay_codes, undelay_codes, undelay_logits
+from models.stems import MUSICGEN_STEM, Stem, StemLayout
+
+GOLDEN = load_file(Path(__file__).parents[1] / "golden" / "sequences.safetensors")
+CARDINALITY = 32
+
+layouts = st.lists(st.integers(1, 5), min_size=1, max_size=5).map(
+    lambda counts: StemLayout(tuple(Stem(f"stem{i}", count) for i, count in enumerate(counts)))
+)
+
+
+def test_the_delayed_sequence_is_the_references() -> None:
+    sequence = delay_codes(GOLDEN["lm.codes"].long(), MUSICGEN_STEM.delays, CARDINALITY)
+    assert torch.equal(sequence, GOLDEN["lm.delayed_sequence"].long())
+
+
+@given(layouts, st.integers(1, 40), st.integers(0, 2**31))
+@settings(max_examples=60, deadline=None)
+def test_delay_round_trips_for_any_layout_and_length(layout: StemLayout, frames: int, seed: int) -> None:
+    codes = torch.randint(CARDINALITY, (2, layout.streams, frames), generator=torch.Generator().manual_seed(seed))
+    sequence = delay_codes(codes, layout.delays, CARDINALITY)
+    assert sequence.shape[-1] == frames + max(layout.delays) + 1
+    assert (sequence == CARDINALITY).sum() == 2 * layout.streams * (max(layout.delays) + 1)
+    assert torch.equal(undelay_codes(sequence, layout.delays), codes)
+
+
+def test_logits_line_up_with_the_codes_they_predict() -> None:
+    codes = GOLDEN["lm.codes"].long()
+    sequence = delay_codes(codes, MUSICGEN_STEM.delays, CARDINALITY)
+    # An oracle: the logits of each step are the one-hot of the next step's tokens.
+    oracle = torch.nn.functional.one_hot(sequence[..., 1:76], CARDINALITY + 1).float()
+    logits, mask = undelay_logits(oracle, MUSICGEN_STEM.delays, codes.shape[-1])
+    assert torch.equal(mask.expand(2, -1, -1), GOLDEN["lm.logits_mask"].bool())
+    assert torch.equal(logits.argmax(-1)[:, mask], codes[:, mask])
