@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from models.audio import Audio
-from models.codec import StemCodec
+from models.codec.codec import StemCodec
 from models.editing import edit_frames, prompt_columns
 from models.errors import StemsError
 from models.lm.generation import Grid, fill

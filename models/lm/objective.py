@@ -30,7 +30,8 @@ def stream_loss(
     """Delay the columns, run the model on the steps that predict them, and take the loss where asked.
 
     The last ``delay[k]`` columns of stream k carry no loss: only steps where every stream is defined are run
-    (FACTS §2). The mean is over streams of each stream's mean, whatever the tasks mixed in the batch.
+    (FACTS §2). The mean is over streams of the mean over examples of each example's mean: examples count the
+    same whatever their task, and a batch split over workers gives the same loss.
     """
     frames = columns.shape[-1]
     sequence = delay_codes(columns, delays, model.special)
@@ -39,5 +40,5 @@ def stream_loss(
     # Special ids outside the wanted places are no valid classes: ignore_index keeps them out.
     targets = columns.masked_fill(~wanted, -100)
     losses = F.cross_entropy(logits.flatten(0, 2).float(), targets.flatten(), reduction="none", ignore_index=-100)
-    per_stream = losses.view(targets.shape).sum(dim=(0, 2)) / wanted.sum(dim=(0, 2)).clamp(min=1)
+    per_stream = (losses.view(targets.shape).sum(dim=2) / wanted.sum(dim=2).clamp(min=1)).mean(dim=0)
     return StreamLoss(per_stream.mean(), per_stream)

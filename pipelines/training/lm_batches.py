@@ -1,0 +1,118 @@
+"""Batches of the language model, as pure functions of songs, seed, step and index."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.editing import TrainingExample, assemble_example, edit_frames, example_columns, training_example
+from models.stems import StemLayout
+from pipelines.training.sampler import rng
+from pipelines.training.songs import Song
+
+# Validation draws must never meet training's: no run has this many steps.
+_VALIDATION_STEP = 2**48
+
+
+@dataclass(frozen=True)
+class Batch:
+    """``columns`` int64 ``[batch, streams, C]``, ``loss_columns`` bool ``[batch, C]``, a prompt a row (or none)."""
+
+    columns: Tensor
+    loss_columns: Tensor
+    prompts: tuple[str, ...]
+
+    @classmethod
+    def of(cls, examples: Sequence[TrainingExample], prompts: Sequence[str]) -> Batch:
+        """Stack examples."""
+        return cls(
+            torch.from_numpy(np.stack([example.columns for example in examples])),
+            torch.from_numpy(np.stack([example.loss_columns for example in examples])),
+            tuple(prompts),
+        )
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on a device."""
+        return Batch(self.columns.to(device), self.loss_columns.to(device), self.prompts)
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """Cuts examples out of songs.
+
+    Args:
+        layout: the stems.
+        special: the special id.
+        segment_frames: frames of a training segment.
+        seed: of all draws.
+        edit_share: share of editing examples.
+        text_dropout: share of examples without text.
+    """
+
+    layout: StemLayout
+    special: int
+    segment_frames: int
+    seed: int
+    edit_share: float
+    text_dropout: float
+
+    def training(self, songs: Sequence[Song], step: int, indices: Sequence[int]) -> Batch:
+        """The examples ``indices`` of global batch ``step``."""
+        examples, prompts = [], []
+        for index in indices:
+            draw = rng(self.seed, step, index)
+            song = songs[int(draw.integers(len(songs)))]
+            prompts.append("" if draw.random() < self.text_dropout else song.caption)
+            examples.append(
+                training_example(
+                    song.codes,
+                    self.layout,
+                    self.special,
+                    segment_frames=self.segment_frames,
+                    edit_share=self.edit_share,
+                    rng=draw,
+                )
+            )
+        return Batch.of(examples, prompts)
+
+    def text_validation(self, songs: Sequence[Song], count: int) -> Batch:
+        """Fixed text-to-music examples."""
+        examples, prompts = [], []
+        for index in range(count):
+            draw = rng(self.seed, _VALIDATION_STEP, index)
+            song = songs[index % len(songs)]
+            prompts.append(song.caption)
+            cut = _cut(song.codes, self.segment_frames, draw)
+            nothing = np.zeros(self.layout.streams, dtype=bool)
+            examples.append(self._assemble(cut, nothing))
+        return Batch.of(examples, prompts)
+
+    def edit_validation(self, songs: Sequence[Song], stem: str, count: int, *, swapped: bool) -> Batch:
+        """Fixed editing examples that hide one stem; ``swapped`` puts another song's other stems around it.
+
+        With the text left out, all that a model can gain from the right context is what the stems tell.
+        """
+        masked = np.array(self.layout.stream_mask([stem]))
+        examples = []
+        for index in range(count):
+            draw = rng(self.seed, _VALIDATION_STEP, index)
+            cut = _cut(songs[index % len(songs)].codes, edit_frames(self.segment_frames), draw)
+            if swapped:
+                other = _cut(songs[(index + 1) % len(songs)].codes, cut.shape[1], draw)
+                frames = min(cut.shape[1], other.shape[1])
+                cut = np.where(masked[:, None], cut[:, :frames], other[:, :frames])
+            examples.append(self._assemble(cut, masked))
+        return Batch.of(examples, [""] * count)
+
+    def _assemble(self, cut: np.ndarray, masked: np.ndarray) -> TrainingExample:
+        codes = torch.from_numpy(cut.astype(np.int64))
+        return assemble_example(codes, masked, self.special, example_columns(self.segment_frames))
+
+
+def _cut(codes: np.ndarray, frames: int, draw: np.random.Generator) -> np.ndarray:
+    start = int(draw.integers(0, max(1, codes.shape[1] - frames + 1)))
+    return codes[:, start : start + frames]

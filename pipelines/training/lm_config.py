@@ -1,0 +1,55 @@
+"""Settings of `stems train lm`. Light to import: no torch, no ray."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from pipelines.training.config import TrainingConfig
+
+
+class LMTraining(TrainingConfig):
+    """Train the language model on a token table. Defaults are the paper's where it gives one (FACTS §1.4, §2)."""
+
+    name: str = "lm"
+    """What the run is called in the tracking store."""
+
+    output: str = "runs/lm"
+    """Directory of the run: checkpoints/, metrics.jsonl, and the finished model in model/."""
+
+    table: str
+    """The token table that `stems prepare` wrote."""
+
+    codecs: str
+    """Directory with one codec a stem: the ones that made the table's tokens."""
+
+    table_version: int | None = None
+    """Version of the table; by default the newest."""
+
+    preset: Literal["tiny", "small", "medium", "large"] = "small"
+    """Size of the model."""
+
+    text_encoder: str = ""
+    """In place of the preset's text encoder: a T5 by hub name or directory, or "bytes" for one trained along."""
+
+    steps: int = Field(default=400_000, ge=1)
+    """Optimizer steps."""
+
+    batch: int = Field(default=128, ge=1)
+    """Examples a step, over all workers together."""
+
+    learning_rate: float = Field(default=1e-4, gt=0)
+    """Peak learning rate."""
+
+    warmup_steps: int = Field(default=4000, ge=0)
+    """Steps over which the learning rate rises linearly; after them it falls along a cosine to zero."""
+
+    edit_share: float = Field(default=0.5, ge=0, le=1)
+    """Share of editing examples; the rest is text-to-music."""
+
+    text_dropout: float = Field(default=0.3, ge=0, le=1)
+    """Share of examples whose text is dropped, so that guidance has its unconditional side."""
+
+    validation_examples: int = Field(default=16, ge=1)
+    """Examples for each task of a validation."""
