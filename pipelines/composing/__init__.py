@@ -1,0 +1,1 @@
+"""Songs as files: generate and edit from the command line."""

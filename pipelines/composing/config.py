@@ -1,0 +1,67 @@
+"""Settings of `stems generate` and `stems edit`. Light to import: no torch."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class SamplingConfig(BaseModel):
+    """How tokens are drawn."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    guidance: float = Field(default=3.0, ge=0, le=20)
+    """How strongly the text steers; 1 turns guidance off."""
+
+    temperature: float = Field(default=1.0, ge=0, le=10)
+    """Below 1 is safer, above is wilder; 0 always takes the likeliest token."""
+
+    top_k: int = Field(default=250, ge=0)
+    """Draw among this many likeliest tokens; 0 for all."""
+
+    top_p: float = Field(default=0.0, ge=0, le=1)
+    """Draw among the likeliest tokens that make up this share; 0 turns it off."""
+
+    seed: int | None = Field(default=None, ge=0)
+    """The same seed, model and request give the same song; drawn and reported if not given."""
+
+
+class GenerateConfig(SamplingConfig):
+    """Write a song from text."""
+
+    model: str
+    """Directory of the model, such as runs/demo/model."""
+
+    prompt: str = ""
+    """What it should sound like; empty for anything."""
+
+    seconds: float = Field(default=10.0, gt=0)
+    """Length of the song."""
+
+    output: str = "runs/song"
+    """Folder for stems, mix and manifest."""
+
+
+class EditConfig(SamplingConfig):
+    """Write some stems of a song anew, or the ones it lacks, so that they fit the rest."""
+
+    model: str
+    """Directory of the model, such as runs/demo/model."""
+
+    song: str
+    """A mixed song, which is separated first; or a folder with one audio file a stem, named for it."""
+
+    regenerate: list[str] = []
+    """Stems to write anew, as in --regenerate '[bass]'. In a folder, stems without a file are written too."""
+
+    silent: list[str] = []
+    """Stems that stay silent."""
+
+    prompt: str = ""
+    """What the result should sound like; empty to go by the music alone."""
+
+    exact: bool = True
+    """Keep the other stems as they are; false rewrites them too, as a variation."""
+
+    output: str = "runs/edit"
+    """Folder for stems, mix and manifest."""

@@ -1,0 +1,61 @@
+"""A song as a folder: one file a stem, the mix, and a manifest."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from models.assembly import Song
+from models.audio import FORMATS, Audio, read_audio, write_audio
+from models.errors import StemsError
+from models.stems import StemLayout
+
+
+def manifest(song: Song, model_digest: str) -> dict[str, Any]:
+    """What the song is and how to make it again."""
+    return {
+        "prompt": song.prompt,
+        "seed": song.seed,
+        "seconds": round(song.seconds, 3),
+        "sample_rate": song.rate,
+        "stems": list(song.stems),
+        "layout": str(song.layout),
+        "model": model_digest,
+    }
+
+
+def write_song(folder: Path, song: Song, model_digest: str) -> None:
+    """Write ``<stem>.wav``, ``mix.wav``, ``codes.npy`` and ``manifest.json``, all of them or none."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    for name, samples in {**song.stems, "mix": song.mix}.items():
+        write_audio(partial / f"{name}.wav", Audio(samples[None], song.rate))
+    np.save(partial / "codes.npy", song.codes)
+    (partial / "manifest.json").write_text(json.dumps(manifest(song, model_digest), indent=2) + "\n")
+    if folder.exists():
+        shutil.rmtree(folder)
+    partial.replace(folder)
+
+
+def read_stems(folder: Path, layout: StemLayout) -> dict[str, Audio]:
+    """The stems that a folder has a file for; StemsError if it has none."""
+    files = {
+        file.stem: file
+        for file in sorted(folder.iterdir())
+        if file.suffix.lower().lstrip(".") in FORMATS and file.stem in layout.names
+    }
+    if not files:
+        raise StemsError(
+            f"'{folder}' has no stems.",
+            f"Name audio files after the stems: {', '.join(layout.names)}.",
+            code="missing",
+            field="song",
+        )
+    return {name: read_audio(file) for name, file in files.items()}

@@ -1,0 +1,73 @@
+"""The two commands: generate, edit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from models.assembly import Assembly, Song
+from models.assembly import Progress as Report
+from models.audio import loudness, read_audio
+from models.errors import StemsError
+from models.lm.sampling import Sampling
+from pipelines.composing.config import EditConfig, GenerateConfig, SamplingConfig
+from pipelines.composing.folder import Audio, read_stems, write_song
+
+
+def generate(config: GenerateConfig) -> Song:
+    """Write a song from text into ``config.output``."""
+    assembly = Assembly.load(config.model)
+    with _progress("generating") as report:
+        song = assembly.generate(config.prompt, config.seconds, _sampling(config), report)
+    _finish(song, assembly, Path(config.output))
+    return song
+
+
+def edit(config: EditConfig) -> Song:
+    """Edit a song into ``config.output``."""
+    assembly = Assembly.load(config.model)
+    assembly.layout.check_names(config.regenerate, "regenerate")
+    given = _given(assembly, Path(config.song), config.silent)
+    if not config.regenerate and set(given) | set(config.silent) >= set(assembly.layout.names):
+        raise StemsError(
+            "There is nothing to write: every stem is there.", "Name the stems to write anew.", field="regenerate"
+        )
+    with _progress("editing") as report:
+        song = assembly.edit(
+            given, config.regenerate, config.prompt, _sampling(config), config.exact, config.silent, report
+        )
+    _finish(song, assembly, Path(config.output))
+    return song
+
+
+def _given(assembly: Assembly, song: Path, silent: list[str]) -> dict[str, Audio]:
+    if song.is_dir():
+        stems = read_stems(song, assembly.layout)
+    else:
+        stems = assembly.separate(read_audio(song, max_seconds=assembly.max_seconds))
+    return {name: audio for name, audio in stems.items() if name not in silent}
+
+
+def _sampling(config: SamplingConfig) -> Sampling:
+    return Sampling(config.guidance, config.temperature, config.top_k, config.top_p, config.seed)
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[Report]:
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=1.0)
+        yield lambda done: bar.update(task, completed=done)
+
+
+def _finish(song: Song, assembly: Assembly, output: Path) -> None:
+    write_song(output, song, assembly.digest)
+    table = Table("stem", "seconds", "loudness (LUFS)", title=f"{output} · seed {song.seed}")
+    for name, samples in {**song.stems, "mix": song.mix}.items():
+        table.add_row(name, f"{song.seconds:.1f}", f"{loudness(Audio(samples[None], song.rate)):.1f}")
+    Console().print(table)
