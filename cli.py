@@ -159,7 +159,8 @@ def _plain(message: str) -> str:
         choices = re.search(r"Literal\[(.*?)\]", message)
         wanted = sorted(set(re.findall(r"Expected <class '(\w+)'>", message)) - {"NoneType"})
         wanted = [choices[1]] if choices else wanted
-        return f"--{key[1]} {value[1]}: {said[1] if said else f'expected {" or ".join(wanted)}'}."
+        reason = said[1] if said else "expected " + " or ".join(wanted)
+        return f"--{key[1]} {value[1]}: {reason}."
     missing = re.search(r"arguments are required: (.*)", message)
     if missing:
         names = [f"--{name.rsplit('.', 1)[-1]}" for name in missing[1].split(", ")]
