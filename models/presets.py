@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from models.codec.size import CodecSize
+from models.separation.network import SeparatorSize
 from models.text import TextConfig
 
 # ---------------------------------------------------------------- language model
@@ -32,4 +34,40 @@ LM_SIZES: dict[str, LMSize] = {
     "small": LMSize(dim=1024, heads=16, layers=24, segment_seconds=30.0, text=T5_BASE),
     "medium": LMSize(dim=1536, heads=24, layers=48, segment_seconds=30.0, text=T5_BASE),
     "large": LMSize(dim=2048, heads=32, layers=48, segment_seconds=30.0, text=T5_BASE),
+}
+
+# ---------------------------------------------------------------- stem codecs
+
+CODEC_SIZES: dict[str, CodecSize] = {
+    # For a demo on two CPU cores.
+    "tiny": CodecSize(filters=8, latent=32, cardinality=256, lstm_layers=1, ratios=(4, 4, 5, 8)),
+    # EnCodec at 32 kHz as MusicGen uses it.
+    "paper": CodecSize(filters=64, latent=128, cardinality=2048, lstm_layers=2, ratios=(8, 5, 4, 4)),
+}
+
+# ---------------------------------------------------------------- separator
+
+SEPARATOR_SIZES: dict[str, SeparatorSize] = {
+    # For a demo on two CPU cores; learns the rendered band in about a minute and a half.
+    "tiny": SeparatorSize(
+        sources=("drums", "bass", "other", "vocals"),
+        segment=2.0,
+        channels=16,
+        depth=3,
+        nfft=2048,
+        transformer_layers=0,
+        convolution_depth=1,
+    ),
+    # Hybrid Transformer Demucs as published (Rouard et al., 2023), on the segment of the released `htdemucs`.
+    "paper": SeparatorSize(
+        sources=("drums", "bass", "other", "vocals"),
+        segment=7.8,
+        channels=48,
+        depth=4,
+        nfft=4096,
+        bottom_channels=512,
+        transformer_layers=5,
+        transformer_heads=8,
+        convolution_depth=2,
+    ),
 }

@@ -1,0 +1,101 @@
+"""Train a Demucs on songs whose stems are known, and measure it on songs that it has not heard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from models.presets import SEPARATOR_SIZES
+from models.separation import Separator, build_htdemucs, save_separator
+from models.separation.vocals import VOCALS, best_threshold
+from pipelines.evaluation.sdr import sdr
+from pipelines.training.loop import TrainingResult, train
+from pipelines.training.multitracks import Mixer, Multitrack, hold_out, read_multitracks
+from pipelines.training.recipe import Recipe
+from pipelines.training.sampler import rng, share
+from pipelines.training.separator_config import SeparatorTraining
+
+
+def train_separator(config: SeparatorTraining) -> TrainingResult:
+    """Train on the multitrack folder and export the separator, with its vocal threshold where it hears vocals."""
+    return train(config, partial(SeparatorRecipe, config))
+
+
+class SeparatorRecipe(Recipe):
+    """What the training loop needs to train a separator: L1 on the waveforms of remixed stems."""
+
+    def __init__(self, config: SeparatorTraining) -> None:
+        self.config = config
+        self.size = SEPARATOR_SIZES[config.preset]
+        self.module = build_htdemucs(self.size)
+        self.mixer: Mixer
+        self.held_out: list[Multitrack]
+        self.indices: range
+        self.device: torch.device
+
+    def prepare(self, rank: int, world: int, device: torch.device) -> None:
+        """Read the songs."""
+        config, rate = self.config, int(self.module.samplerate)
+        songs = read_multitracks(config.data, self.size.sources, rate, config.memory_gb)
+        train_songs, self.held_out = hold_out(songs, config.held_out)
+        self.mixer = Mixer(
+            songs=train_songs,
+            sources=self.size.sources,
+            samples=int(self.size.segment * rate),
+            rare=VOCALS,
+            rare_share=config.vocal_share,
+            remix_share=config.remix_share,
+        )
+        self.indices, self.device = share(config.batch, rank, world), device
+
+    def optimizer(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """Adam without weight decay, as Demucs uses."""
+        return torch.optim.Adam(parameters, betas=(0.9, 0.999))
+
+    def loss(self, module: nn.Module, step: int) -> tuple[Tensor, dict[str, float]]:
+        """Mean absolute error over sources, in units of the mix's deviation."""
+        examples = [self.mixer.draw(rng(self.config.seed, step, index)) for index in self.indices]
+        stems = torch.from_numpy(np.stack(examples)).to(self.device)
+        errors = (module(stems.sum(1)) - stems).abs().mean(dim=(0, 2, 3))
+        named = {f"l1/{name}": float(e) for name, e in zip(self.size.sources, errors.detach(), strict=True)}
+        return errors.mean(), named
+
+    def validate(self, module: nn.Module) -> dict[str, float]:
+        """Per stem, the mean SDR in dB over the held-out songs that have it, and that of the mix as the estimate."""
+        separator = self._separator()
+        songs = [song.whole(self.size.sources) for song in self.held_out]
+        got: dict[str, list[float]] = {}
+        for stems in songs:
+            mix = stems.sum(0)
+            [estimate] = separator.separate([mix])
+            for name, stem in zip(self.size.sources, stems, strict=True):
+                if stem.any():
+                    got.setdefault(f"sdr/{name}", []).append(sdr(stem, estimate[name]))
+                    got.setdefault(f"sdr_of_mix/{name}", []).append(sdr(stem, mix))
+        metrics = {name: float(np.mean(values)) for name, values in got.items()}
+        if VOCALS in self.size.sources:
+            threshold, accuracy = self._vocal_threshold(separator)
+            metrics |= {"vocal_threshold": threshold, "vocal_accuracy": accuracy}
+        return metrics
+
+    def export(self, directory: Path) -> None:
+        """Write the separator."""
+        hears_vocals = VOCALS in self.size.sources
+        threshold = self._vocal_threshold(self._separator())[0] if hears_vocals else None
+        save_separator(self.module, directory, threshold)
+
+    def _separator(self) -> Separator:
+        return Separator([self.module], device=str(self.device))
+
+    def _vocal_threshold(self, separator: Separator) -> tuple[float, float]:
+        """The score that parts held-out songs as they are from the same songs without their vocals."""
+        vocals = self.size.sources.index(VOCALS)
+        songs = [song.whole(self.size.sources) for song in self.held_out]
+        instrumental = [np.delete(stems, vocals, axis=0).sum(0) for stems in songs]
+        sung = [stems.sum(0) for stems in songs if stems[vocals].any()]
+        return best_threshold(separator.vocal_score(instrumental), separator.vocal_score(sung))

@@ -1,0 +1,47 @@
+"""Settings of `stems train separator`. Light to import: no torch, no ray."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from pipelines.training.config import TrainingConfig
+
+
+class SeparatorTraining(TrainingConfig):
+    """Train a Demucs on songs whose stems are known. Defaults are Hybrid Transformer Demucs' own."""
+
+    name: str = "separator"
+    """What the run is called in the tracking store."""
+
+    output: str = "runs/separator"
+    """Directory of the run: checkpoints/, metrics.jsonl, and the finished model in model/."""
+
+    data: str
+    """Multitrack folder: one folder a song, one audio file a stem, such as song/drums.flac. A stem that a song
+    lacks is silent in it."""
+
+    preset: Literal["tiny", "paper"] = "paper"
+    """Size of the network, and the stems that it separates."""
+
+    steps: int = Field(default=960_000, ge=1)
+    """Optimizer steps."""
+
+    batch: int = Field(default=32, ge=1)
+    """Examples a step, over all workers together."""
+
+    learning_rate: float = Field(default=3e-4, gt=0)
+    """Peak learning rate."""
+
+    remix_share: float = Field(default=0.5, ge=0, le=1)
+    """Share of examples whose stems come from different songs."""
+
+    vocal_share: float = Field(default=0.5, ge=0, le=1)
+    """Share of examples with singing, whatever their share in the data."""
+
+    held_out: int = Field(default=4, ge=1)
+    """Songs kept from training, to measure the separation and to set the vocal threshold."""
+
+    memory_gb: float = Field(default=16.0, gt=0)
+    """Most memory that the decoded songs may take in each worker, as 16-bit stereo."""
