@@ -133,7 +133,7 @@ def _parser(names: _Names) -> jsonargparse.ArgumentParser:
         prog="stems", description="Multi-stem music: tokens, models, service.", exit_on_error=False
     )
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
-    groups = {(): parser.add_subcommands(required=True, metavar="command")}
+    groups: dict[tuple[str, ...], Any] = {(): parser.add_subcommands(required=True, metavar="command")}
     for path, command in COMMANDS.items():
         parent = path[:-1]
         if parent not in groups:
