@@ -11,7 +11,8 @@ from models.errors import StemsError
 from pipelines.demo import parts, words
 from pipelines.demo.drumkit import build_kit
 from pipelines.demo.score import Hit, Note, Plan, write_plan
-from pipelines.demo.styles import STYLES, Layer
+from pipelines.demo.style import Layer
+from pipelines.demo.styles import STYLES
 from pipelines.demo.synth import RATE, Samples, add, db, drive, envelope, filtered, pan, reverb, rms
 from pipelines.demo.timbres import Player, wobble
 from pipelines.demo.voice import hire_singer, sing

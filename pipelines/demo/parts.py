@@ -6,7 +6,7 @@ import numpy as np
 
 from pipelines.demo.harmony import BASS_RANGE, Chord, Key, bass_pitch, voice_chord
 from pipelines.demo.score import Hit, Note, Plan, Section
-from pipelines.demo.styles import STEPS, Layer
+from pipelines.demo.style import STEPS, Layer
 
 _VELOCITY = {"X": 1.0, "x": 0.75, "o": 0.4}
 _DYNAMICS = {"intro": 0.8, "verse": 0.88, "chorus": 1.0, "break": 0.8}
@@ -58,7 +58,7 @@ def _drum_bar(plan: Plan, bar: int, groove: dict[str, str], dynamics: float, rng
 
 
 def play_bass(plan: Plan, rng: np.random.Generator) -> list[Note]:
-    """A line for verses, another for choruses; chord tones, and now and then a step into the next root."""
+    """A line for verses, another for choruses; chord tones, and a step into the next section."""
     lines = plan.style.bass
     verse, chorus = (lines[i] for i in rng.choice(len(lines), 2, replace=False))
     notes: list[Note] = []
@@ -68,15 +68,17 @@ def play_bass(plan: Plan, rng: np.random.Generator) -> list[Note]:
             continue
         line = chorus if section.kind == "chorus" else verse
         for bar in range(section.first, section.first + section.bars):
-            for step, steps, mark in onsets(_with_changes(plan, bar, line, "R")):
+            last = bar == section.first + section.bars - 1
+            written = line if last else line.replace("a", "5")  # steps lead into the next section only
+            for step, steps, mark in onsets(_with_changes(plan, bar, written, "R")):
                 pitch = _bass_note(plan, bar, step, mark, previous)
                 start = plan.time(bar, step) + float(np.clip(rng.normal(0, 0.003), 0.0, 0.008))
                 end = plan.time(bar, step + steps) - 0.01
                 velocity = _DYNAMICS[section.kind] * rng.uniform(0.8, 1.0) * (1.0 if step == 0 else 0.9)
                 notes.append(Note(start, end, pitch, velocity))
                 previous = pitch
-    last = bass_pitch(plan.chords[-1][0], "R", previous)
-    return [*notes, Note(plan.bars * plan.bar, plan.seconds, last, 1.0)]
+    final = bass_pitch(plan.chords[-1][0], "R", previous)
+    return [*notes, Note(plan.bars * plan.bar, plan.seconds, final, 1.0)]
 
 
 def _bass_note(plan: Plan, bar: int, step: int, mark: str, previous: int) -> int:

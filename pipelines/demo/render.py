@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -28,17 +29,17 @@ BROKEN_FILE = "Half a Download.mp3"
 EMPTY_FILE = "Nothing Yet.wav"
 # How files differ: (suffix, rate in Hz, mono) and how often.
 _FORMS: tuple[tuple[str, int, bool, float], ...] = (
-    (".flac", 44_100, False, 0.46),
+    (".flac", 44_100, False, 0.42),
     (".flac", 48_000, False, 0.10),
-    (".flac", 44_100, True, 0.06),
-    (".wav", 44_100, False, 0.10),
-    (".wav", 22_050, True, 0.05),
+    (".flac", 44_100, True, 0.08),
+    (".wav", 44_100, False, 0.08),
+    (".wav", 22_050, True, 0.08),
     (".mp3", 44_100, False, 0.10),
-    (".mp3", 48_000, False, 0.03),
-    (".ogg", 44_100, False, 0.07),
-    (".ogg", 48_000, True, 0.03),
+    (".ogg", 48_000, True, 0.08),
+    (".mp3", 48_000, False, 0.06),
 )
 _SIDECARS = {"json": 0.35, "txt": 0.15, "manifest": 0.5}
+_THREADS = "OMP_NUM_THREADS"  # read by the linear algebra library when a process starts
 _TAGGED_SHARE = 0.25  # of the sung songs, how many say so in their tags
 
 
@@ -132,7 +133,8 @@ def render_catalog(
     """
     folder.mkdir(parents=True, exist_ok=True)
     orders = _orders(songs, seed, sung, seconds)
-    jobs = [(order, folder, truth, _form(order, i)) for i, order in enumerate(orders)]
+    forms = _deal([share for *_, share in _FORMS], songs, np.random.default_rng([seed, 2]))
+    jobs = [(order, folder, truth, _FORMS[form][:3]) for order, form in zip(orders, forms, strict=True)]
     rendered = _run("Rendering the catalog", jobs, _write_song, workers)
     _write_words(folder, rendered, np.random.default_rng([seed, 1]))
     if broken:
@@ -176,15 +178,10 @@ def _orders(songs: int, seed: int, sung: int, seconds: float) -> list[Order]:
     ]
 
 
-_Form = tuple[str, int, bool]
-
-
-def _form(order: Order, index: int) -> _Form:
-    if index == 0:  # however small the catalog, one file is what everybody expects
-        return _FORMS[0][:3]
-    rng = np.random.default_rng([order.seed, 2])
-    chosen = _FORMS[int(rng.choice(len(_FORMS), p=[form[3] for form in _FORMS]))]
-    return chosen[:3]
+def _deal(shares: list[float], count: int, rng: np.random.Generator) -> list[int]:
+    """A choice for each of ``count`` songs, shuffled; each choice comes up in its share of them."""
+    middles = (rng.permutation(count) + 0.5) / count * sum(shares)
+    return np.minimum(np.searchsorted(np.cumsum(shares), middles), len(shares) - 1).tolist()
 
 
 def _write_multitrack(job: tuple[Order, Path]) -> RenderedSong:
@@ -193,7 +190,7 @@ def _write_multitrack(job: tuple[Order, Path]) -> RenderedSong:
     return _rendered(order, performance, None, _write_truth(folder / order.name, performance))
 
 
-def _write_song(job: tuple[Order, Path, Path | None, _Form]) -> RenderedSong:
+def _write_song(job: tuple[Order, Path, Path | None, tuple[str, int, bool]]) -> RenderedSong:
     order, folder, truth, (suffix, rate, mono) = job
     performance = _perform(order)
     audio = Audio(performance.mix, performance.rate).resample(rate)
@@ -231,11 +228,12 @@ def _rendered(order: Order, performance: Performance, file: Path | None, stems: 
 
 def _write_words(folder: Path, songs: list[RenderedSong], rng: np.random.Generator) -> None:
     lines = []
-    for song in songs:
+    kinds = _deal(list(_SIDECARS.values()), len(songs), rng)
+    for song, dealt in zip(songs, kinds, strict=True):
         assert song.file is not None
         name = song.name.partition(" ")[2]
         words = {"title": name, "caption": song.caption, "tags": list(song.tags)}
-        kind = str(rng.choice(list(_SIDECARS), p=list(_SIDECARS.values())))
+        kind = list(_SIDECARS)[dealt]
         if kind == "json":
             song.file.with_suffix(".json").write_text(json.dumps(words, ensure_ascii=False, indent=1))
         elif kind == "txt" and not song.singing_said:  # text alone has no room for tags
@@ -266,5 +264,19 @@ def _results(jobs: list[Job], work: Callable[[Job], RenderedSong], workers: int 
         return
     # Spawned, not forked: a forked child inherits the locks of the parent's threads.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(count, mp_context=context) as pool:
+    with _one_thread_each(), ProcessPoolExecutor(count, mp_context=context) as pool:
         yield from pool.map(work, jobs)
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Processes started here do their matrix products on one thread: more would fight over the cores."""
+    before = os.environ.get(_THREADS)
+    os.environ[_THREADS] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_THREADS]
+        else:
+            os.environ[_THREADS] = before

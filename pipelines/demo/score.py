@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipelines.demo.harmony import Chord, Key, parse_progression
-from pipelines.demo.styles import STEPS, Style
+from pipelines.demo.style import STEPS, Style
 
 BEATS = 4  # a bar
 # Once round the form; longer songs go round again from the first verse.
