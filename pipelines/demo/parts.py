@@ -12,6 +12,7 @@ _VELOCITY = {"X": 1.0, "x": 0.75, "o": 0.4}
 _DYNAMICS = {"intro": 0.8, "verse": 0.88, "chorus": 1.0, "break": 0.8}
 _INTRO_DRUMS = ("kick", "hat", "shaker", "ride", "rim")
 _GHOST_SKIP = 0.25  # share of ghost notes left out, so that bars differ
+_CRASH_SHARE = 0.6  # of section starts
 # Two bars of melody: onset, hold, rest. Motifs are drawn from these.
 _RHYTHMS = (
     "....x-x-x---x-..x---x-----------",
@@ -24,7 +25,7 @@ _RHYTHMS = (
 
 
 def play_drums(plan: Plan, rng: np.random.Generator) -> list[Hit]:
-    """Groove by section, a fill at the end of each, a crash where one starts."""
+    """Groove by section, a fill at the end of each, often a crash where one starts."""
     style = plan.style
     verse = style.drums[int(rng.integers(len(style.drums)))]
     hits: list[Hit] = []
@@ -38,8 +39,8 @@ def play_drums(plan: Plan, rng: np.random.Generator) -> list[Hit]:
             last = bar == section.first + section.bars - 1
             played = style.fills[int(rng.integers(len(style.fills)))] if last else groove
             hits += _drum_bar(plan, bar, played, _DYNAMICS[section.kind], rng)
-        if number and section.kind in ("verse", "chorus"):
-            hits.append(Hit(plan.time(section.first, 0), "crash", 0.7))
+        if number and section.kind in ("verse", "chorus") and rng.random() < _CRASH_SHARE:
+            hits.append(Hit(plan.time(section.first, 0), "crash", 0.6))
     end = plan.bars * plan.bar
     return [*hits, Hit(end, "kick", 1.0), Hit(end, "crash", 0.8)]
 

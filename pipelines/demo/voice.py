@@ -33,7 +33,15 @@ _ONSETS = ("open", "hum", "hiss", "stop")
 
 @dataclass(frozen=True)
 class Singer:
-    """A voice: lowest pitch (MIDI), size of the vocal tract against an adult male's, vibrato, breath."""
+    """A voice.
+
+    Attributes:
+        low: its lowest pitch (MIDI).
+        tract: scale of the formants against an adult male's.
+        vibrato_rate, vibrato_depth: Hz, semitones.
+        breath: level of the breath noise against the voice.
+        tilt: fall of the source's harmonics, as a power of their number; lips included.
+    """
 
     low: int
     tract: float
@@ -41,7 +49,6 @@ class Singer:
     vibrato_depth: float
     breath: float
     tilt: float
-    words: str
 
 
 def hire_singer(rng: np.random.Generator) -> Singer:
@@ -51,10 +58,9 @@ def hire_singer(rng: np.random.Generator) -> Singer:
         low=int(rng.integers(56, 60) if high else rng.integers(46, 51)),
         tract=float(rng.uniform(1.12, 1.22) if high else rng.uniform(0.95, 1.05)),
         vibrato_rate=float(rng.uniform(4.8, 6.2)),
-        vibrato_depth=float(rng.uniform(0.2, 0.45)),
-        breath=float(rng.uniform(0.02, 0.06)),
-        tilt=float(rng.uniform(1.0, 1.3)),
-        words="a high voice" if high else "a low voice",
+        vibrato_depth=float(rng.uniform(0.3, 0.6)),
+        breath=float(rng.uniform(0.015, 0.04)),
+        tilt=float(rng.uniform(0.75, 1.05)),
     )
 
 
@@ -145,7 +151,8 @@ def _tract_gain(frequency: _Curve, formants: _Curve) -> _Curve:
     for i, width in enumerate(_BANDWIDTHS):
         centre = formants[:, i : i + 1]
         gain *= centre**2 / np.sqrt((frequency**2 - centre**2) ** 2 + (frequency * width) ** 2)
-    return gain
+    # The resonances above the fifth, left out here, lift what lies below them.
+    return gain * np.exp(1.1 * (np.minimum(frequency, 5500.0) / 4500.0) ** 2)
 
 
 def _harmonics(
