@@ -74,41 +74,65 @@ class ByteConditioner(TextConditioner):
 
 
 class T5Conditioner(TextConditioner):
-    """The frozen encoder of a T5, by hub name or local directory (``t5-base`` in the paper)."""
+    """The frozen encoder of a T5, by hub name or local directory (``t5-base`` in the paper).
+
+    It is loaded when the first prompt comes, and never saved with the language model.
+    """
 
     def __init__(self, config: TextConfig) -> None:
         super().__init__()
-        from transformers import AutoTokenizer, T5EncoderModel
-
-        try:
-            self.tokenizer = AutoTokenizer.from_pretrained(config.name)
-            encoder = T5EncoderModel.from_pretrained(config.name)
-        except (OSError, ValueError) as error:
-            raise StemsError(
-                f"The text encoder '{config.name}' cannot be loaded ({str(error).splitlines()[0]}).",
-                "Give a T5 by hub name or local directory, or train with --text.kind bytes.",
-                field="text.name",
-            ) from error
-        self.dim, self.max_length = encoder.config.d_model, config.max_length
-        # Frozen and never saved with the language model: kept out of its parameters.
-        self._encoder = [encoder.eval().requires_grad_(False)]
+        self.dim, self.max_length, self.name = config.dim, config.max_length, config.name
+        # Outside the module tree: its weights are not the language model's.
+        self._loaded: list[Any] = []
+        self.register_buffer("_place", torch.zeros(()), persistent=False)
 
     @torch.no_grad()
     def encode(self, prompts: Sequence[str]) -> Condition:
         """Encode prompts as T5 does; tokens past ``max_length`` are left out."""
-        [encoder] = self._encoder
-        batch = self.tokenizer(
+        tokenizer, encoder = self._load()
+        device = self.get_buffer("_place").device
+        batch = tokenizer(
             list(prompts), return_tensors="pt", padding=True, truncation=True, max_length=self.max_length
-        ).to(encoder.device)
-        said = torch.tensor([bool(prompt.strip()) for prompt in prompts], device=encoder.device)
-        valid = batch["attention_mask"].bool()
-        states = encoder(**batch).last_hidden_state
-        return Condition.of(states, valid & said[:, None])
+        ).to(device)
+        said = torch.tensor([bool(prompt.strip()) for prompt in prompts], device=device)
+        states = encoder.to(device)(**batch).last_hidden_state
+        return Condition.of(states, batch["attention_mask"].bool() & said[:, None])
 
-    def _apply(self, fn: Any, recurse: bool = True) -> T5Conditioner:
-        # Follows the model to another device, though it is not one of its submodules.
-        self._encoder[0]._apply(fn)
-        return super()._apply(fn, recurse)
+    def _load(self) -> tuple[Any, Any]:
+        if not self._loaded:
+            from transformers import AutoTokenizer, T5EncoderModel
+
+            try:
+                tokenizer = AutoTokenizer.from_pretrained(self.name)
+                encoder = T5EncoderModel.from_pretrained(self.name).eval().requires_grad_(False)
+            except (OSError, ValueError) as error:
+                raise StemsError(
+                    f"The text encoder '{self.name}' cannot be loaded ({str(error).splitlines()[0]}).",
+                    "Put a T5 there or name its directory; without a prompt the model needs none.",
+                    field="text_encoder",
+                ) from error
+            if encoder.config.d_model != self.dim:
+                raise StemsError(
+                    f"The text encoder '{self.name}' is {encoder.config.d_model} wide; the model reads {self.dim}.",
+                    "Name the T5 that the model was trained with.",
+                    field="text_encoder",
+                )
+            self._loaded = [tokenizer, encoder]
+        return self._loaded[0], self._loaded[1]
+
+
+def t5_config(name: str) -> TextConfig:
+    """The configuration of a T5 by hub name or directory; reads its width."""
+    from transformers import AutoConfig
+
+    try:
+        return TextConfig(kind="t5", name=name, dim=AutoConfig.from_pretrained(name).d_model)
+    except (OSError, ValueError, AttributeError) as error:
+        raise StemsError(
+            f"There is no T5 '{name}' ({str(error).splitlines()[0]}).",
+            'Give a hub name or a directory, or "bytes".',
+            field="text_encoder",
+        ) from error
 
 
 def build_conditioner(config: TextConfig) -> TextConditioner:

@@ -15,7 +15,7 @@ from models.lm.language_model import LMConfig, StemLM
 from models.lm.objective import StreamLoss, stream_loss
 from models.presets import LM_SIZES
 from models.stems import StemLayout
-from models.text import TextConfig
+from models.text import t5_config
 from pipelines.training.lm_batches import Batch, Sampler
 from pipelines.training.lm_config import LMTraining
 from pipelines.training.loop import TrainingResult, train
@@ -41,8 +41,7 @@ def describe(config: LMTraining, layout: StemLayout, codecs: dict[str, str]) -> 
     size = LM_SIZES[config.preset]
     text = size.text
     if config.text_encoder:
-        kind_bytes = config.text_encoder == "bytes"
-        text = LM_SIZES["tiny"].text if kind_bytes else TextConfig(kind="t5", name=config.text_encoder)
+        text = LM_SIZES["tiny"].text if config.text_encoder == "bytes" else t5_config(config.text_encoder)
     codec_configs = [EncodecConfig.from_pretrained(Path(config.codecs) / name) for name in layout.names]
     cardinalities = {int(codec.codebook_size) for codec in codec_configs}
     if len(cardinalities) > 1:
