@@ -69,7 +69,7 @@ class Generator:
 
     async def song(self, order: SongOrder) -> Song:
         """Make a song from text."""
-        return await self._play(
+        return await self.play(
             lambda progress: self._assembly.generate(order.prompt, order.seconds, order.sampling, progress=progress)
         )
 
@@ -91,9 +91,10 @@ class Generator:
                 progress=progress,
             )
 
-        return await self._play(work)
+        return await self.play(work)
 
-    async def _play(self, work: Callable[[Progress], Song]) -> Song:
+    async def play(self, work: Callable[[Progress], Result]) -> Result:
+        """Run blocking work on the model's own thread; its reports of progress end it once nobody waits."""
         left = threading.Event()
 
         def progress(share: float) -> None:

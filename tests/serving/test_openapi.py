@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from fastapi.testclient import TestClient
+
+from serving.schemas import EditRequest, SongRequest
+
+
+def references(node: Any) -> set[str]:
+    if isinstance(node, dict):
+        found = {node["$ref"]} if isinstance(node.get("$ref"), str) else set()
+        return found.union(*(references(value) for value in node.values()))
+    return set().union(*(references(value) for value in node)) if isinstance(node, list) else set()
+
+
+def test_every_reference_resolves(local: TestClient) -> None:
+    document = local.get("/openapi.json").json()
+    schemas = document["components"]["schemas"]
+    prefix = "#/components/schemas/"
+    found = references(document)
+    assert f"{prefix}Problem" in found
+    assert {name for name in found if name.removeprefix(prefix) not in schemas} == set()
+
+
+def test_examples_are_taken_by_the_models(local: TestClient) -> None:
+    document = local.get("/openapi.json").json()
+    assert SongRequest.model_validate(document["components"]["schemas"]["SongRequest"]["example"]).seed == 7
+    form = document["paths"]["/v1/edits"]["post"]["requestBody"]["content"]["multipart/form-data"]
+    assert EditRequest.model_validate(form["example"]).regenerate == ["bass"]
+    assert {"song", *EditRequest.model_fields} == set(form["schema"]["properties"])
+
+
+def test_every_route_is_documented_with_its_failures(local: TestClient) -> None:
+    document = local.get("/openapi.json").json()
+    assert set(document["paths"]) == {
+        "/v1/songs",
+        "/v1/edits",
+        "/v1/results/{result}/{file}",
+        "/v1/model",
+        "/livez",
+        "/readyz",
+    }
+    for path in ("/v1/songs", "/v1/edits"):
+        responses = document["paths"][path]["post"]["responses"]
+        assert set(responses) == {"200", "413", "415", "422", "503"}
+        assert set(responses["200"]["content"]) == {"application/zip", "application/json"}
+        assert "Retry-After" in responses["503"]["headers"]
+        assert list(responses["422"]["content"]) == ["application/problem+json"]
+    assert "HTTPValidationError" not in json.dumps(document)
