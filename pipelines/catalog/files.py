@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 from collections.abc import Iterator
@@ -59,7 +60,10 @@ def absolute(path: str) -> str:
 def read_bytes(uri: str) -> bytes:
     """All bytes of a file; OSError when it cannot be read."""
     if not is_remote(uri):
-        return local_path(uri).read_bytes()
+        file = local_path(uri)
+        if file.exists() and not file.is_file():  # a pipe that nobody writes to would be waited for
+            raise OSError(errno.EINVAL, "not a regular file")
+        return file.read_bytes()
     filesystem, path = _filesystem(uri)
     data: bytes = filesystem.cat_file(path)
     return data

@@ -1,0 +1,134 @@
+"""Which models a run uses: their ids, their layout and their threshold, without loading any of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from models.errors import StemsError
+from models.stems import Stem, StemLayout
+from pipelines.tokens.config import PrepareConfig
+from pipelines.tokens.schema import Identity
+
+_CODEC_WEIGHTS = "model.safetensors"
+_CODEBOOK_KEY = "quantizer.layers."
+
+
+def identity_of(config: PrepareConfig) -> Identity:
+    """What rows of this run are keyed by.
+
+    Raises:
+        StemsError: a model directory is missing or incomplete, or the separator lacks a stem.
+    """
+    layout = layout_of(config)
+    _check_sources(config.separator, layout)
+    return Identity(
+        separator=model_id(config.separator, "separator"),
+        codecs=",".join(f"{name}={model_id(f'{config.codecs}/{name}', 'codecs')}" for name in layout.names),
+        vocals=f"score>{vocal_threshold(config):g}",
+        vocal_tags=frozenset(normal_tag(tag) for tag in config.vocal_tags),
+        limits=f"{config.min_seconds:g}-{config.max_seconds:g} s, {config.max_megabytes:g} MB",
+    )
+
+
+def model_id(name_or_directory: str, field: str) -> str:
+    """Twelve hex digits from the bytes of a model's files (but its README); a released name is its own id."""
+    path = Path(name_or_directory)
+    if not path.exists():
+        if field == "separator" and "/" not in name_or_directory:
+            return name_or_directory
+        raise StemsError(f"There is no model in '{path}'.", "Check the path.", code="missing", field=field)
+    content = hashlib.blake2b(digest_size=6)
+    for file in [path] if path.is_file() else sorted(path.iterdir()):
+        if file.is_file() and not file.name.startswith(".") and file.suffix.lower() != ".md":
+            content.update(file.name.encode() + b"\0")
+            with file.open("rb") as opened:
+                content.update(hashlib.file_digest(opened, "blake2b").digest())
+    return content.hexdigest()
+
+
+def layout_of(config: PrepareConfig) -> StemLayout:
+    """The stems and their codebooks, in stream order: the configuration's, or every codec by name.
+
+    Raises:
+        StemsError: no codecs there, or a stem whose codec is missing or has other codebooks.
+    """
+    folder = Path(config.codecs)
+    found = sorted(child.name for child in folder.iterdir() if child.is_dir()) if folder.is_dir() else []
+    if not found:
+        raise StemsError(
+            f"There are no codecs in '{folder}'.",
+            "Give a folder with one codec directory for each stem, as `stems train codec` writes them.",
+            code="missing",
+            field="codecs",
+        )
+    if not config.layout:
+        return StemLayout(tuple(Stem(name, _codebooks(folder / name)) for name in found))
+    layout = StemLayout.parse(config.layout)
+    for stem in layout.stems:
+        codebooks = _codebooks(folder / stem.name)
+        if codebooks != stem.codebooks:
+            raise StemsError(
+                f"The codec of '{stem.name}' has {codebooks} codebooks; the layout says {stem.codebooks}.",
+                f"Write {stem.name}:{codebooks}, or train a codec with {stem.codebooks}.",
+                field="layout",
+            )
+    return layout
+
+
+def vocal_threshold(config: PrepareConfig) -> float:
+    """The score above which a song counts as sung: the configuration's, the separator's, or the general one."""
+    from models.separation.vocals import DEFAULT_THRESHOLD
+
+    own = _separator_config(config.separator).get("vocal_threshold", DEFAULT_THRESHOLD)
+    return config.vocal_threshold or float(own)
+
+
+def normal_tag(tag: str) -> str:
+    """A tag without case, hyphens, underscores and extra spaces."""
+    return " ".join(tag.casefold().replace("-", " ").replace("_", " ").split())
+
+
+def _codebooks(directory: Path) -> int:
+    """Codebooks of a codec, from the names of its weights."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(directory / _CODEC_WEIGHTS, framework="np") as weights:
+            names = [name for name in weights.keys() if name.startswith(_CODEBOOK_KEY)]  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise StemsError(
+            f"There is no codec in '{directory}' ({error}).",
+            "Train one with `stems train codec`, or take the stem out of the layout.",
+            code="missing",
+            field="codecs",
+        ) from error
+    return len({name.removeprefix(_CODEBOOK_KEY).partition(".")[0] for name in names})
+
+
+def _separator_config(separator: str) -> dict[str, Any]:
+    try:
+        loaded = json.loads((Path(separator) / "config.json").read_text())
+    except (OSError, json.JSONDecodeError):  # released names and demucs repositories have none
+        return {}
+    return loaded if isinstance(loaded, dict) else {}
+
+
+def _check_sources(separator: str, layout: StemLayout) -> None:
+    arguments = _separator_config(separator).get("arguments")
+    sources = arguments.get("sources") if isinstance(arguments, dict) else None
+    if sources is not None:
+        check_sources(tuple(sources), layout)
+
+
+def check_sources(sources: tuple[str, ...], layout: StemLayout) -> None:
+    """StemsError when a stem of the layout is none of the separator's sources."""
+    missing = [name for name in layout.names if name not in sources]
+    if missing:
+        raise StemsError(
+            f"The separator has no '{missing[0]}': it gives {', '.join(sources)}.",
+            "Use another separator, or take the stem out of the layout.",
+            field="layout",
+        )
