@@ -1,0 +1,206 @@
+"""StemCodec: one stem's sound to codes and back."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from models.codec.chunks import chunks
+from models.codec.network import build_network
+from models.codec.quantizer import quantize
+from models.codec.size import CodecSize
+from models.digest import directory_digest
+from models.errors import StemsError
+
+CHUNK_SECONDS = 30.0
+BEFORE_SECONDS = 4.0
+AFTER_SECONDS = 0.32
+
+
+class Reconstruction(NamedTuple):
+    """What a training step needs: the sound, the latents before quantization, their codes, the commitment."""
+
+    wav: Tensor
+    latent: Tensor
+    codes: Tensor
+    commitment: Tensor
+
+
+class StemCodec(nn.Module):
+    """An EnCodec network for one stem, mono (paper §1.2, FACTS §2).
+
+    Wraps ``transformers.EncodecModel`` and bypasses its bandwidths and its own chunking: ``codebooks`` codes a
+    frame, always.
+    """
+
+    def __init__(self, network: Any, digest: str = "") -> None:
+        super().__init__()
+        config = network.config
+        if config.audio_channels != 1 or config.normalize or config.chunk_length_s is not None:
+            raise StemsError(
+                f"This EnCodec has {config.audio_channels} channels, normalize={config.normalize} and chunks of "
+                f"{config.chunk_length_s} s.",
+                "Use a mono one without normalization and chunks, such as the 32 kHz model.",
+                code="unsupported",
+                field="codec",
+            )
+        self.network = network
+        self._digest = digest
+
+    @property
+    def sample_rate(self) -> int:
+        """Samples in a second."""
+        return int(self.network.config.sampling_rate)
+
+    @property
+    def hop(self) -> int:
+        """Samples in a frame."""
+        return math.prod(self.network.config.upsampling_ratios)
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames in a second."""
+        return self.sample_rate / self.hop
+
+    @property
+    def codebooks(self) -> int:
+        """Codes in a frame."""
+        return len(self.network.quantizer.layers)
+
+    @property
+    def cardinality(self) -> int:
+        """Codes in a codebook."""
+        return int(self.network.config.codebook_size)
+
+    @property
+    def digest(self) -> str:
+        """The name of these weights and sizes: the digest of the directory they came from, or would fill."""
+        if self._digest:
+            return self._digest
+        with tempfile.TemporaryDirectory() as directory:
+            self.save(directory)
+            return directory_digest(directory)
+
+    def latent(self, wav: Float[Tensor, "batch 1 samples"]) -> Float[Tensor, "batch latent frames"]:
+        """The encoder's output, before quantization."""
+        return self.network.encoder(wav)
+
+    def forward(self, wav: Float[Tensor, "batch 1 samples"], quantized: bool = True) -> Reconstruction:
+        """Encode, quantize with straight-through gradients, decode: for training.
+
+        Changes no codebook; :func:`models.codec.quantizer.update_codebooks` does. With ``quantized`` False it is
+        a plain autoencoder: codes are empty and the commitment is 0.
+        """
+        latent = self.latent(wav)
+        if not quantized:
+            none = torch.zeros(len(wav), 0, latent.shape[-1], dtype=torch.long, device=wav.device)
+            sound = self.network.decoder(latent)[..., : wav.shape[-1]]
+            return Reconstruction(sound, latent, none, latent.new_zeros(()))
+        vectors, codes, commitment = quantize(self.network.quantizer, latent)
+        sound = self.network.decoder(vectors)[..., : wav.shape[-1]]
+        return Reconstruction(sound, latent, codes, commitment)
+
+    @torch.no_grad()
+    def encode(self, wav: Float[Tensor, "batch 1 samples"]) -> Int[Tensor, "batch codebooks frames"]:
+        """Codes of a sound, ceil(samples / hop) frames. Rows do not influence each other."""
+        return self.network.quantizer.encode(self.latent(wav)).transpose(0, 1)
+
+    @torch.no_grad()
+    def decode(self, codes: Int[Tensor, "batch codebooks frames"]) -> Float[Tensor, "batch 1 samples"]:
+        """The sound of codes, frames × hop samples."""
+        return self.network.decoder(self.network.quantizer.decode(codes.transpose(0, 1)))
+
+    def encode_song(
+        self,
+        wav: Float[Tensor, " samples"],
+        chunk_seconds: float = CHUNK_SECONDS,
+        before_seconds: float = BEFORE_SECONDS,
+        after_seconds: float = AFTER_SECONDS,
+    ) -> Int[Tensor, "codebooks frames"]:
+        """Codes of a whole song, in chunks: memory is that of one chunk.
+
+        Each chunk is computed with context around it and the context's codes are dropped. The convolutions see
+        about 0.1 s to each side, well within the context, and are exact. The LSTM runs forward through the whole
+        song; a chunk's starts ``before_seconds`` early from rest instead. What it would remember from before
+        that is lost, so a code right behind a chunk border may differ where two codes are almost equally near.
+        """
+        frames = math.ceil(wav.shape[-1] / self.hop)
+        parts = []
+        for chunk in self._chunks(frames, chunk_seconds, before_seconds, after_seconds):
+            piece = wav[chunk.left * self.hop : chunk.right * self.hop]
+            parts.append(self.encode(piece[None, None])[0, :, chunk.kept])
+        return torch.cat(parts, dim=-1) if parts else torch.zeros(self.codebooks, 0, dtype=torch.long)
+
+    def decode_song(
+        self,
+        codes: Int[Tensor, "codebooks frames"],
+        chunk_seconds: float = CHUNK_SECONDS,
+        before_seconds: float = BEFORE_SECONDS,
+        after_seconds: float = AFTER_SECONDS,
+    ) -> Float[Tensor, " samples"]:
+        """The sound of a whole song's codes, in chunks as :meth:`encode_song`; frames × hop samples."""
+        parts = []
+        for chunk in self._chunks(codes.shape[-1], chunk_seconds, before_seconds, after_seconds):
+            sound = self.decode(codes[None, :, chunk.left : chunk.right].long())[0, 0]
+            parts.append(sound[chunk.kept.start * self.hop : chunk.kept.stop * self.hop])
+        return torch.cat(parts) if parts else torch.zeros(0)
+
+    def _chunks(self, frames: int, *seconds: float) -> Any:
+        return chunks(frames, *(max(0, round(value * self.frame_rate)) for value in seconds))
+
+    def save(self, directory: Path | str) -> None:
+        """Write a directory that ``transformers.EncodecModel.from_pretrained`` opens, with a README."""
+        directory = Path(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        self.network.save_pretrained(directory)
+        (directory / "README.md").write_text(_readme(self))
+
+    @staticmethod
+    def load(directory: Path | str, device: str | torch.device = "cpu") -> StemCodec:
+        """Open a directory written by :meth:`save`, or any mono EnCodec in transformers' format.
+
+        StemsError ``missing`` or ``unreadable`` names the directory.
+        """
+        from transformers import EncodecModel
+
+        directory = Path(directory)
+        if not (directory / "config.json").exists():
+            raise StemsError(
+                f"There is no codec in {directory}.",
+                "Name a directory with config.json and model.safetensors, as `stems train codec` writes it.",
+                code="missing",
+                field="codec",
+            )
+        try:
+            network = EncodecModel.from_pretrained(directory, dtype=torch.float32)
+        except Exception as error:
+            raise StemsError(
+                f"The codec in {directory} cannot be read: {error}.",
+                "Train or copy it again.",
+                code="unreadable",
+                field="codec",
+            ) from error
+        return StemCodec(network, directory_digest(directory)).to(device).eval()
+
+
+def build_codec(size: CodecSize, codebooks: int) -> StemCodec:
+    """A codec with random weights and codebooks; torch's global seed decides which."""
+    if codebooks < 1:
+        raise StemsError(f"A codec with {codebooks} codebooks says nothing.", "Use 1 or more.", field="codebooks")
+    return StemCodec(build_network(size, codebooks))
+
+
+def _readme(codec: StemCodec) -> str:
+    config = codec.network.config
+    return (
+        "# Stem codec\n\n"
+        f"An EnCodec network for one stem: {codec.sample_rate} Hz mono, {codec.frame_rate:g} frames a second, "
+        f"{codec.codebooks} codebook(s) of {codec.cardinality} codes, {config.num_filters} filters.\n\n"
+        "Opens with `transformers.EncodecModel.from_pretrained` or `models.codec.codec.StemCodec.load`.\n"
+    )

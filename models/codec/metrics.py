@@ -1,0 +1,27 @@
+"""How well a codec does. SI-SDR is shared with separation, in ``pipelines.evaluation.sdr``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class CodebookUse:
+    """How much of one codebook is used: the exponential of the codes' entropy, and how many codes appear."""
+
+    perplexity: float
+    used: int
+
+
+def codebook_use(codes: Int[Tensor, "batch codebooks frames"], cardinality: int) -> list[CodebookUse]:
+    """The use of each codebook. Perplexity is between 1 and ``cardinality``, which is even use."""
+    found = []
+    for book in codes.transpose(0, 1):
+        counts = torch.bincount(book.reshape(-1), minlength=cardinality).double()
+        share = counts[counts > 0] / counts.sum()
+        found.append(CodebookUse(float((-(share * share.log()).sum()).exp()), len(share)))
+    return found

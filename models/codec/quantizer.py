@@ -1,0 +1,147 @@
+"""Training the residual quantizer, on the very buffers of ``transformers.EncodecModel``.
+
+transformers only uses codebooks. Here they are learned as EnCodec's are: started by k-means, moved by an
+exponential moving average of the vectors that choose each code, and codes that nobody chooses replaced
+(EnCodec §3.2, FACTS §2). Nothing is stored beside the model's own ``embed``, ``embed_avg``, ``cluster_size`` and
+``inited``, so a codec is an EncodecModel checkpoint at every moment.
+
+With several workers each update sees the vectors of all of them, in the order of the global batch: one process
+and many learn the same codebooks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class QuantizerSettings:
+    """How codebooks learn; the defaults are EnCodec's.
+
+    ``dead_below``: a code chosen fewer times a step than this (moving average) is replaced. It holds for large
+    batches; it is lowered to a quarter of even use where a batch has few vectors a code.
+    """
+
+    decay: float = 0.99
+    kmeans_iterations: int = 50
+    dead_below: float = 2.0
+    epsilon: float = 1e-5
+
+
+ENCODEC = QuantizerSettings()
+
+
+def quantize(
+    quantizer: Any, latent: Float[Tensor, "batch dim frames"]
+) -> tuple[Float[Tensor, "batch dim frames"], Int[Tensor, "batch codebooks frames"], Float[Tensor, ""]]:
+    """Quantize with straight-through gradients.
+
+    Returns the quantized latents, the codes (those of ``quantizer.encode``), and the commitment loss: the mean
+    over codebooks of the squared distance from what remained to the chosen vector.
+    """
+    remainder = latent
+    codes, losses = [], []
+    for layer in quantizer.layers:
+        chosen = layer.encode(remainder.detach())
+        vector = layer.decode(chosen)
+        losses.append(torch.nn.functional.mse_loss(remainder, vector))
+        remainder = remainder - vector
+        codes.append(chosen)
+    quantized = latent + (-remainder).detach()
+    return quantized, torch.stack(codes, dim=1), torch.stack(losses).mean()
+
+
+@torch.no_grad()
+def start_codebooks(
+    quantizer: Any,
+    latent: Float[Tensor, "batch dim frames"],
+    seed: int,
+    settings: QuantizerSettings = ENCODEC,
+) -> None:
+    """Fit each codebook by k-means to what the codebooks before it leave of ``latent``."""
+    remainder = _vectors(_all_workers(latent))
+    for index, layer in enumerate(quantizer.layers):
+        book = layer.codebook
+        means, counts = _kmeans(remainder, book.embed.shape[0], settings.kmeans_iterations, _draws(seed, 0, index))
+        book.embed.copy_(means)
+        book.cluster_size.copy_(counts)
+        book.embed_avg.copy_(means * counts[:, None])
+        book.inited.fill_(1.0)
+        remainder = remainder - book.embed[book.quantize(remainder)]
+
+
+@torch.no_grad()
+def update_codebooks(
+    quantizer: Any,
+    latent: Float[Tensor, "batch dim frames"],
+    codes: Int[Tensor, "batch codebooks frames"],
+    seed: int,
+    step: int,
+    settings: QuantizerSettings = ENCODEC,
+) -> None:
+    """Move the codebooks after one step, given its latents and the codes they chose."""
+    remainder = _vectors(_all_workers(latent))
+    everywhere = _all_workers(codes)
+    for index, layer in enumerate(quantizer.layers):
+        book, chosen = layer.codebook, everywhere[:, index].reshape(-1)
+        vectors, remainder = remainder, remainder - book.embed[chosen]
+        counts = torch.bincount(chosen, minlength=book.embed.shape[0]).to(vectors.dtype)
+        sums = torch.zeros_like(book.embed).index_add_(0, chosen, vectors)
+        book.cluster_size.lerp_(counts, 1 - settings.decay)
+        book.embed_avg.lerp_(sums, 1 - settings.decay)
+        _replace_dead(book, vectors, settings, _draws(seed, step + 1, index))
+        # Laplace smoothing keeps rarely used codes from dividing by nearly nothing.
+        total = book.cluster_size.sum()
+        size = (book.cluster_size + settings.epsilon) / (total + len(counts) * settings.epsilon) * total
+        book.embed.copy_(book.embed_avg / size[:, None])
+
+
+def _replace_dead(
+    book: Any, vectors: Float[Tensor, "n dim"], settings: QuantizerSettings, draws: np.random.Generator
+) -> None:
+    """Put vectors of the batch in the place of dead codes, as if each had been used evenly."""
+    even = len(vectors) / book.embed.shape[0]
+    dead = book.cluster_size < min(settings.dead_below, even / 4)
+    picks = torch.from_numpy(draws.integers(len(vectors), size=book.embed.shape[0])).to(vectors.device)
+    book.cluster_size.copy_(torch.where(dead, even, book.cluster_size))
+    book.embed_avg.copy_(torch.where(dead[:, None], vectors[picks] * even, book.embed_avg))
+
+
+def _kmeans(
+    vectors: Float[Tensor, "n dim"], clusters: int, iterations: int, draws: np.random.Generator
+) -> tuple[Float[Tensor, "clusters dim"], Float[Tensor, " clusters"]]:
+    """Means and sizes; starts from random vectors, and an empty cluster keeps its mean."""
+    count = len(vectors)
+    picks = draws.permutation(count)[:clusters] if count >= clusters else draws.integers(count, size=clusters)
+    means = vectors[torch.from_numpy(picks).to(vectors.device)].clone()
+    counts = torch.ones(clusters, dtype=vectors.dtype, device=vectors.device)
+    for _ in range(iterations):
+        nearest = torch.cdist(vectors, means).argmin(dim=1)
+        counts = torch.bincount(nearest, minlength=clusters).to(vectors.dtype)
+        sums = torch.zeros_like(means).index_add_(0, nearest, vectors)
+        means = torch.where(counts[:, None] > 0, sums / counts.clamp(min=1)[:, None], means)
+    return means, counts
+
+
+def _vectors(latent: Float[Tensor, "batch dim frames"]) -> Float[Tensor, "n dim"]:
+    return latent.detach().transpose(1, 2).reshape(-1, latent.shape[1]).float()
+
+
+def _all_workers(mine: Tensor) -> Tensor:
+    """Every worker's rows, interleaved: worker r of w holds items r, r + w, … of the global batch."""
+    if not dist.is_initialized() or dist.get_world_size() == 1:
+        return mine
+    parts = [torch.empty_like(mine) for _ in range(dist.get_world_size())]
+    dist.all_gather(parts, mine.detach().contiguous())
+    return torch.stack(parts, dim=1).flatten(0, 1)
+
+
+def _draws(seed: int, step: int, codebook: int) -> np.random.Generator:
+    return np.random.default_rng(np.random.SeedSequence((seed, step, codebook)))
