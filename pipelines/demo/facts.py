@@ -1,0 +1,232 @@
+"""What the demo measured: the input of its report, every number beside what it must be compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+MEL_GOAL = 0.5  # a trained codec's mel distance, as a share of the untrained codec's
+VOCAL_GOAL = 0.9  # share of sung songs dropped, and of instrumental songs kept
+
+
+def number(value: float, digits: int = 1) -> str:
+    """A number for reading, with a true minus sign."""
+    return f"{value:.{digits}f}".replace("-", "−")
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Files in the catalog, and what became of them."""
+
+    songs: int
+    vocals: int
+    quarantined: int
+    tokenized: int
+
+
+@dataclass(frozen=True)
+class Quarantined:
+    """A file that was set aside, and why."""
+
+    file: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class SeparationRow:
+    """SDR of a separated stem, and of the mixture taken as the estimate, in dB, on held-out songs."""
+
+    stem: str
+    sdr: float
+    mixture_sdr: float
+
+    @property
+    def won(self) -> bool:
+        """Whether separating beats doing nothing."""
+        return self.sdr > self.mixture_sdr
+
+
+@dataclass(frozen=True)
+class CodecRow:
+    """A stem codec on held-out stems.
+
+    Attributes:
+        stem: its name.
+        si_sdr: dB.
+        mel_trained, mel_untrained: multi-scale mel distance of the codec, and of one with random weights.
+        perplexity: codes in effective use, for each codebook.
+        cardinality: codes that there are in a codebook.
+    """
+
+    stem: str
+    si_sdr: float
+    mel_trained: float
+    mel_untrained: float
+    perplexity: tuple[float, ...]
+    cardinality: int
+
+    @property
+    def ratio(self) -> float:
+        """Trained over untrained mel distance."""
+        return self.mel_trained / self.mel_untrained
+
+    @property
+    def won(self) -> bool:
+        """Whether the distance is at most ``MEL_GOAL`` of the untrained one."""
+        return self.ratio <= MEL_GOAL
+
+
+@dataclass(frozen=True)
+class VocalFilter:
+    """Songs that truly are sung and how many were dropped; instrumental ones and how many were kept."""
+
+    sung: int
+    dropped: int
+    instrumental: int
+    kept: int
+
+    @property
+    def won(self) -> bool:
+        """Whether both shares reach ``VOCAL_GOAL``."""
+        return self.dropped >= VOCAL_GOAL * self.sung and self.kept >= VOCAL_GOAL * self.instrumental
+
+
+@dataclass(frozen=True)
+class LossCurve:
+    """The language model's losses, in nats a code.
+
+    Attributes:
+        training: (step, loss) pairs.
+        validation: (step, loss by stream) pairs.
+        entropy: by stream, what a model scores that only knows how often each code occurs.
+    """
+
+    training: tuple[tuple[int, float], ...]
+    validation: tuple[tuple[int, Mapping[str, float]], ...]
+    entropy: Mapping[str, float]
+
+    @property
+    def final(self) -> Mapping[str, float]:
+        """Validation loss by stream at the last step."""
+        return self.validation[-1][1]
+
+    def won(self, stream: str) -> bool:
+        """Whether a stream's last validation loss lies below its entropy."""
+        return self.final[stream] < self.entropy[stream]
+
+
+@dataclass(frozen=True)
+class StepTime:
+    """Wall-clock seconds of one step of the demo."""
+
+    name: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Something to play: its label, its audio file, and the picture of its spectrogram."""
+
+    label: str
+    audio: Path
+    spectrogram: Path | None = None
+
+
+@dataclass(frozen=True)
+class GeneratedSong:
+    """A song made from text."""
+
+    prompt: str
+    mix: Clip
+    stems: tuple[Clip, ...]
+
+
+@dataclass(frozen=True)
+class EditedStem:
+    """One stem before and after an edit.
+
+    Attributes:
+        name: of the stem.
+        source, edited: how it was and how it is.
+        regenerated: whether it was to be made anew.
+        identical: whether its tokens are the source's, bit for bit.
+    """
+
+    name: str
+    source: Clip
+    edited: Clip
+    regenerated: bool
+    identical: bool
+
+    @property
+    def won(self) -> bool:
+        """Whether a kept stem is identical, and a regenerated one is not."""
+        return self.identical != self.regenerated
+
+
+@dataclass(frozen=True)
+class EditedSong:
+    """A held-out song with some stems regenerated."""
+
+    title: str
+    prompt: str
+    source_mix: Clip
+    edited_mix: Clip
+    stems: tuple[EditedStem, ...]
+
+
+@dataclass(frozen=True)
+class DemoFacts:
+    """One run of the demo.
+
+    Attributes:
+        counts, quarantine: what became of the catalog's files.
+        separation, codecs, vocal_filter, loss: how well each part does.
+        steps: how long each step took, in order.
+        generated, edited: what came out.
+        machine: what it ran on, in words.
+        notes: more lines to tell the reader.
+    """
+
+    counts: Counts
+    quarantine: tuple[Quarantined, ...]
+    separation: tuple[SeparationRow, ...]
+    codecs: tuple[CodecRow, ...]
+    vocal_filter: VocalFilter
+    loss: LossCurve
+    steps: tuple[StepTime, ...]
+    generated: GeneratedSong
+    edited: EditedSong
+    machine: str
+    notes: tuple[str, ...] = field(default=())
+
+    def lost(self) -> list[str]:
+        """Every comparison that did not come out as hoped, in plain words."""
+        words = [
+            f"separated {row.stem}: SDR {number(row.sdr)} dB, the mixture as estimate {number(row.mixture_sdr)} dB"
+            for row in self.separation
+            if not row.won
+        ]
+        words += [
+            f"{row.stem} codec: mel distance is {row.ratio:.2f} of the untrained codec's; {MEL_GOAL} is the goal"
+            for row in self.codecs
+            if not row.won
+        ]
+        if not self.vocal_filter.won:
+            found = self.vocal_filter
+            words.append(
+                f"vocal filter: {found.dropped} of {found.sung} sung songs dropped, "
+                f"{found.kept} of {found.instrumental} instrumental songs kept; 9 in 10 is the goal"
+            )
+        words += [
+            f"{stream}: validation loss {loss:.2f} nats, unigram entropy {self.loss.entropy[stream]:.2f}"
+            for stream, loss in self.loss.final.items()
+            if not self.loss.won(stream)
+        ]
+        words += [
+            f"edited {stem.name}: {'nothing changed' if stem.regenerated else 'tokens differ from the source'}"
+            for stem in self.edited.stems
+            if not stem.won
+        ]
+        return words
