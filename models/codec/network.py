@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import torch
+from torch import nn
 
 from models.codec.size import CodecSize
 
@@ -45,6 +46,9 @@ def build_network(size: CodecSize, codebooks: int) -> Any:
     from transformers import EncodecModel
 
     network = EncodecModel(encodec_config(size, codebooks))
+    for module in network.modules():
+        if isinstance(module, (nn.Conv1d, nn.ConvTranspose1d)):
+            _keep_variance(module)
     for layer in network.quantizer.layers:
         book = layer.codebook
         torch.nn.init.normal_(book.embed)
@@ -52,3 +56,17 @@ def build_network(size: CodecSize, codebooks: int) -> Any:
         book.cluster_size.fill_(1.0)
         book.inited.zero_()
     return network
+
+
+@torch.no_grad()
+def _keep_variance(conv: nn.Conv1d | nn.ConvTranspose1d) -> None:
+    """Draw weights that pass a signal on at its own level, with no bias.
+
+    transformers means to do so, but weight norm hides the weights from it. What PyTorch draws instead shrinks
+    the signal at each of a dozen layers, until the latents are nearly the same for every sound.
+    """
+    strides = conv.stride[0] if isinstance(conv, nn.ConvTranspose1d) else 1
+    inputs = conv.in_channels * conv.kernel_size[0] / strides
+    conv.weight = torch.randn_like(conv.weight) / math.sqrt(inputs)
+    if conv.bias is not None:
+        conv.bias.zero_()

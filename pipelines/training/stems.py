@@ -1,0 +1,127 @@
+"""The sound that a codec learns from: crops of one stem of many songs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from models.audio import audio_info, read_audio
+from models.errors import StemsError
+from pipelines.training.sampler import rng
+
+SILENCE = 1e-3
+"""RMS (−60 dB) below which a crop counts as silent."""
+
+KEEP_SILENT = 0.1
+DRAWS = 10
+
+
+@dataclass(frozen=True)
+class StemFile:
+    """One song's stem on disk."""
+
+    song: str
+    path: Path
+    seconds: float
+
+
+def find_stems(folder: str | Path, stem: str) -> list[StemFile]:
+    """The named stem of every song in a folder, by song name. Songs that lack it are passed over.
+
+    StemsError ``missing`` when no song has it; ``unreadable`` or ``empty`` names a broken file.
+    """
+    found = []
+    for song in sorted(path for path in Path(folder).glob("*") if path.is_dir()):
+        for suffix in (".flac", ".wav"):
+            path = song / f"{stem}{suffix}"
+            if path.exists():
+                found.append(StemFile(song.name, path, audio_info(path).seconds))
+                break
+    if not found:
+        raise StemsError(
+            f"No song in {folder} has a stem '{stem}'.",
+            f"Expected files such as {Path(folder) / 'a-song' / f'{stem}.flac'}.",
+            code="missing",
+            field="stems",
+        )
+    return found
+
+
+def hold_out(files: list[StemFile], share: float) -> tuple[list[StemFile], list[StemFile]]:
+    """Split songs into training and validation, at least one each.
+
+    Songs are ordered by a hash of their name, so the same song stays on the same side as a collection grows
+    (but for those at the border).
+    """
+    if len(files) < 2:
+        raise StemsError(
+            f"There is one song only, '{files[0].song}'.",
+            "Give at least two: one is kept for validation.",
+            code="too_few",
+            field="stems",
+        )
+    ordered = sorted(files, key=lambda file: hashlib.sha256(file.song.encode()).digest())
+    count = min(len(files) - 1, max(1, round(share * len(files))))
+    return ordered[count:], ordered[:count]
+
+
+class StemCrops:
+    """Draws crops of a set of songs, mono at one rate; keeps decoded songs within a memory budget."""
+
+    def __init__(self, files: list[StemFile], rate: int, memory_bytes: float) -> None:
+        self.files, self.rate, self.memory = files, rate, memory_bytes
+        self._decoded: OrderedDict[Path, np.ndarray] = OrderedDict()
+        seconds = np.array([file.seconds for file in files])
+        self._until = np.cumsum(seconds / seconds.sum())
+
+    def song(self, file: StemFile) -> np.ndarray:
+        """A whole song, float32 [samples]."""
+        if file.path in self._decoded:
+            self._decoded.move_to_end(file.path)
+            return self._decoded[file.path]
+        samples = read_audio(file.path).mono().resample(self.rate).samples[0]
+        self._decoded[file.path] = samples
+        while len(self._decoded) > 1 and sum(song.nbytes for song in self._decoded.values()) > self.memory:
+            self._decoded.popitem(last=False)
+        return samples
+
+    def draw(self, seed: int, step: int, index: int, samples: int) -> np.ndarray:
+        """The crop of item ``index`` of step ``step``, float32 [samples].
+
+        Every second of sound is equally likely. Silent crops are drawn again, most of the time: a codec needs
+        only a few to learn silence. Songs shorter than the crop are padded with silence.
+        """
+        random = rng(seed, step, index)
+        for _ in range(DRAWS):
+            number = min(int(np.searchsorted(self._until, random.random())), len(self.files) - 1)
+            song = self.song(self.files[number])
+            start = int(random.integers(max(1, len(song) - samples + 1)))
+            crop = song[start : start + samples]
+            if not is_silent(crop) or random.random() < KEEP_SILENT:
+                break
+        return np.pad(crop, (0, samples - len(crop)))
+
+    def excerpts(self, count: int, samples: int) -> np.ndarray:
+        """``count`` fixed excerpts [count, samples], spread evenly over the songs; silent ones are left out.
+
+        Fewer, down to one, come back where much is silent.
+        """
+        kept: list[np.ndarray] = []
+        for number in range(count):
+            song = self.song(self.files[number % len(self.files)])
+            rounds = -(-count // len(self.files))
+            place = (number // len(self.files) + 0.5) / rounds
+            start = int(place * max(0, len(song) - samples))
+            piece = song[start : start + samples]
+            if not is_silent(piece) or (number == count - 1 and not kept):
+                kept.append(np.pad(piece, (0, samples - len(piece))))
+        return np.stack(kept)
+
+
+def is_silent(samples: np.ndarray) -> bool:
+    """Whether the RMS is below −60 dB."""
+    return float(np.sqrt(np.mean(np.square(samples)))) < SILENCE
