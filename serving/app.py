@@ -43,11 +43,13 @@ def build(config: ServeConfig) -> Application:
         num_replicas=config.replicas,
         max_ongoing_requests=1,
         max_queued_requests=config.max_queued,
+        graceful_shutdown_wait_loop_s=0.5,
         ray_actor_options={"num_cpus": config.cpus_per_replica, "num_gpus": config.gpus_per_replica},
     )
     ingress = serve.deployment(serve.ingress()(Ingress)).options(
         num_replicas=1,
         max_ongoing_requests=config.replicas + config.max_queued + _OTHER_REQUESTS,
+        graceful_shutdown_wait_loop_s=0.5,
         # It mostly waits; reserving a core for it would take one from the model.
         ray_actor_options={"num_cpus": 0},
     )

@@ -1,10 +1,7 @@
-"""What a person may set about the service, and how a YAML file of it is read. Imports no torch and no ray."""
+"""What a person may set about the service. Imports no torch and no ray."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models.errors import StemsError
@@ -37,31 +34,6 @@ class ServeConfig(BaseModel):
     """Memory for recent results that are fetched by link; the oldest go first."""
 
 
-def load_config(path: str | Path) -> ServeConfig:
-    """Read a YAML file of :class:`ServeConfig` fields.
-
-    Raises:
-        StemsError: no such file, not YAML, an unknown field (named), or a value out of bounds (named).
-    """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise StemsError(
-            f"The config file '{path}' cannot be read.", "Check the path.", code="missing", field="config"
-        ) from error
-    try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise StemsError(
-            f"The config file '{path}' is not YAML ({_one_line(error)}).", "Mend it there.", field="config"
-        ) from error
-    if not isinstance(values, dict):
-        raise StemsError(
-            f"The config file '{path}' holds no settings.", "Write lines such as 'port: 8000'.", field="config"
-        )
-    return parse_config(values)
-
-
 def parse_config(values: dict[str, object]) -> ServeConfig:
     """Check plain values; StemsError names the first field that is unknown, missing or out of bounds."""
     try:
@@ -73,7 +45,3 @@ def parse_config(values: dict[str, object]) -> ServeConfig:
             known = ", ".join(ServeConfig.model_fields)
             raise StemsError(f"There is no setting '{field}'.", f"The settings are: {known}.", field=field) from error
         raise StemsError(f"Setting '{field}': {first['msg']}.", "Change its value.", field=field) from error
-
-
-def _one_line(error: yaml.YAMLError) -> str:
-    return " ".join(str(error).split())
