@@ -14,13 +14,14 @@ from torch import Tensor, nn
 from models.codec.codec import Reconstruction
 
 WINDOWS = tuple(2**power for power in range(6, 12))
-FLOOR = 1e-4
+FLOOR = 1e-3
+"""−60 dB: what a spectrogram must exceed to count. Far below it, noise as faint as that would be all that matters."""
 
 
 class MelScales(nn.Module):
     """Mel magnitude spectrograms at several window sizes, hop a quarter of the window.
 
-    Scaled so that a full-scale sine is about 1 at its peak, whatever the window; ``FLOOR`` is then about −80 dB.
+    Scaled so that a full-scale sine is about 1 at its peak, whatever the window; ``FLOOR`` is then −60 dB.
     Short windows have too few frequency bins for 64 mels: they get an eighth of their window (64 from 512 on).
     """
 
@@ -62,7 +63,7 @@ def mel_distance(ours: list[Tensor], theirs: list[Tensor]) -> Float[Tensor, ""]:
 
 
 def _log(mel: Tensor) -> Tensor:
-    return mel.clamp(min=FLOOR).log()
+    return (mel + FLOOR).log()
 
 
 @dataclass(frozen=True)

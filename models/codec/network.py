@@ -10,6 +10,12 @@ from torch import nn
 
 from models.codec.size import CodecSize
 
+CODE_LEVEL = 0.15
+"""Standard deviation of new codebooks: that of an untrained encoder's latents."""
+
+OUTPUT_LEVEL = 0.25
+"""Scale of the last layer of a new decoder, which makes its sound about as loud as music."""
+
 
 def encodec_config(size: CodecSize, codebooks: int) -> Any:
     """The ``transformers.EncodecConfig`` of a codec: not causal, zero padding, identity skips, weight norm.
@@ -46,12 +52,13 @@ def build_network(size: CodecSize, codebooks: int) -> Any:
     from transformers import EncodecModel
 
     network = EncodecModel(encodec_config(size, codebooks))
-    for module in network.modules():
-        if isinstance(module, (nn.Conv1d, nn.ConvTranspose1d)):
-            _keep_variance(module)
+    convolutions = [part for part in network.modules() if isinstance(part, (nn.Conv1d, nn.ConvTranspose1d))]
+    for convolution in convolutions:
+        _keep_variance(convolution)
+    network.decoder.layers[-1].conv.weight = network.decoder.layers[-1].conv.weight * OUTPUT_LEVEL
     for layer in network.quantizer.layers:
         book = layer.codebook
-        torch.nn.init.normal_(book.embed)
+        torch.nn.init.normal_(book.embed, std=CODE_LEVEL)
         book.embed_avg.copy_(book.embed)
         book.cluster_size.fill_(1.0)
         book.inited.zero_()

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from models.errors import StemsError
 from pipelines.training.config import TrainingConfig
+from pipelines.training.history import latest, read_history
+from pipelines.training.progress import StepBar
 from pipelines.training.recipe import Recipe
 
 RESTARTS = 2
@@ -33,11 +37,12 @@ def run_on_ray(config: TrainingConfig, make_recipe: Callable[[], Recipe]) -> Non
         from ray import train as ray_train
         from ray.train.torch import get_device
 
-        from pipelines.training.loop import run
+        from pipelines.training.worker import Place, Worker
 
         context = ray_train.get_context()
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // context.get_local_world_size()))
-        run(config, make_recipe, context.get_world_rank(), context.get_world_size(), get_device())
+        place = Place(context.get_world_rank(), context.get_world_size(), get_device())
+        Worker(config, make_recipe, place).run()
 
     trainer = TorchTrainer(
         each_worker,
@@ -49,9 +54,30 @@ def run_on_ray(config: TrainingConfig, make_recipe: Callable[[], Recipe]) -> Non
         ),
     )
     try:
-        trainer.fit()
+        with _watch(config):
+            trainer.fit()
     except Exception as error:
         for cause in getattr(error, "worker_failures", {}).values():
             if isinstance(cause, StemsError):
                 raise cause from error
         raise
+
+
+@contextmanager
+def _watch(config: TrainingConfig) -> Iterator[None]:
+    """Show the progress that the first worker writes to metrics.jsonl."""
+    rows, over = Path(config.output) / "metrics.jsonl", threading.Event()
+
+    def look(bar: StepBar) -> None:
+        while not over.wait(timeout=1.0):
+            last = latest(read_history(rows))
+            bar.at(last.get("step", 0), last.get("loss"))
+
+    with StepBar(config.name, config.steps, 0, shown=True) as bar:
+        watcher = threading.Thread(target=look, args=(bar,), daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            over.set()
+            watcher.join()
