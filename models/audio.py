@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import pyloudnorm
 import soundfile
 import soxr
 
@@ -142,6 +141,8 @@ def write_audio(path: Path, audio: Audio) -> None:
 
 def loudness(audio: Audio) -> float:
     """Integrated loudness in LUFS (ITU-R BS.1770); minus infinity for silence or less than 0.4 s."""
+    import pyloudnorm  # brings SciPy, which takes seconds to import and few callers need
+
     if audio.seconds < _LOUDNESS_BLOCK_S or not audio.samples.any():
         return float("-inf")
     with warnings.catch_warnings():

@@ -1,0 +1,47 @@
+"""Settings of `stems demo`. Light to import: no torch, no ray."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class DemoConfig(BaseModel):
+    """Render a band, train everything small, prepare, make and edit a song, write a report.
+
+    The defaults take about eight minutes on two cores. A demo that was stopped goes on where it was.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    output: str = "runs/demo"
+    """Folder of everything the demo makes; the report is report.html in it."""
+
+    seed: int = Field(default=7, ge=0)
+    """Another seed renders other songs and trains other models."""
+
+    training_songs: int = Field(default=24, ge=4)
+    """Multitracks that the separator and the codecs learn from; half of them are sung."""
+
+    training_seconds: float = Field(default=16.0, ge=4)
+    """Length of each."""
+
+    catalog_songs: int = Field(default=48, ge=4)
+    """Songs of the catalog that is prepared; a quarter of them are sung."""
+
+    catalog_seconds: float = Field(default=24.0, ge=10)
+    """Length of each."""
+
+    separator_steps: int = Field(default=600, ge=1)
+    """Training steps of the separator."""
+
+    codec_steps: int = Field(default=250, ge=1)
+    """Training steps of each codec."""
+
+    lm_steps: int = Field(default=250, ge=1)
+    """Training steps of the language model."""
+
+    prompt: str = "A tight funk groove with a syncopated bass, crisp drums and electric piano"
+    """What the generated song should sound like."""
+
+    seconds: float = Field(default=10.0, gt=0, le=60)
+    """Length of the generated song."""
