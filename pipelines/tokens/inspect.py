@@ -34,6 +34,7 @@ INSPECTED = pa.schema(
 )
 
 DUPLICATE = "duplicate"
+FAILED = "failed:"
 _SHORTFALL_S = 0.5
 _UNKNOWN_RIFF_SIZES = (0, 0xFFFFFFFF)  # what writes to a pipe leaves in the header
 
@@ -81,7 +82,7 @@ def inspect_file(text: str, limits: Limits, known: Mapping[str, str]) -> Inspect
     except StemsError as error:
         return Inspected(text, error.code, f"{error.message} {error.mend}".strip())
     except Exception as error:  # a decoder's surprise must not stop the other songs
-        return Inspected(text, f"failed:{type(error).__name__}", str(error)[:500])
+        return Inspected(text, f"{FAILED}{type(error).__name__}", str(error)[:500])
     name, channels = song_id(audio), audio.samples.shape[0]
     if name in known:
         return Inspected(text, DUPLICATE, duplicate_message(known[name]), name)

@@ -98,7 +98,7 @@ def _process(
     for entry in todo:
         if entry.fingerprint not in collector.seen:
             collector.quarantine(entry, CRASHED, f"'{entry.uri}' crashed its decoder or filled the memory.")
-    collector.commit()
+    collector.finish()
 
 
 class _Bar:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -25,6 +26,7 @@ _INSPECT_CPUS = 0.5
 _MOST_ACTOR_CPUS = 4.0
 _CPUS_AN_ACTOR = 4
 _RETRIES = 1
+_FOR_EVER = -1
 # Of decoded audio: 48 kHz, two channels, float32; inspection holds it twice, separation about ten times.
 _BYTES_A_SECOND = 48_000 * 2 * 4
 _INSPECT_COPIES, _ACTOR_COPIES = 2, 12
@@ -61,7 +63,7 @@ def run_stream(
         songs_per_block: files that are read by one task.
 
     Raises:
-        StemsError: the cluster is too small, or the models cannot be loaded.
+        StemsError: the cluster is too small.
     """
     import ray
 
@@ -70,10 +72,24 @@ def run_stream(
     table = pa.table({"entry": list(entries)})
     blocks = [table.slice(start, songs_per_block) for start in range(0, len(table), songs_per_block)]
     with ray.data.DataContext.current(_quiet_context(ray.data.DataContext.get_current().copy())):
-        songs = (
+        songs = _pipeline(blocks, partial(inspect_files, limits=limits, known=known), settings, workers)
+        for batch in songs.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+            yield from batch.to_pylist()
+
+
+def _pipeline(
+    blocks: list[pa.Table], inspect: Callable[[pa.Table], pa.Table], settings: TokenizerSettings, workers: Workers
+) -> Any:
+    """The stages as a lazy Ray dataset."""
+    import ray
+
+    with warnings.catch_warnings():
+        # The options of retries have no other place yet.
+        warnings.simplefilter("ignore", ray.util.annotations.RayDeprecationWarning)
+        return (
             ray.data.from_arrow(blocks)
             .map_batches(
-                partial(inspect_files, limits=limits, known=known),
+                inspect,
                 batch_format="pyarrow",
                 batch_size=None,
                 num_cpus=_INSPECT_CPUS,
@@ -84,22 +100,17 @@ def run_stream(
                 TokenizerActor,
                 fn_constructor_args=(settings,),
                 batch_format="pyarrow",
-                batch_size=songs_per_block,
+                batch_size=max(len(block) for block in blocks),
                 compute=ray.data.ActorPoolStrategy(size=workers.actors),
                 num_cpus=workers.cpus,
                 num_gpus=workers.gpus,
                 memory=workers.actor_memory,
-                max_restarts=_RETRIES,
+                # A batch that crashes its worker is given up; the worker itself always comes back, since Ray
+                # Data waits for ever for a pool that has died.
+                max_restarts=_FOR_EVER,
                 max_task_retries=_RETRIES,
             )
         )
-        try:
-            for batch in songs.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-                yield from batch.to_pylist()
-        except Exception as error:
-            if mine := _stems_error(error):
-                raise mine from error
-            raise
 
 
 def plan_workers(config: PrepareConfig, cluster: dict[str, float], node_memory: float) -> Workers:
@@ -148,16 +159,10 @@ def _quiet_context(context: Any) -> Any:
     context.max_errored_blocks = -1
     context.enable_progress_bars = False
     context.print_on_execution_start = False
+    context.execution_no_progress_timeout_s = _FOR_EVER  # a batch of long songs may take an hour on CPUs
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     return context
 
 
 def _largest_node_memory(nodes: Sequence[dict[str, Any]]) -> float:
     return max((node["Resources"].get("memory", 0.0) for node in nodes if node["Alive"]), default=0.0)
-
-
-def _stems_error(error: BaseException | None) -> StemsError | None:
-    """The StemsError that a worker raised, from within Ray's wrapping."""
-    while error is not None and not isinstance(error, StemsError):
-        error = getattr(error, "cause", None) or error.__cause__
-    return error

@@ -18,6 +18,7 @@ from models.errors import StemsError
 from models.stems import StemLayout
 from pipelines.catalog.schema import CatalogEntry
 from pipelines.tokens.identity import check_sources, normal_tag
+from pipelines.tokens.inspect import FAILED
 from pipelines.tokens.stems_folder import write_stems
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Verdict:
     @classmethod
     def failed(cls, error: Exception) -> Verdict:
         """The verdict on a song that could not be processed."""
-        reason = error.code if isinstance(error, StemsError) else f"failed:{type(error).__name__}"
+        reason = error.code if isinstance(error, StemsError) else f"{FAILED}{type(error).__name__}"
         return cls(reason, str(error)[:500])
 
 

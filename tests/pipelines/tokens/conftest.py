@@ -11,6 +11,7 @@ import torch
 
 from models.audio import Audio, encode_audio
 from models.codec.codec import build_codec
+from models.codec.quantizer import start_codebooks
 from models.codec.size import CodecSize
 from models.separation import SeparatorSize, build_htdemucs, save_separator
 
@@ -39,6 +40,9 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> TinyModels:
     save_separator(build_htdemucs(size), root / "separator")
     for name, codebooks in (("bass", 1), ("drums", 1), ("other", 2)):
         codec = build_codec(CodecSize(filters=4, latent=16, cardinality=32, lstm_layers=1), codebooks)
+        # Drawn codebooks would give every sound the same codes.
+        sound = torch.from_numpy(noise(1, seconds=4.0, rate=32000, channels=1).samples)[None]
+        start_codebooks(codec.network.quantizer, codec.latent(sound), seed=0)
         codec.save(root / "codecs" / name)
     return TinyModels(str(root / "separator"), str(root / "codecs"))
 
