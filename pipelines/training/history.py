@@ -20,8 +20,11 @@ class History:
 
     @classmethod
     def resume(cls, path: Path, step: int) -> History:
-        """Open the history of a run that continues after ``step`` steps: later rows are dropped."""
-        rows = [row for row in read_history(path) if row["step"] <= step]
+        """Open the history of a run that continues after ``step`` steps: later rows are dropped.
+
+        A run that starts at step 0 starts with an empty history.
+        """
+        rows = [row for row in read_history(path) if step > 0 and row["step"] <= step]
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh = path.with_name(f".{path.name}.new")
         fresh.write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -1,0 +1,262 @@
+"""The training loop: exact resume, atomic checkpoints, refusals, the same losses on several workers."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from models.errors import StemsError
+from pipelines.training import checkpoints as checkpoint_files
+from pipelines.training.checkpoints import checkpoints
+from pipelines.training.config import TrainingConfig
+from pipelines.training.loop import TrainingResult, train
+from pipelines.training.recipe import Recipe
+from pipelines.training.sampler import rng, share
+from pipelines.training.schedule import learning_rate
+
+
+class StoppedError(Exception):
+    """Stands for a kill."""
+
+
+class Sums(Recipe):
+    """Learns to add up numbers, with dropout, a buffer that changes, and an optimizer with state."""
+
+    def __init__(self, config: TrainingConfig, stop_at: int = -1, nan_at: Iterable[int] = (), dropout: float = 0.3):
+        self.config, self.stop_at, self.nan_at = config, stop_at, set(nan_at)
+        self.module = nn.Sequential(nn.Linear(4, 8), nn.Dropout(dropout), nn.Linear(8, 1))
+        self.module.register_buffer("taken", torch.zeros(()))
+
+    def prepare(self, rank: int, world: int, device: torch.device) -> None:
+        self.indices = share(self.config.batch, rank, world)
+
+    def loss(self, module: nn.Module, step: int) -> tuple[Tensor, dict[str, float]]:
+        if step == self.stop_at:
+            raise StoppedError
+        drawn = [rng(self.config.seed, step, index).standard_normal(4) for index in self.indices]
+        numbers = torch.from_numpy(np.stack(drawn)).float()
+        loss = (module(numbers) - numbers.sum(dim=1, keepdim=True)).square().mean()
+        return loss * math.nan if step in self.nan_at else loss, {"mean": float(numbers.mean())}
+
+    def after_step(self, step: int) -> None:
+        self.module.get_buffer("taken").add_(1)
+
+    def validate(self, module: nn.Module) -> dict[str, float]:
+        return {"of_ones": float(module(torch.ones(1, 4))), "training": float(module.training)}
+
+    def export(self, directory: Path) -> None:
+        torch.save(self.module.state_dict(), directory / "weights.pt")
+
+
+def settings(output: Path, **changes: Any) -> TrainingConfig:
+    fields: dict[str, Any] = {"steps": 12, "batch": 4, "seed": 3, "learning_rate": 0.05, "log_every": 1}
+    fields |= {"validate_every": 5, "checkpoint_every": 4, "tracking": "off"}
+    return TrainingConfig(output=str(output), **(fields | changes))
+
+
+def learn(config: TrainingConfig, **traits: Any) -> TrainingResult:
+    return train(config, lambda: Sums(config, **traits))
+
+
+def weights(result: TrainingResult) -> dict[str, Tensor]:
+    return torch.load(result.directory / "weights.pt", weights_only=True)
+
+
+def rows_without_time(result: TrainingResult) -> list[dict[str, Any]]:
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in result.history]
+
+
+@pytest.mark.parametrize("stop_at", [0, 3, 6, 11])
+def test_a_resumed_run_ends_bit_for_bit_as_one_that_was_not_stopped(tmp_path: Path, stop_at: int) -> None:
+    whole = learn(settings(tmp_path / "whole"))
+    with pytest.raises(StoppedError):
+        learn(settings(tmp_path / "stopped"), stop_at=stop_at)
+    resumed = learn(settings(tmp_path / "stopped"))
+    for name, value in weights(whole).items():
+        assert torch.equal(value, weights(resumed)[name]), name
+    assert rows_without_time(whole) == rows_without_time(resumed)
+    assert weights(whole)["taken"] == 12
+
+
+def test_it_learns_and_reports(tmp_path: Path) -> None:
+    result = learn(settings(tmp_path, steps=150, log_every=50), dropout=0.0)
+    assert result.final["loss"] < 0.1
+    assert result.final["valid/of_ones"] == pytest.approx(4, abs=0.5)
+    assert result.steps == 150
+    assert result.history[0]["step"] == 0
+    assert "valid/of_ones" in result.history[0]
+    assert result.history[0]["valid/training"] == 0
+    assert [step for step, _ in checkpoints(tmp_path)] == [148, 150]
+
+
+def test_a_finished_run_is_not_run_again(tmp_path: Path) -> None:
+    first = learn(settings(tmp_path))
+
+    def refuse() -> Recipe:
+        raise AssertionError("built a recipe")
+
+    assert train(settings(tmp_path), refuse) == first
+
+
+def test_a_lost_export_is_made_again_without_training(tmp_path: Path) -> None:
+    before = weights(learn(settings(tmp_path)))
+    (tmp_path / "result.json").unlink()
+    again = learn(settings(tmp_path), nan_at=range(12))
+    assert torch.equal(weights(again)["0.weight"], before["0.weight"])
+
+
+def test_more_steps_continue_a_finished_run(tmp_path: Path) -> None:
+    learn(settings(tmp_path))
+    result = learn(settings(tmp_path, steps=20), nan_at=range(12))
+    assert result.steps == 20
+    assert weights(result)["taken"] == 20
+
+
+def test_killed_while_writing_a_checkpoint_leaves_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = torch.save
+
+    def cut(state: dict[str, Any], path: Path) -> None:
+        if state.get("step") == 8:
+            Path(path).write_bytes(b"half of it")
+            # Like a kill: nothing tidies up.
+            monkeypatch.setattr(checkpoint_files.shutil, "rmtree", lambda *_, **__: None)
+            raise StoppedError
+        write(state, path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(torch, "save", cut)
+        with pytest.raises(StoppedError):
+            learn(settings(tmp_path / "killed"))
+    monkeypatch.undo()
+    assert [step for step, _ in checkpoints(tmp_path / "killed")] == [4]
+    assert list((tmp_path / "killed" / "checkpoints").glob(".unfinished-*"))
+    resumed, whole = learn(settings(tmp_path / "killed")), learn(settings(tmp_path / "whole"))
+    assert torch.equal(weights(resumed)["0.weight"], weights(whole)["0.weight"])
+    assert not list((tmp_path / "killed" / "checkpoints").glob(".unfinished-*"))
+
+
+def test_a_line_of_metrics_cut_short_is_dropped(tmp_path: Path) -> None:
+    with pytest.raises(StoppedError):
+        learn(settings(tmp_path / "cut"), stop_at=6)
+    with (tmp_path / "cut" / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 7, "lo')
+    result = learn(settings(tmp_path / "cut"))
+    assert rows_without_time(result) == rows_without_time(learn(settings(tmp_path / "whole")))
+    assert all(json.loads(line) for line in (tmp_path / "cut" / "metrics.jsonl").read_text().splitlines())
+
+
+def test_a_step_with_a_loss_that_is_not_finite_is_skipped(tmp_path: Path) -> None:
+    result = learn(settings(tmp_path), nan_at=(2, 3))
+    assert weights(result)["taken"] == 10
+    assert all(value.isfinite().all() for value in weights(result).values())
+    assert [row["step"] for row in result.history if row.get("taken") == 0] == [3, 4]
+    assert "loss" not in next(row for row in result.history if row.get("taken") == 0)
+
+
+def test_ten_such_steps_in_a_row_stop_the_run(tmp_path: Path) -> None:
+    with pytest.raises(StemsError, match="learning_rate") as caught:
+        learn(settings(tmp_path), nan_at=range(1, 12))
+    assert caught.value.code == "diverged"
+    assert [step for step, _ in checkpoints(tmp_path)] == [4, 8]
+
+
+@pytest.mark.parametrize(("field", "value"), [("seed", 4), ("batch", 8), ("learning_rate", 0.1)])
+def test_other_settings_are_refused_by_name(tmp_path: Path, field: str, value: float) -> None:
+    learn(settings(tmp_path))
+    with pytest.raises(StemsError, match=rf"{field}.*resume") as caught:
+        learn(settings(tmp_path, **{field: value}))
+    assert caught.value.field == field
+    afresh = learn(settings(tmp_path, resume=False, **{field: value}))
+    assert afresh.steps == 12
+    assert weights(afresh)["taken"] == 12
+
+
+def test_resume_true_wants_a_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(StemsError, match="no checkpoint") as caught:
+        learn(settings(tmp_path, resume=True))
+    assert caught.value.field == "resume"
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StoppedError):
+        learn(settings(tmp_path), stop_at=6)
+    (tmp_path / "checkpoints" / "step-4" / "state.pt").write_bytes(b"dust")
+    with pytest.raises(StemsError, match="step-4"):
+        learn(settings(tmp_path))
+
+
+def test_the_callers_random_state_is_left_alone(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    expected = torch.rand(1)
+    torch.manual_seed(1)
+    learn(settings(tmp_path))
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_learning_rate_rises_then_falls_to_zero(tmp_path: Path) -> None:
+    config = settings(tmp_path, steps=100, warmup_steps=10, learning_rate=1.0)
+    rates = [learning_rate(config, step) for step in range(101)]
+    assert rates[0] == pytest.approx(0.1)
+    assert rates[10] == pytest.approx(1.0)
+    assert rates[55] == pytest.approx(0.5)
+    assert rates[100] == pytest.approx(0.0)
+    assert max(rates) == pytest.approx(1.0)
+
+
+def test_draws_depend_on_seed_step_and_index_alone() -> None:
+    assert rng(1, 2, 3).random() == rng(1, 2, 3).random()
+    draws = {rng(*place).random() for place in [(1, 2, 3), (1, 2, 4), (1, 3, 3), (2, 2, 3), (3, 2, 1)]}
+    assert len(draws) == 5
+    assert sorted([*share(7, 0, 2), *share(7, 1, 2)]) == list(range(7))
+
+
+def test_tracking_keeps_one_run_over_a_resume(tmp_path: Path) -> None:
+    from mlflow.tracking import MlflowClient
+
+    store = f"sqlite:///{tmp_path / 'store' / 'mlflow.db'}"
+    with pytest.raises(StoppedError):
+        learn(settings(tmp_path / "run", tracking=store), stop_at=6)
+    result = learn(settings(tmp_path / "run", tracking=store))
+    client = MlflowClient(tracking_uri=store)
+    runs = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
+    assert len(runs) == 1
+    assert runs[0].info.status == "FINISHED"
+    assert runs[0].data.params["seed"] == "3"
+    assert runs[0].data.tags["model"] == str(result.directory)
+    assert runs[0].data.metrics["loss"] == pytest.approx(result.final["loss"])
+
+
+def test_two_ray_workers_learn_what_one_process_learns(tmp_path: Path, ray_local: object) -> None:
+    alone = learn(settings(tmp_path / "alone"), dropout=0.0)
+    config = settings(tmp_path / "together", workers=2)
+    together = train(config, _recipe_maker(config))
+    assert [row["step"] for row in together.history] == [row["step"] for row in alone.history]
+    for ours, theirs in zip(together.history, alone.history, strict=True):
+        for name in set(theirs) - {"seconds"}:
+            assert ours[name] == pytest.approx(theirs[name], rel=1e-4, abs=1e-5), (name, theirs["step"])
+    torch.testing.assert_close(weights(together), weights(alone), rtol=1e-4, atol=1e-5)
+
+
+def test_workers_must_divide_the_batch(tmp_path: Path) -> None:
+    with pytest.raises(StemsError, match="4 does not divide among 3"):
+        learn(settings(tmp_path, workers=3))
+
+
+def _recipe_maker(config: TrainingConfig) -> Callable[[], Recipe]:
+    # Workers cannot import this file: send the class itself.
+    import sys
+
+    from ray import cloudpickle
+
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    return lambda: Sums(config, dropout=0.0)
