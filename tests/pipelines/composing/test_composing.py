@@ -1,0 +1,75 @@
+"""`stems generate` and `stems edit`, as a musician uses them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.tiny import LAYOUT, noise, tiny_assembly_directory
+
+import cli
+from models.audio import read_audio, write_audio
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_assembly_directory(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def generated(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    song = tmp_path_factory.mktemp("songs") / "song"
+    words = ["generate", "--model", str(model), "--prompt", "calm", "--seconds", "0.5", "--seed", "3"]
+    assert cli.main([*words, "--output", str(song)]) == 0
+    return song
+
+
+def test_generate_leaves_stems_mix_codes_and_manifest(generated: Path) -> None:
+    names = {*(f"{stem}.wav" for stem in LAYOUT.names), "mix.wav", "codes.npy", "manifest.json"}
+    assert {file.name for file in generated.iterdir()} == names
+    manifest = json.loads((generated / "manifest.json").read_text())
+    assert (manifest["prompt"], manifest["seed"], manifest["seconds"]) == ("calm", 3, 0.5)
+    stems = [read_audio(generated / f"{stem}.wav").samples for stem in LAYOUT.names]
+    # 16 bit files: each is off by at most half a step.
+    np.testing.assert_allclose(np.sum(stems, axis=0), read_audio(generated / "mix.wav").samples, atol=4 / 2**16)
+
+
+def test_edit_a_folder_of_stems(model: Path, generated: Path, tmp_path: Path) -> None:
+    words = ["edit", "--model", str(model), "--song", str(generated), "--regenerate", "[bass]", "--seed", "1"]
+    assert cli.main([*words, "--output", str(tmp_path / "edit")]) == 0
+    for stem in ("drums", "other"):
+        assert np.array_equal(
+            read_audio(tmp_path / "edit" / f"{stem}.wav").samples, read_audio(generated / f"{stem}.wav").samples
+        )
+    assert not np.array_equal(np.load(tmp_path / "edit" / "codes.npy")[0], np.load(generated / "codes.npy")[0])
+
+
+def test_edit_a_mixed_song_separates_it_first(model: Path, tmp_path: Path) -> None:
+    write_audio(tmp_path / "song.mp3", noise(1.0, rate=44_100, channels=2))
+    words = ["edit", "--model", str(model), "--song", str(tmp_path / "song.mp3"), "--regenerate", "[drums]"]
+    assert cli.main([*words, "--output", str(tmp_path / "edit")]) == 0
+    assert (tmp_path / "edit" / "drums.wav").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--regenerate", "[banjo]"], "'banjo' is not a stem"),
+        ([], "nothing to write"),
+        (["--regenerate", "[bass,drums,other]"], "No stem is left"),
+    ],
+)
+def test_impossible_edits_say_what_to_do(
+    model: Path, generated: Path, words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["edit", "--model", str(model), "--song", str(generated), *words]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_song_that_is_no_audio_is_named(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    song = tmp_path / "notes.wav"
+    song.write_text("not audio")
+    assert cli.main(["edit", "--model", str(model), "--song", str(song), "--regenerate", "[bass]"]) == 2
+    assert "notes.wav" in capsys.readouterr().err
