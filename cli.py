@@ -52,6 +52,11 @@ COMMANDS: dict[tuple[str, ...], Command] = {
         "pipelines.training.separator_config:SeparatorTraining",
         "pipelines.training.separator:train_separator",
     ),
+    ("import",): Command(
+        "bring a released model into this format",
+        "models.interchange.importing:ImportConfig",
+        "models.interchange.importing:import_model",
+    ),
     ("generate",): Command(
         "write a song from text", "pipelines.composing.config:GenerateConfig", "pipelines.composing.jobs:generate"
     ),

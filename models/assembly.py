@@ -77,6 +77,13 @@ class Assembly:
         separator = Separator.load(directory / "separator", device) if (directory / "separator").is_dir() else None
         return cls(lm, codecs, separator, float(about.get("max_seconds", MAX_SECONDS)))
 
+    def save(self, directory: Path) -> None:
+        """Write the language model and the codecs; a separator is not saved with them."""
+        self.lm.save(directory / "lm")
+        for name, codec in self.codecs.items():
+            codec.save(directory / "codecs" / name)
+        _write_about(directory, self.max_seconds)
+
     @property
     def layout(self) -> StemLayout:
         """The stems."""
@@ -264,8 +271,7 @@ def assemble(
         shutil.copytree(source, directory / "codecs" / name, dirs_exist_ok=True)
     if separator is not None:
         shutil.copytree(separator, directory / "separator", dirs_exist_ok=True)
-    about = {"format": 1, "max_seconds": max_seconds}
-    (directory / "assembly.json").write_text(json.dumps(about, indent=2) + "\n")
+    _write_about(directory, max_seconds)
     return Assembly.load(directory)
 
 
@@ -273,6 +279,11 @@ def _share(progress: Progress | None, index: int, count: int) -> Progress | None
     if progress is None:
         return None
     return lambda done: progress((index + done) / count)
+
+
+def _write_about(directory: Path, max_seconds: float) -> None:
+    about = {"format": 1, "max_seconds": max_seconds}
+    (directory / "assembly.json").write_text(json.dumps(about, indent=2) + "\n")
 
 
 def _read_about(directory: Path) -> dict[str, Any]:

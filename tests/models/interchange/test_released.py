@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+import cli
 from models.assembly import Assembly
 from models.errors import StemsError
 from models.interchange.released import load_release
@@ -63,3 +64,23 @@ def test_a_release_without_codecs_is_refused(reference_golden: Path, tmp_path: P
     (tmp_path / "state_dict.bin").symlink_to(reference_golden / "state_dict.bin")
     with pytest.raises(StemsError, match="no codecs"):
         load_release(tmp_path)
+
+
+def test_stems_import_writes_a_model_that_says_its_licence(
+    reference_golden: Path, golden: dict[str, Tensor], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "model"
+    assert cli.main(["import", "--source", str(reference_golden), "--output", str(output)]) == 0
+    assert "CC-BY-NC" in capsys.readouterr().out
+    assert "CC-BY-NC" in (output / "README.md").read_text()
+    imported = Assembly.load(output)
+    assert torch.equal(imported.codecs["other"].encode(golden["wav"]), golden["other.codes"].long())
+    assert cli.main(["import", "--source", str(reference_golden), "--output", str(output)]) == 2
+    assert "exists already" in capsys.readouterr().err
+
+
+def test_what_is_no_model_is_refused_and_leaves_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "empty").mkdir()
+    assert cli.main(["import", "--source", str(tmp_path / "empty"), "--output", str(tmp_path / "out")]) == 2
+    assert "no format that is known" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["empty"]
