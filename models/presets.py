@@ -51,7 +51,7 @@ SEPARATOR_SIZES: dict[str, SeparatorSize] = {
     # For a demo on two CPU cores; learns the rendered band in about a minute and a half.
     "tiny": SeparatorSize(
         sources=("drums", "bass", "other", "vocals"),
-        segment=2.0,
+        segment=1.0,
         channels=16,
         depth=3,
         nfft=2048,

@@ -19,6 +19,9 @@ SUFFIXES = (".flac", ".wav")
 GAIN_DB = 4.0
 """Stems are made louder or softer by up to this much."""
 
+PLACES = 3
+"""Random places among which the loudest is chosen."""
+
 _FULL_SCALE = 32768.0
 
 
@@ -126,13 +129,13 @@ class Mixer:
         """
         remix, sung = rng.random() < self.remix_share, rng.random() < self.rare_share
         home = self.songs[int(rng.integers(len(self.songs)))]
-        start = self._start(home, rng)
+        start = self._start(home, self.rare if sung else None, rng)
         stems = []
         for source in self.sources:
             song, at = home, start
             if remix or (source == self.rare and source not in home.stems):
                 song = self._song_with(source, rng)
-                at = self._start(song, rng)
+                at = self._start(song, source, rng)
             stem = song.excerpt(source, at, self.samples)
             stems.append(_vary(stem, rng) if sung or source != self.rare else np.zeros_like(stem))
         example = np.stack(stems)
@@ -142,8 +145,13 @@ class Mixer:
         having = [song for song in self.songs if source in song.stems] or self.songs
         return having[int(rng.integers(len(having)))]
 
-    def _start(self, song: Multitrack, rng: np.random.Generator) -> int:
-        return int(rng.integers(max(1, song.samples - self.samples + 1)))
+    def _start(self, song: Multitrack, source: str | None, rng: np.random.Generator) -> int:
+        """Where to cut a song: of a few random places, the one where `source` is loudest, so that rests are rare."""
+        places = [int(at) for at in rng.integers(max(1, song.samples - self.samples + 1), size=PLACES)]
+        if source is None or source not in song.stems:
+            return places[0]
+        stem = song.stems[source]
+        return max(places, key=lambda at: np.abs(stem[:, at : at + self.samples : 16].astype(np.int32)).sum())
 
 
 def _vary(stem: Wave, rng: np.random.Generator) -> Wave:

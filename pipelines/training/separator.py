@@ -37,6 +37,7 @@ class SeparatorRecipe(Recipe):
         self.held_out: list[Multitrack]
         self.indices: range
         self.device: torch.device
+        self._parting: tuple[float, float] | None = None  # of the weights as they are now
 
     def prepare(self, rank: int, world: int, device: torch.device) -> None:
         """Read the songs."""
@@ -64,6 +65,10 @@ class SeparatorRecipe(Recipe):
         errors = (module(stems.sum(1)) - stems).abs().mean(dim=(0, 2, 3))
         named = {f"l1/{name}": float(e) for name, e in zip(self.size.sources, errors.detach(), strict=True)}
         return errors.mean(), named
+
+    def after_step(self, step: int) -> None:
+        """The weights have changed: what was measured of them no longer holds."""
+        self._parting = None
 
     def validate(self, module: nn.Module) -> dict[str, float]:
         """Per stem, the mean SDR in dB over the held-out songs that have it, and that of the mix as the estimate."""
@@ -93,7 +98,12 @@ class SeparatorRecipe(Recipe):
         return Separator([self.module], device=str(self.device))
 
     def _vocal_threshold(self, separator: Separator) -> tuple[float, float]:
-        """The score that parts held-out songs as they are from the same songs without their vocals."""
+        """The score that parts held-out songs as they are from the same without their vocals, and how well."""
+        if self._parting is None:
+            self._parting = self._part(separator)
+        return self._parting
+
+    def _part(self, separator: Separator) -> tuple[float, float]:
         vocals = self.size.sources.index(VOCALS)
         songs = [song.whole(self.size.sources) for song in self.held_out]
         instrumental = [np.delete(stems, vocals, axis=0).sum(0) for stems in songs]
