@@ -43,13 +43,13 @@ class SamplingFields(BaseModel):
 
     seed: int | None = Field(default=None, ge=0, le=MAX_SEED)
     """Same request, model and seed: same music. Without one a seed is drawn, and told."""
-    guidance: float = Field(default=3.0, ge=0, le=20, allow_inf_nan=False)
+    guidance: float = Field(default=3.0, ge=0, le=20)
     """How strongly the prompt pulls; 1 is no guidance."""
-    temperature: float = Field(default=1.0, ge=0, le=10, allow_inf_nan=False)
+    temperature: float = Field(default=1.0, ge=0, le=10)
     """Above 1 bolder, below 1 tamer; 0 always takes the likeliest token."""
     top_k: int = Field(default=250, ge=0, le=1_000_000)
     """Draw among this many likeliest tokens; 0 for all."""
-    top_p: float = Field(default=0.0, ge=0, le=1, allow_inf_nan=False)
+    top_p: float = Field(default=0.0, ge=0, le=1)
     """Draw among the likeliest tokens that hold this share of probability; 0 for all."""
     format: AudioFormat = "wav"
     """Format of the audio files in the answer."""
@@ -74,7 +74,7 @@ class SongRequest(SamplingFields):
 
     prompt: Prompt = ""
     """What to play; empty for anything."""
-    seconds: float = Field(default=10.0, ge=MIN_SECONDS, allow_inf_nan=False)
+    seconds: float = Field(default=10.0, ge=MIN_SECONDS)
     """Length of the song; GET /v1/model tells the longest."""
 
 

@@ -89,8 +89,13 @@ def test_stems_can_be_sent_and_missing_ones_are_generated(local: TestClient) -> 
 
 
 def test_kept_stems_may_vary(local: TestClient, tone_wav: bytes) -> None:
-    fields = {"regenerate": "bass", "keep": "free"}
-    _, manifest = open_zip(local.post("/v1/edits", files={"song": tone_wav}, data=fields).content)
+    fields = {"regenerate": "bass", "keep": "free", "seed": "6"}
+    answer = local.post("/v1/edits", files={"song": tone_wav}, data=fields)
+    files, manifest = open_zip(answer.content)
+    assert answer.headers["x-seed"] == "6"
+    assert manifest["seed"] == 6
+    exact, _ = open_zip(local.post("/v1/edits", files={"song": tone_wav}, data=fields | {"keep": "exact"}).content)
+    assert (files["drums"] != exact["drums"]).any()
     origins = {stem["name"]: stem["origin"] for stem in manifest["stems"]}
     assert origins == {"bass": "generated", "drums": "varied", "other": "varied"}
 
@@ -116,7 +121,10 @@ def test_a_loud_mix_is_turned_down_and_kept_stems_alike(local: TestClient) -> No
         ('{"seconds": -3}', "seconds"),
         ('{"seconds": 5}', "seconds"),
         ('{"seconds": 1e999}', "seconds"),
+        ('{"seconds": NaN}', "seconds"),
         ('{"seconds": "long"}', "seconds"),
+        ('{"temperature": NaN}', "temperature"),
+        ('{"top_p": NaN}', "top_p"),
         ('{"guidance": NaN}', "guidance"),
         ('{"guidance": Infinity}', "guidance"),
         ('{"temperature": -1}', "temperature"),
