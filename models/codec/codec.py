@@ -91,17 +91,12 @@ class StemCodec(nn.Module):
         """The encoder's output, before quantization."""
         return self.network.encoder(wav)
 
-    def forward(self, wav: Float[Tensor, "batch 1 samples"], quantized: bool = True) -> Reconstruction:
+    def forward(self, wav: Float[Tensor, "batch 1 samples"]) -> Reconstruction:
         """Encode, quantize with straight-through gradients, decode: for training.
 
-        Changes no codebook; :func:`models.codec.quantizer.update_codebooks` does. With ``quantized`` False it is
-        a plain autoencoder: codes are empty and the commitment is 0.
+        Changes no codebook; :func:`models.codec.quantizer.update_codebooks` does.
         """
         latent = self.latent(wav)
-        if not quantized:
-            none = torch.zeros(len(wav), 0, latent.shape[-1], dtype=torch.long, device=wav.device)
-            sound = self.network.decoder(latent)[..., : wav.shape[-1]]
-            return Reconstruction(sound, latent, none, latent.new_zeros(()))
         vectors, codes, commitment = quantize(self.network.quantizer, latent)
         sound = self.network.decoder(vectors)[..., : wav.shape[-1]]
         return Reconstruction(sound, latent, codes, commitment)

@@ -64,10 +64,10 @@ class CodecRecipe(Recipe):
 
     def loss(self, module: nn.Module, step: int) -> tuple[Tensor, dict[str, float]]:
         """Reconstruction and commitment loss of this worker's crops."""
-        if step == self.config.quantize_after:
-            self._start_codebooks(step)
+        if step == 0:
+            self._start_codebooks()
         wav = self._crops(step)
-        self.last = module(wav, quantized=step >= self.config.quantize_after)
+        self.last = module(wav)
         loss, parts = reconstruction_loss(self.mels, self.last, wav, self.weights)
         return loss, parts
 
@@ -77,22 +77,29 @@ class CodecRecipe(Recipe):
 
     def after_step(self, step: int) -> None:
         """Move the codebooks towards what chose them."""
-        if step >= self.config.quantize_after:
-            quantizer, last = self.codec.network.quantizer, self.last
-            update_codebooks(quantizer, last.latent, last.codes, self.config.seed, step)
+        quantizer, last = self.codec.network.quantizer, self.last
+        update_codebooks(quantizer, last.latent, last.codes, self.config.seed, step)
 
     def validate(self, module: nn.Module) -> dict[str, float]:
         """SI-SDR, mel distance and codebook use on excerpts of held-out songs, through real codes.
 
-        SI-SDR is the mean over excerpts, none of which is silent.
+        Means over excerpts, none of which is silent. Beside them: the mel distance of no sound at all, which a
+        codec must beat, and the level in dB of what silence becomes.
         """
-        ratios, distances, codes = [], [], []
+        ratios, distances, nothing, codes = [], [], [], []
         for excerpt in torch.from_numpy(self.held_out).to(self.device)[:, None, None]:
             codes.append(self.codec.encode(excerpt))
             sound = self.codec.decode(codes[-1])[..., : excerpt.shape[-1]]
             ratios.append(si_sdr(excerpt.cpu().numpy(), sound.cpu().numpy()))
-            distances.append(float(mel_distance(self.mels(sound), self.mels(excerpt))))
-        metrics = {"si_sdr": float(np.mean(ratios)), "mel_distance": float(np.mean(distances))}
+            wanted = self.mels(excerpt)
+            distances.append(float(mel_distance(self.mels(sound), wanted)))
+            nothing.append(float(mel_distance(self.mels(torch.zeros_like(excerpt)), wanted)))
+        metrics = {
+            "si_sdr": float(np.mean(ratios)),
+            "mel_distance": float(np.mean(distances)),
+            "mel_distance_of_silence": float(np.mean(nothing)),
+            "silence_level": self._silence_level(),
+        }
         for number, use in enumerate(codebook_use(torch.cat(codes), self.codec.cardinality), start=1):
             metrics |= {f"perplexity_{number}": use.perplexity, f"used_codes_{number}": float(use.used)}
         return metrics
@@ -101,6 +108,12 @@ class CodecRecipe(Recipe):
         """Write the codec."""
         self.codec.save(directory)
 
+    def _silence_level(self) -> float:
+        """RMS in dB of two seconds of silence, encoded and decoded."""
+        silence = torch.zeros(1, 1, 2 * self.codec.sample_rate, device=self.device)
+        level = float(self.codec.decode(self.codec.encode(silence)).square().mean().sqrt())
+        return 20 * math.log10(max(level, 1e-6))
+
     def _crops(self, step: int) -> Tensor:
         """Crops of this worker for a step, [share, 1, samples]."""
         samples = round(self.config.crop_seconds * self.codec.sample_rate)
@@ -108,8 +121,8 @@ class CodecRecipe(Recipe):
         return torch.from_numpy(np.stack(drawn)).to(self.device)[:, None]
 
     @torch.no_grad()
-    def _start_codebooks(self, step: int) -> None:
+    def _start_codebooks(self) -> None:
         frames = self.config.batch * self.config.crop_seconds * self.codec.frame_rate
         batches = math.ceil(START_VECTORS * self.codec.cardinality / frames)
-        latents = [self.codec.latent(self._crops(step + ahead)) for ahead in range(batches)]
+        latents = [self.codec.latent(self._crops(step)) for step in range(batches)]
         start_codebooks(self.codec.network.quantizer, torch.cat(latents), self.config.seed)

@@ -37,10 +37,6 @@ class CodecTraining(TrainingConfig):
     learning_rate: float = Field(default=3e-4, gt=0)
     """Peak learning rate."""
 
-    quantize_after: int = Field(default=0, ge=0)
-    """Steps to train without quantizing before the codebooks are started. A short run with a high learning
-    rate needs some: codebooks started on a random network lose their codes."""
-
     crop_seconds: float = Field(default=1.0, gt=0)
     """Length of a training crop."""
 
