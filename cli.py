@@ -79,7 +79,7 @@ def main(argv: list[str] | None = None) -> int:
         settings: type[BaseModel] = _find(command.settings)
         config = settings(**values)
         function: Callable[[BaseModel], Any] = _find(command.function)
-        function(config)
+        _show(function(config))
     except ValidationError as error:
         if debug:
             raise
@@ -104,6 +104,14 @@ def main(argv: list[str] | None = None) -> int:
         print(f"stems: {type(error).__name__}: {error}\nThe whole story: add --debug.", file=sys.stderr)
         return 1
     return 0
+
+
+def _show(result: Any) -> None:
+    """Print the summary of a job that has one."""
+    if hasattr(result, "summary"):
+        from rich.console import Console
+
+        Console().print(result.summary())
 
 
 def _parse(argv: list[str]) -> tuple[tuple[str, ...], dict[str, Any]]:

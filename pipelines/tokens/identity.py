@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
+from models.digest import directory_digest
 from models.errors import StemsError
 from models.stems import Stem, StemLayout
 from pipelines.tokens.config import PrepareConfig
@@ -34,19 +34,13 @@ def identity_of(config: PrepareConfig) -> Identity:
 
 
 def model_id(name_or_directory: str, field: str) -> str:
-    """Twelve hex digits from the bytes of a model's files (but its README); a released name is its own id."""
+    """The digest of a model's files; a released separator's name is its own id."""
     path = Path(name_or_directory)
-    if not path.exists():
-        if field == "separator" and "/" not in name_or_directory:
-            return name_or_directory
-        raise StemsError(f"There is no model in '{path}'.", "Check the path.", code="missing", field=field)
-    content = hashlib.blake2b(digest_size=6)
-    for file in [path] if path.is_file() else sorted(path.iterdir()):
-        if file.is_file() and not file.name.startswith(".") and file.suffix.lower() != ".md":
-            content.update(file.name.encode() + b"\0")
-            with file.open("rb") as opened:
-                content.update(hashlib.file_digest(opened, "blake2b").digest())
-    return content.hexdigest()
+    if path.exists():
+        return directory_digest(path)
+    if field == "separator" and "/" not in name_or_directory:
+        return name_or_directory
+    raise StemsError(f"There is no model in '{path}'.", "Check the path.", code="missing", field=field)
 
 
 def layout_of(config: PrepareConfig) -> StemLayout:

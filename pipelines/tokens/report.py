@@ -35,23 +35,22 @@ class PrepareReport:
     seconds: float = 0.0
     versions: Mapping[str, int] = field(default_factory=dict)
 
-
-def summary_table(report: PrepareReport) -> Table:
-    """The report for a terminal."""
-    table = Table("prepare", "", title=None)
-    table.columns[1].justify = "right"
-    rows = {
-        "songs in": report.songs,
-        "already there": report.already_there,
-        "tokenized": report.tokenized,
-        "with vocals, dropped": report.vocals,
-        "duplicates": report.duplicates,
-        "quarantined": sum(report.quarantined.values()),
-    }
-    for name, count in rows.items():
-        table.add_row(name, str(count))
-    for reason, count in sorted(report.quarantined.items()):
-        table.add_row(f"  {reason}", str(count), style="dim")
-    table.add_row("hours of audio", f"{report.hours:.2f}")
-    table.add_row("seconds", f"{report.seconds:.0f}")
-    return table
+    def summary(self) -> Table:
+        """The report for a terminal."""
+        table = Table("prepare", "", title=None)
+        table.columns[1].justify = "right"
+        rows = {
+            "songs in": self.songs,
+            "already there": self.already_there,
+            "tokenized": self.tokenized,
+            "with vocals, dropped": self.vocals,
+            "duplicates": self.duplicates,
+            "quarantined": sum(self.quarantined.values()),
+        }
+        for name, count in rows.items():
+            table.add_row(name, str(count))
+        for reason, count in sorted(self.quarantined.items()):
+            table.add_row(f"  {reason}", str(count), style="dim")
+        table.add_row("hours of audio", f"{self.hours:.2f}")
+        table.add_row("seconds", f"{self.seconds:.0f}")
+        return table

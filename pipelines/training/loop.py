@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from rich.table import Table
 
 from models.errors import StemsError
 from pipelines.training.checkpoints import check_same_run, checkpoints, clear_unfinished
 from pipelines.training.config import TrainingConfig
 from pipelines.training.history import Row, latest, read_history
 from pipelines.training.on_ray import run_on_ray
+from pipelines.training.progress import summary_table
 from pipelines.training.recipe import Recipe
 from pipelines.training.worker import Place, Worker
 
@@ -38,6 +40,10 @@ class TrainingResult:
     seconds: float
     history: list[Row]
     final: Row
+
+    def summary(self) -> Table:
+        """The metrics for a terminal."""
+        return summary_table(f"{self.directory} · {self.steps} steps, {self.seconds:.0f} s", self.history)
 
 
 def train(config: TrainingConfig, make_recipe: Callable[[], Recipe]) -> TrainingResult:

@@ -16,7 +16,7 @@ from models.errors import StemsError
 from pipelines.tokens.config import PrepareConfig
 from pipelines.tokens.inspect import inspect_files
 from pipelines.tokens.prepare import prepare
-from pipelines.tokens.report import PrepareReport, summary_table
+from pipelines.tokens.report import PrepareReport
 from pipelines.tokens.stream import plan_workers
 from pipelines.tokens.table import TokenTable
 
@@ -186,7 +186,7 @@ def test_workers_fit_the_cluster(tiny_models: Any, tmp_path: Path) -> None:
 
 
 def test_the_summary_shows_every_count() -> None:
-    table = summary_table(PrepareReport(9, 1, 2, 3, 1, {"empty": 2}, 0.5, 12.0))
+    table = PrepareReport(9, 1, 2, 3, 1, {"empty": 2}, 0.5, 12.0).summary()
     cells = dict(zip(*(list(column.cells) for column in table.columns), strict=True))
     assert cells["quarantined"] == cells["  empty"] == "2"
     assert (cells["songs in"], cells["tokenized"], cells["with vocals, dropped"]) == ("9", "2", "3")
