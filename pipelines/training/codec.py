@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from models.codec.codec import Reconstruction, build_codec
 from models.codec.losses import LossWeights, MelScales, mel_distance, reconstruction_loss
 from models.codec.metrics import codebook_use
-from models.codec.quantizer import start_codebooks, update_codebooks
+from models.codec.quantizer import QuantizerSettings, start_codebooks, update_codebooks
 from models.presets import CODEC_SIZES
 from pipelines.evaluation.sdr import si_sdr
 from pipelines.training.codec_config import CodecTraining
@@ -45,6 +45,7 @@ class CodecRecipe(Recipe):
         self.codec = build_codec(CODEC_SIZES[config.preset], config.codebooks)
         self.module = self.codec
         self.weights = LossWeights()
+        self.quantizer = QuantizerSettings(decay=config.codebook_decay)
         self.train_crops: StemCrops
         self.held_out: np.ndarray
         self.indices: range
@@ -77,8 +78,8 @@ class CodecRecipe(Recipe):
 
     def after_step(self, step: int) -> None:
         """Move the codebooks towards what chose them."""
-        quantizer, last = self.codec.network.quantizer, self.last
-        update_codebooks(quantizer, last.latent, last.codes, self.config.seed, step)
+        books, last = self.codec.network.quantizer, self.last
+        update_codebooks(books, last.latent, last.codes, self.config.seed, step, self.quantizer)
 
     def validate(self, module: nn.Module) -> dict[str, float]:
         """SI-SDR, mel distance and codebook use on excerpts of held-out songs, through real codes.
@@ -125,4 +126,4 @@ class CodecRecipe(Recipe):
         frames = self.config.batch * self.config.crop_seconds * self.codec.frame_rate
         batches = math.ceil(START_VECTORS * self.codec.cardinality / frames)
         latents = [self.codec.latent(self._crops(step)) for step in range(batches)]
-        start_codebooks(self.codec.network.quantizer, torch.cat(latents), self.config.seed)
+        start_codebooks(self.codec.network.quantizer, torch.cat(latents), self.config.seed, self.quantizer)

@@ -37,6 +37,10 @@ class CodecTraining(TrainingConfig):
     learning_rate: float = Field(default=3e-4, gt=0)
     """Peak learning rate."""
 
+    codebook_decay: float = Field(default=0.99, ge=0, lt=1)
+    """Of the moving average that codebooks follow. A short run with a high learning rate needs less, such as
+    0.9: the codes must keep up with the encoder."""
+
     crop_seconds: float = Field(default=1.0, gt=0)
     """Length of a training crop."""
 
