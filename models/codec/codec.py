@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -153,7 +155,8 @@ class StemCodec(nn.Module):
         """Write a directory that ``transformers.EncodecModel.from_pretrained`` opens, with a README."""
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
-        self.network.save_pretrained(directory)
+        with _no_progress_bars():
+            self.network.save_pretrained(directory)
         (directory / "README.md").write_text(_readme(self))
 
     @staticmethod
@@ -173,7 +176,8 @@ class StemCodec(nn.Module):
                 field="codec",
             )
         try:
-            network = EncodecModel.from_pretrained(directory, dtype=torch.float32)
+            with _no_progress_bars():
+                network = EncodecModel.from_pretrained(directory, dtype=torch.float32)
         except Exception as error:
             raise StemsError(
                 f"The codec in {directory} cannot be read: {error}.",
@@ -189,6 +193,20 @@ def build_codec(size: CodecSize, codebooks: int) -> StemCodec:
     if codebooks < 1:
         raise StemsError(f"A codec with {codebooks} codebooks says nothing.", "Use 1 or more.", field="codebooks")
     return StemCodec(build_network(size, codebooks))
+
+
+@contextmanager
+def _no_progress_bars() -> Iterator[None]:
+    """Keep transformers from drawing bars over ours."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _readme(codec: StemCodec) -> str:
