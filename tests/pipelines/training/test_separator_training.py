@@ -45,7 +45,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def config(folder: Path, output: Path, **changes: object) -> SeparatorTraining:
-    settings = {"steps": 40, "batch": 2, "learning_rate": 2e-2, "held_out": 2, "tracking": "off"} | changes
+    settings = {"steps": 60, "batch": 2, "learning_rate": 5e-3, "held_out": 2, "tracking": "off"} | changes
     return SeparatorTraining(data=str(folder), output=str(output), preset="tiny", **settings)  # type: ignore[arg-type]
 
 
@@ -53,8 +53,8 @@ def test_it_learns_and_what_it_exports_opens(folder: Path, tmp_path: Path) -> No
     result = train_separator(config(folder, tmp_path))
     first, last = result.history[0], result.final
     for stem in ("bass", "other"):
-        assert last[f"valid/sdr/{stem}"] > first[f"valid/sdr/{stem}"] + 1
-        assert last[f"valid/sdr/{stem}"] > last[f"valid/sdr_of_mix/{stem}"] + 1
+        assert last[f"valid/sdr/{stem}"] > first[f"valid/sdr/{stem}"] + 2
+        assert last[f"valid/sdr/{stem}"] > last[f"valid/sdr_of_mix/{stem}"] + 2
     separator = Separator.load(result.directory)
     assert separator.vocal_threshold == pytest.approx(last["valid/vocal_threshold"], rel=0.01)
     assert separator.sources == SEPARATOR_SIZES["tiny"].sources
