@@ -21,6 +21,9 @@ DEFAULT_THRESHOLD = 0.1
 PROBE_SECONDS = 24.0
 """Seconds of each song that a probe hears: about three segments of the released separators."""
 
+MOST_VOCAL = 0.25
+"""Share of the excerpts that decide: a song is as vocal as the most vocal quarter of what was heard of it."""
+
 _STEPS_A_SEGMENT = 8
 _FLOOR = 1e-4
 
@@ -52,6 +55,12 @@ def vocal_share(output: Float[Tensor, "sources channels samples"], vocals: int) 
     energy = output.double().square().sum(dim=(1, 2))
     total = float(energy.sum())
     return float(energy[vocals]) / total if total > 0 else 0.0
+
+
+def song_score(shares: Sequence[float]) -> float:
+    """The mean of the highest quarter of the excerpts' vocal shares; 0 for a song without excerpts."""
+    highest = sorted(shares, reverse=True)[: math.ceil(MOST_VOCAL * len(shares))]
+    return float(np.mean(highest)) if highest else 0.0
 
 
 def best_threshold(instrumental: Sequence[float], sung: Sequence[float]) -> tuple[float, float]:

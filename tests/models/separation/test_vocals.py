@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from models.errors import StemsError
 from models.separation import Separator
-from models.separation.vocals import probe_windows
+from models.separation.vocals import probe_windows, song_score
 
 RATE = 44100
 SEGMENT = RATE // 2
@@ -31,7 +31,7 @@ def noise(seconds: float, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(int(seconds * RATE)).astype(np.float32)
 
 
-def test_the_score_is_the_share_of_the_most_vocal_excerpt() -> None:
+def test_the_score_is_the_share_of_the_most_vocal_excerpts() -> None:
     left, right = 0.001 * noise(30, 1), noise(30, 2)
     sung = left.copy()
     sung[12 * RATE : 20 * RATE] = noise(8, 3)
@@ -55,6 +55,13 @@ def test_windows_are_spread_loud_and_inside() -> None:
     assert min(starts) >= 30 * RATE - SEGMENT
     assert any(40 * RATE <= s <= 41 * RATE - SEGMENT for s in starts)
     assert 20 <= len(found) <= 28  # half of the 48 parts are silent
+
+
+def test_a_song_is_as_vocal_as_its_most_vocal_quarter() -> None:
+    assert song_score([0.1, 0.9, 0.2, 0.0]) == 0.9
+    assert song_score([0.1, 0.9, 0.2, 0.0, 0.5]) == pytest.approx(0.7)
+    assert song_score([0.3]) == 0.3
+    assert song_score([]) == 0
 
 
 def test_short_and_silent_songs() -> None:
