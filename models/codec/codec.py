@@ -35,7 +35,7 @@ class Reconstruction(NamedTuple):
 
 
 class StemCodec(nn.Module):
-    """An EnCodec network for one stem, mono (paper §1.2, FACTS §2).
+    """An EnCodec network for one stem, mono (paper §II).
 
     Wraps ``transformers.EncodecModel`` and bypasses its bandwidths and its own chunking: ``codebooks`` codes a
     frame, always.

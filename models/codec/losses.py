@@ -17,6 +17,9 @@ WINDOWS = tuple(2**power for power in range(6, 12))
 FLOOR = 1e-3
 """−60 dB: what a spectrogram must exceed to count. Far below it, noise as faint as that would be all that matters."""
 
+QUIET = 5e-3
+"""Mean magnitude below which an item's errors no longer weigh more, the quieter it is."""
+
 
 class MelScales(nn.Module):
     """Mel magnitude spectrograms at several window sizes, hop a quarter of the window.
@@ -89,5 +92,9 @@ def reconstruction_loss(
 
 
 def _share_missed(ours: Tensor, theirs: Tensor) -> Tensor:
-    """L1 distance as a share of what is wanted, 1 for silence. Plain L1 would all but vanish for a quiet stem."""
-    return (ours - theirs).abs().mean() / theirs.abs().mean().clamp(min=FLOOR)
+    """L1 distance as a share of what is wanted, 1 for silence; the mean over items.
+
+    Plain L1 would all but vanish for a quiet stem. By item, so that workers may share a batch in any way.
+    """
+    missed = (ours - theirs).abs().flatten(1).mean(dim=1)
+    return (missed / theirs.abs().flatten(1).mean(dim=1).clamp(min=QUIET)).mean()

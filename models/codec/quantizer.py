@@ -2,7 +2,7 @@
 
 transformers only uses codebooks. Here they are learned as EnCodec's are: started by k-means, moved by an
 exponential moving average of the vectors that choose each code, and codes that nobody chooses replaced
-(EnCodec §3.2, FACTS §2). Nothing is stored beside the model's own ``embed``, ``embed_avg``, ``cluster_size`` and
+(EnCodec §3.2). Nothing is stored beside the model's own ``embed``, ``embed_avg``, ``cluster_size`` and
 ``inited``, so a codec is an EncodecModel checkpoint at every moment.
 
 With several workers each update sees the vectors of all of them, in the order of the global batch: one process

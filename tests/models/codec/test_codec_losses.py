@@ -79,3 +79,14 @@ def test_codebook_use_counts_codes_and_their_evenness() -> None:
     assert first.perplexity == pytest.approx(8)
     assert second.used == 1
     assert second.perplexity == pytest.approx(1)
+
+
+def test_halves_of_a_batch_average_to_the_loss_of_the_whole(mels: MelScales) -> None:
+    torch.manual_seed(0)
+    codec = build_codec(CodecSize(2, 8, 16, 1), 1)
+    wav = torch.cat([sine(0.5), sine(0.01), torch.zeros(1, 1, 16_000), sine(0.2, 300)])
+    whole, *halves = (
+        float(reconstruction_loss(mels, codec(part), part, LossWeights())[0].detach())
+        for part in (wav, wav[::2], wav[1::2])
+    )
+    assert sum(halves) / 2 == pytest.approx(whole, rel=1e-5)
