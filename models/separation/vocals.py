@@ -24,30 +24,35 @@ PROBE_SECONDS = 24.0
 MOST_VOCAL = 0.25
 """Share of the excerpts that decide: a song is as vocal as the most vocal quarter of what was heard of it."""
 
-_STEPS_A_SEGMENT = 8
-_FLOOR = 1e-4
+_HOPS = 8  # in a segment: the grid on which excerpts start
+_SILENCE = 1e-4  # of the loudest excerpt's energy: -40 dB
+_FLOOR = 1e-4  # scores below this count as this
 
 
 def probe_windows(song: int, wave: Float[Tensor, "channels samples"], segment: int, rate: int) -> list[Window]:
     """Full segments to listen to, spread over the song, the loudest one of each part of it.
 
     The song is cut into as many equal parts as there are segments in `PROBE_SECONDS`, and no part is shorter
-    than a segment. Silent parts give no window, so a silent song gives none.
+    than a segment. An excerpt starts in its part. One that is 40 dB quieter than the loudest is silence, whose
+    noise is nobody's voice, and is left out; a silent song gives none.
     """
     samples = wave.shape[-1]
     if samples <= segment:
         return [Window(song, 0, samples, segment)] if wave.abs().max() > 0 else []
     parts = max(1, min(math.ceil(PROBE_SECONDS * rate / segment), samples // segment))
-    energy = torch.cat([torch.zeros(1, dtype=torch.float64), wave.double().square().sum(0).cumsum(0)])
+    hop = max(1, segment // _HOPS)
+    hops = wave[:, : samples // hop * hop].unflatten(1, (-1, hop))
+    energy = torch.linalg.vector_norm(hops, dim=(0, 2)).double().square()
+    total = torch.cat([energy.new_zeros(1), energy.cumsum(0)])
     chosen = []
     for part in range(parts):
-        first, last = part * samples // parts, (part + 1) * samples // parts - segment
-        starts = torch.arange(first, last + 1, max(1, segment // _STEPS_A_SEGMENT))
-        heard = energy[starts + segment] - energy[starts]
+        last = min((part + 1) * samples // parts - 1, samples - segment) // hop
+        first = min(math.ceil(part * samples / parts / hop), last)
+        heard = total[first + _HOPS : last + _HOPS + 1] - total[first : last + 1]
         best = int(heard.argmax())
-        if heard[best] > 0:
-            chosen.append(Window(song, int(starts[best]), segment, segment))
-    return chosen
+        chosen.append((float(heard[best]), Window(song, (first + best) * hop, segment, segment)))
+    loudest = max(heard for heard, _ in chosen)
+    return [window for heard, window in chosen if heard > loudest * _SILENCE]
 
 
 def vocal_share(output: Float[Tensor, "sources channels samples"], vocals: int) -> float:

@@ -46,7 +46,7 @@ def test_the_score_is_the_share_of_the_most_vocal_excerpts() -> None:
 
 def test_windows_are_spread_loud_and_inside() -> None:
     wave = torch.from_numpy(np.stack([noise(60), noise(60, 1)]))
-    wave[:, : 30 * RATE] = 0
+    wave[:, : 30 * RATE] *= 1e-4
     wave[:, 40 * RATE : 41 * RATE] *= 10
     found = probe_windows(3, wave, SEGMENT, RATE)
     starts = [w.start for w in found]
@@ -70,6 +70,10 @@ def test_short_and_silent_songs() -> None:
     assert (only.start, only.length) == (0, 1000)
     assert probe_windows(0, 0 * wave, SEGMENT, RATE) == []
     assert probe_windows(0, torch.zeros(2, 10 * RATE), SEGMENT, RATE) == []
+    for samples in (SEGMENT + 1, 2 * SEGMENT, 3 * SEGMENT - 1):
+        found = probe_windows(0, torch.ones(2, samples), SEGMENT, RATE)
+        assert len(found) == samples // SEGMENT
+        assert all(w.start + SEGMENT <= samples for w in found)
 
 
 def test_a_separator_without_vocals_cannot_score() -> None:
