@@ -31,10 +31,10 @@ class DemoConfig(BaseModel):
     catalog_seconds: float = Field(default=24.0, ge=10)
     """Length of each."""
 
-    separator_steps: int = Field(default=600, ge=1)
+    separator_steps: int = Field(default=320, ge=1)
     """Training steps of the separator."""
 
-    codec_steps: int = Field(default=250, ge=1)
+    codec_steps: int = Field(default=200, ge=1)
     """Training steps of each codec."""
 
     lm_steps: int = Field(default=250, ge=1)

@@ -54,8 +54,14 @@ VALID_SHARE = 0.2
 SEPARATION_SONGS = 8
 
 # What differs from the jobs' own defaults, which are the papers': sizes for minutes on two cores.
-SEPARATOR: dict[str, Any] = {"batch": 4, "learning_rate": 3e-3, "validate_every": 10_000, "checkpoint_every": 100}
-CODEC: dict[str, Any] = {"batch": 8, "learning_rate": 2e-3, "validate_every": 10_000, "checkpoint_every": 100}
+SEPARATOR: dict[str, Any] = {"batch": 4, "learning_rate": 1e-2, "validate_every": 10_000, "checkpoint_every": 100}
+CODEC: dict[str, Any] = {
+    "batch": 4,
+    "learning_rate": 3e-3,
+    "codebook_decay": 0.9,
+    "validate_every": 10_000,
+    "checkpoint_every": 100,
+}
 LM: dict[str, Any] = {
     "batch": 8,
     "learning_rate": 3e-3,

@@ -1,0 +1,83 @@
+"""`make demo`, whole: what it promises must hold."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.audio import read_audio
+from pipelines.demo.config import DemoConfig
+from pipelines.demo.facts import DemoFacts
+from pipelines.demo.road import run_demo
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("demo")
+
+
+@pytest.fixture(scope="module")
+def facts(folder: Path) -> DemoFacts:
+    return run_demo(DemoConfig(output=str(folder)))
+
+
+def test_every_file_of_the_catalog_is_accounted_for(facts: DemoFacts) -> None:
+    counts, config = facts.counts, DemoConfig()
+    assert counts.songs == config.catalog_songs + 2
+    assert counts.vocals + counts.quarantined + counts.tokenized == counts.songs
+    assert sorted(row.file for row in facts.quarantine) == ["Half a Download.mp3", "Nothing Yet.wav"]
+
+
+def test_separating_beats_doing_nothing(facts: DemoFacts) -> None:
+    for row in facts.separation:
+        assert row.sdr > row.mixture_sdr, row
+
+
+def test_codecs_learn(facts: DemoFacts) -> None:
+    for row in facts.codecs:
+        assert row.mel_trained <= 0.5 * row.mel_untrained, row
+        assert all(perplexity > 8 for perplexity in row.perplexity), row
+
+
+def test_the_vocal_filter_is_right_nine_times_in_ten(facts: DemoFacts) -> None:
+    found = facts.vocal_filter
+    assert found.dropped >= 0.9 * found.sung
+    assert found.kept >= 0.9 * found.instrumental
+
+
+def test_the_language_model_knows_more_than_frequencies(facts: DemoFacts) -> None:
+    for stream, entropy in facts.loss.entropy.items():
+        assert facts.loss.final[stream] < 0.9 * entropy, stream
+
+
+def test_the_edit_changes_the_bass_and_nothing_else(facts: DemoFacts) -> None:
+    kept = {stem.name: stem.identical for stem in facts.edited.stems}
+    assert kept == {"bass": False, "drums": True, "other": True}
+
+
+def test_the_songs_can_be_heard(facts: DemoFacts, folder: Path) -> None:
+    mix = read_audio(folder / "generated" / "mix.wav")
+    assert mix.seconds == pytest.approx(DemoConfig().seconds)
+    assert 0.01 < float(np.sqrt(np.mean(mix.samples**2))) < 0.7
+    manifest = json.loads((folder / "generated" / "manifest.json").read_text())
+    assert manifest["prompt"] == DemoConfig().prompt
+
+
+def test_the_report_links_only_what_is_there(facts: DemoFacts, folder: Path) -> None:
+    page = (folder / "report.html").read_text()
+    links = [part.split('"')[0] for part in page.split('src="')[1:]]
+    assert len(links) > 10
+    assert all((folder / link).is_file() for link in links)
+
+
+def test_run_again_it_trains_nothing_anew(facts: DemoFacts, folder: Path) -> None:
+    weights = {path: path.stat().st_mtime_ns for path in folder.glob("*/checkpoints/*/*")}
+    again = run_demo(DemoConfig(output=str(folder)))
+    assert {path: path.stat().st_mtime_ns for path in folder.glob("*/checkpoints/*/*")} == weights
+    assert again.counts == facts.counts
+    assert again.loss == facts.loss
