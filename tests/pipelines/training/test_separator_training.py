@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +48,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def config(folder: Path, output: Path, **changes: object) -> SeparatorTraining:
     settings = {"steps": 60, "batch": 2, "learning_rate": 5e-3, "held_out": 2, "tracking": "off"} | changes
-    return SeparatorTraining(data=str(folder), output=str(output), preset="tiny", **settings)  # type: ignore[arg-type]
+    return SeparatorTraining(data=str(folder), output=str(output), preset="tiny", **settings)
 
 
 def test_it_learns_and_what_it_exports_opens(folder: Path, tmp_path: Path) -> None:
@@ -72,6 +74,34 @@ def test_workers_share_a_batch_without_overlap(folder: Path, tmp_path: Path) -> 
     assert float(recipes[0].loss(recipes[0].module, 8)[0].detach()) != whole
     assert np.mean(halves) == pytest.approx(whole, rel=1e-4)
     assert halves[0] != halves[1]
+
+
+class HearsVoices(Separator):
+    """Knows the voice of these songs by the energy around it."""
+
+    def __init__(self) -> None:
+        self.heard = 0
+
+    def vocal_score(self, songs: Sequence[np.ndarray]) -> list[float]:
+        self.heard += len(songs)
+        voice = slice(800, 2500)  # one second: a bin is a hertz
+        return [0.9 if np.abs(np.fft.rfft(song[0], RATE)[voice]).max() > 100 else 0.1 for song in songs]
+
+
+def test_the_threshold_parts_held_out_songs_from_themselves_without_vocals(folder: Path, tmp_path: Path) -> None:
+    quiet = shutil.copytree(folder, tmp_path / "songs")
+    for song in quiet.glob("*"):  # drums sound at every frequency, where the voice is too
+        write_audio(song / "drums.flac", Audio(np.full((2, RATE), 0.01, np.float32), RATE))
+    recipe = SeparatorRecipe(config(quiet, tmp_path))
+    recipe.prepare(0, 1, torch.device("cpu"))
+    ears = HearsVoices()
+    assert recipe._vocal_threshold(ears) == (pytest.approx(0.3), 1.0)
+    assert ears.heard == 3  # one of two is sung, and both are instrumental without their vocals
+    recipe._vocal_threshold(ears)
+    assert ears.heard == 3
+    recipe.after_step(0)
+    recipe._vocal_threshold(ears)
+    assert ears.heard == 6
 
 
 def test_thresholds_part_the_songs() -> None:
