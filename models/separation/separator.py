@@ -18,7 +18,7 @@ from models.errors import StemsError
 from models.separation.directory import CONFIG, load_separator_directory
 from models.separation.overlap_add import CrossFade, Level, Window, run_windows, windows
 from models.separation.released import load_released, load_repository
-from models.separation.vocals import DEFAULT_THRESHOLD, VOCALS, probe_windows, song_score, vocal_share
+from models.separation.vocals import DEFAULT_THRESHOLD, VOCALS, Heard, probe_windows, song_score
 
 if TYPE_CHECKING:
     from demucs.htdemucs import HTDemucs
@@ -32,7 +32,7 @@ class Separator:
     Attributes:
         sources: names of the stems, in the network's order.
         sample_rate: the rate of songs and stems in Hz (44,100 for every released network).
-        vocal_threshold: the vocal score above which a song counts as sung: measured in training, else 0.1.
+        vocal_threshold: the vocal score above which a song counts as sung: measured in training, else 0.05.
         batch: segments that go through the network at once: 4 on a CPU, whose caches are small, else 16.
     """
 
@@ -120,7 +120,7 @@ class Separator:
         """How vocal each song is, from 0 to 1, heard on a few excerpts of it.
 
         Excerpts of one segment are spread over the song, about 24 s in all, each the loudest of its part of
-        the song. The score is the share of vocal energy in the most vocal quarter of them; silence scores 0.
+        the song. The score is the vocal share of energy in the most vocal half of them; silence scores 0.
 
         Raises:
             StemsError: this separator has no vocals.
@@ -136,10 +136,10 @@ class Separator:
         waves = [_as_tensor(song) for song in songs]
         levels = [Level.of(wave) for wave in waves]
         plan = [w for k, wave in enumerate(waves) for w in probe_windows(k, wave, self._segment, self.sample_rate)]
-        shares: list[list[float]] = [[] for _ in waves]
+        excerpts: list[list[Heard]] = [[] for _ in waves]
         for window, output in run_windows(self._apply, waves, levels, plan, self.batch):
-            shares[window.song].append(vocal_share(output, index))
-        return [song_score(heard) for heard in shares]
+            excerpts[window.song].append(Heard.of(output, index))
+        return [song_score(heard) for heard in excerpts]
 
     def _apply(
         self, inputs: Float[Tensor, "batch channels segment"]

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from models.errors import StemsError
 from models.separation import Separator
-from models.separation.vocals import probe_windows, song_score
+from models.separation.vocals import Heard, probe_windows, song_score
 
 RATE = 44100
 SEGMENT = RATE // 2
@@ -34,7 +34,7 @@ def noise(seconds: float, seed: int = 0) -> np.ndarray:
 def test_the_score_is_the_share_of_the_most_vocal_excerpts() -> None:
     left, right = 0.001 * noise(30, 1), noise(30, 2)
     sung = left.copy()
-    sung[12 * RATE : 20 * RATE] = noise(8, 3)
+    sung[4 * RATE : 20 * RATE] = noise(16, 3)
     scores = Separator([SideIsVocals()]).vocal_score(
         [np.stack([sung, right]), np.stack([left, right]), np.stack([right, left]), np.zeros((2, RATE), np.float32)]
     )
@@ -57,11 +57,13 @@ def test_windows_are_spread_loud_and_inside() -> None:
     assert 20 <= len(found) <= 28  # half of the 48 parts are silent
 
 
-def test_a_song_is_as_vocal_as_its_most_vocal_quarter() -> None:
-    assert song_score([0.1, 0.9, 0.2, 0.0]) == 0.9
-    assert song_score([0.1, 0.9, 0.2, 0.0, 0.5]) == pytest.approx(0.7)
-    assert song_score([0.3]) == 0.3
+def test_a_song_is_as_vocal_as_its_most_vocal_half() -> None:
+    excerpts = [Heard(1, 10), Heard(9, 10), Heard(0, 0), Heard(3, 30)]
+    assert song_score(excerpts) == pytest.approx(10 / 20)
+    assert song_score([*excerpts, Heard(50, 100)]) == pytest.approx((9 + 50 + 1) / 120)
+    assert song_score(excerpts[:1]) == 0.1
     assert song_score([]) == 0
+    assert song_score([Heard(0, 0)]) == 0
 
 
 def test_short_and_silent_songs() -> None:
