@@ -81,6 +81,15 @@ def test_a_resumed_codec_is_the_codec_that_was_not_stopped(
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+def test_codebooks_follow_the_encoder(folder: Path, tmp_path: Path) -> None:
+    books = []
+    for decay in (0.5, 0.99):
+        result = train_codec(settings(folder, tmp_path / str(decay), steps=1, codebook_decay=decay))
+        codec = StemCodec.load(result.directory)
+        books.append(codec.network.quantizer.layers[0].codebook.embed)
+    assert not torch.equal(books[0], books[1])
+
+
 def test_another_stem_does_not_continue_the_run(folder: Path, tmp_path: Path) -> None:
     train_codec(settings(folder, tmp_path, steps=1))
     with pytest.raises(StemsError, match="stem='bass'") as caught:

@@ -163,6 +163,22 @@ def test_a_step_with_a_loss_that_is_not_finite_is_skipped(tmp_path: Path) -> Non
     assert "loss" not in next(row for row in result.history if row.get("taken") == 0)
 
 
+def test_a_step_with_a_gradient_that_is_not_finite_is_skipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loss = Sums.loss
+
+    def steep(self: Sums, module: nn.Module, step: int) -> tuple[Tensor, dict[str, float]]:
+        value, metrics = loss(self, module, step)
+        # The root's slope at zero is infinite.
+        return value + (value * 0).sqrt() if step == 2 else value, metrics
+
+    monkeypatch.setattr(Sums, "loss", steep)
+    result = learn(settings(tmp_path))
+    assert weights(result)["taken"] == 11
+    assert all(value.isfinite().all() for value in weights(result).values())
+
+
 def test_ten_such_steps_in_a_row_stop_the_run(tmp_path: Path) -> None:
     with pytest.raises(StemsError, match="learning_rate") as caught:
         learn(settings(tmp_path), nan_at=range(1, 12))
