@@ -25,19 +25,19 @@ class DemoConfig(BaseModel):
     training_seconds: float = Field(default=16.0, ge=4)
     """Length of each."""
 
-    catalog_songs: int = Field(default=48, ge=4)
+    catalog_songs: int = Field(default=44, ge=4)
     """Songs of the catalog that is prepared; a quarter of them are sung."""
 
-    catalog_seconds: float = Field(default=24.0, ge=10)
+    catalog_seconds: float = Field(default=20.0, ge=10)
     """Length of each."""
 
-    separator_steps: int = Field(default=320, ge=1)
+    separator_steps: int = Field(default=280, ge=1)
     """Training steps of the separator."""
 
     codec_steps: int = Field(default=200, ge=1)
     """Training steps of each codec."""
 
-    lm_steps: int = Field(default=250, ge=1)
+    lm_steps: int = Field(default=300, ge=1)
     """Training steps of the language model."""
 
     prompt: str = "A tight funk groove with a syncopated bass, crisp drums and electric piano"

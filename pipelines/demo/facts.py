@@ -57,6 +57,7 @@ class CodecRow:
         mel_trained, mel_untrained: multi-scale mel distance of the codec, and of one with random weights.
         perplexity: codes in effective use, for each codebook.
         cardinality: codes that there are in a codebook.
+        mel_silence: mel distance of silence as the estimate, which beats an untrained codec.
     """
 
     stem: str
@@ -65,6 +66,7 @@ class CodecRow:
     mel_untrained: float
     perplexity: tuple[float, ...]
     cardinality: int
+    mel_silence: float
 
     @property
     def ratio(self) -> float:
@@ -73,8 +75,8 @@ class CodecRow:
 
     @property
     def won(self) -> bool:
-        """Whether the distance is at most ``MEL_GOAL`` of the untrained one."""
-        return self.ratio <= MEL_GOAL
+        """Whether the distance is at most ``MEL_GOAL`` of the untrained one, and below that of silence."""
+        return self.ratio <= MEL_GOAL and self.mel_trained < self.mel_silence
 
 
 @dataclass(frozen=True)
@@ -209,7 +211,8 @@ class DemoFacts:
             if not row.won
         ]
         words += [
-            f"{row.stem} codec: mel distance is {row.ratio:.2f} of the untrained codec's; {MEL_GOAL} is the goal"
+            f"{row.stem} codec: mel distance is {row.ratio:.2f} of the untrained codec's ({MEL_GOAL} is the goal) "
+            f"and {row.mel_trained / row.mel_silence:.2f} of silence's"
             for row in self.codecs
             if not row.won
         ]

@@ -89,6 +89,7 @@ def codec_row(stem: str, codec: StemCodec, training: TrainingResult) -> CodecRow
         mel_untrained=before["valid/mel_distance"],
         perplexity=tuple(after[f"valid/perplexity_{k + 1}"] for k in range(codec.codebooks)),
         cardinality=codec.cardinality,
+        mel_silence=after["valid/mel_distance_of_silence"],
     )
 
 

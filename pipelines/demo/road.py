@@ -35,6 +35,7 @@ from pipelines.demo.measure import (
 )
 from pipelines.demo.render import RenderedSong, render_catalog, render_multitracks
 from pipelines.demo.report import write_report
+from pipelines.demo.side_by_side import Job, run_side_by_side
 from pipelines.tokens.config import PrepareConfig
 from pipelines.tokens.prepare import prepare
 from pipelines.tokens.report import PrepareReport
@@ -46,6 +47,7 @@ from pipelines.training.lm_config import LMTraining
 from pipelines.training.loop import TrainingResult
 from pipelines.training.separator import train_separator
 from pipelines.training.separator_config import SeparatorTraining
+from pipelines.training.tracking import create_store
 
 LAYOUT = "bass:1,drums:1,other:4"
 CODEBOOKS = {"bass": 1, "drums": 1, "other": 4}
@@ -135,10 +137,7 @@ def run_demo(config: DemoConfig) -> DemoFacts:
     """Run the demo, or go on with one that was stopped, and write ``report.html`` into its folder."""
     road = Road(config)
     band = road.step("Rendering the band", lambda: _render(road))
-    separator = road.step("Training the separator", lambda: _train_separator(road))
-    codecs = {}
-    for stem in CODEBOOKS:
-        codecs[stem] = road.step(f"Training the {stem} codec", partial(_train_codec, road, stem))
+    separator, codecs = road.step("Training the separator and the codecs", lambda: _train_parts(road))
     codec_folder = _gather(road, codecs)
     road.step("Preparing the catalog", lambda: _prepare(road, separator.directory, codec_folder))
     lm = road.step("Training the language model", lambda: _train_lm(road, codec_folder))
@@ -184,34 +183,41 @@ def _render(road: Road) -> Band:
     return band
 
 
-def _train_separator(road: Road) -> TrainingResult:
-    return train_separator(
-        SeparatorTraining(
-            output=str(road.folder / "separator"),
-            tracking=road.tracking,
-            data=str(road.folder / "band" / "multitracks"),
-            preset="tiny",
-            steps=road.config.separator_steps,
-            seed=road.config.seed,
-            **SEPARATOR,
-        )
+def _train_parts(road: Road) -> tuple[TrainingResult, dict[str, TrainingResult]]:
+    """The separator and the codecs do not wait for each other: they train side by side, a core each."""
+    create_store(road.tracking)
+    separator = _separator_config(road)
+    codecs = {stem: _codec_config(road, stem) for stem in CODEBOOKS}
+    jobs: list[Job] = [(separator, partial(train_separator, separator))]
+    jobs += [(config, partial(train_codec, config)) for config in codecs.values()]
+    first, *others = run_side_by_side(jobs)
+    return first, dict(zip(CODEBOOKS, others, strict=True))
+
+
+def _separator_config(road: Road) -> SeparatorTraining:
+    return SeparatorTraining(
+        output=str(road.folder / "separator"),
+        tracking=road.tracking,
+        data=str(road.folder / "band" / "multitracks"),
+        preset="tiny",
+        steps=road.config.separator_steps,
+        seed=road.config.seed,
+        **SEPARATOR,
     )
 
 
-def _train_codec(road: Road, stem: str) -> TrainingResult:
-    return train_codec(
-        CodecTraining(
-            name=f"codec-{stem}",
-            output=str(road.folder / "codec-training" / stem),
-            tracking=road.tracking,
-            stems=str(road.folder / "band" / "multitracks"),
-            stem=stem,
-            codebooks=CODEBOOKS[stem],
-            preset="tiny",
-            steps=road.config.codec_steps,
-            seed=road.config.seed,
-            **CODEC,
-        )
+def _codec_config(road: Road, stem: str) -> CodecTraining:
+    return CodecTraining(
+        name=f"codec-{stem}",
+        output=str(road.folder / "codec-training" / stem),
+        tracking=road.tracking,
+        stems=str(road.folder / "band" / "multitracks"),
+        stem=stem,
+        codebooks=CODEBOOKS[stem],
+        preset="tiny",
+        steps=road.config.codec_steps,
+        seed=road.config.seed,
+        **CODEC,
     )
 
 
@@ -224,6 +230,7 @@ def _prepare(road: Road, separator: Path, codecs: Path) -> PrepareReport:
             codecs=str(codecs),
             layout=LAYOUT,
             valid_share=VALID_SHARE,
+            actors=os.cpu_count() or 1,
         )
     )
 

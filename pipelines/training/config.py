@@ -63,6 +63,10 @@ class TrainingConfig(BaseModel):
     checkpoint_every: int = Field(default=500, ge=1)
     """Steps between two checkpoints. There is always one after the last step."""
 
+    precision: Literal["float32", "bfloat16", "auto"] = "float32"
+    """In which matrix products and convolutions are computed (weights stay float32); auto takes bfloat16 where the
+    device computes in it."""
+
     workers: int = Field(default=0, ge=0)
     """Ray Train workers, one GPU each where there are any. 0 trains in this process, without Ray."""
 

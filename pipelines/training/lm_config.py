@@ -45,6 +45,10 @@ class LMTraining(TrainingConfig):
     warmup_steps: int = Field(default=4000, ge=0)
     """Steps over which the learning rate rises linearly; after them it falls along a cosine to zero."""
 
+    precision: Literal["float32", "bfloat16", "auto"] = "auto"
+    """In which matrix products are computed (weights stay float32); auto takes bfloat16 where the device computes
+    in it. float16 is not offered: it diverges."""
+
     edit_share: float = Field(default=0.5, ge=0, le=1)
     """Share of editing examples; the rest is text-to-music."""
 

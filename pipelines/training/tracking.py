@@ -17,6 +17,15 @@ EXPERIMENT = "stems"
 RUN_FILE = "mlflow-run"
 
 
+def create_store(tracking: str) -> None:
+    """Create a tracking store and its experiment, so that trainings that start together need not race to."""
+    from mlflow.tracking import MlflowClient  # seconds to import
+
+    client = MlflowClient(tracking_uri=tracking)
+    if client.get_experiment_by_name(EXPERIMENT) is None:
+        client.create_experiment(EXPERIMENT)
+
+
 class Tracker:
     """Writes one training run to an MLflow store; does nothing where ``tracking`` is off.
 

@@ -61,7 +61,7 @@ def facts(tmp_path: Path) -> DemoFacts:
         counts=Counts(songs=12, vocals=3, quarantined=2, tokenized=7),
         quarantine=(Quarantined("a <b>.mp3", "unreadable"),),
         separation=(SeparationRow("bass", 4.1, -1.2),),
-        codecs=(CodecRow("other", 2.0, 1.0, 4.0, (61.0, 50.4), 256),),
+        codecs=(CodecRow("other", 2.0, 1.0, 4.0, (61.0, 50.4), 256, 2.0),),
         vocal_filter=VocalFilter(sung=3, dropped=3, instrumental=7, kept=7),
         loss=LossCurve(((0, 5.5), (10, 4.0)), ((0, {"bass": 5.5}), (10, {"bass": 3.2})), {"bass": 4.4}),
         steps=(StepTime("prepare", 75.0), StepTime("generate", 3.25)),
@@ -115,7 +115,8 @@ def test_report_states_numbers_beside_their_comparison(facts: DemoFacts, tmp_pat
     ("change", "said"),
     [
         ({"separation": (SeparationRow("bass", -2.0, -1.2),)}, "SDR −2.0 dB, the mixture as estimate −1.2 dB"),
-        ({"codecs": (CodecRow("other", 2.0, 2.1, 4.0, (9.0,), 256),)}, "0.53 of the untrained codec's"),
+        ({"codecs": (CodecRow("other", 2.0, 2.1, 4.0, (9.0,), 256, 3.0),)}, "0.53 of the untrained codec's"),
+        ({"codecs": (CodecRow("other", 2.0, 1.0, 4.0, (9.0,), 256, 0.5),)}, "2.00 of silence's"),
         ({"vocal_filter": VocalFilter(10, 8, 10, 10)}, "8 of 10 sung songs dropped"),
         ({"vocal_filter": VocalFilter(10, 10, 10, 8)}, "8 of 10 instrumental songs kept"),
         ({"loss": LossCurve((), ((0, {"bass": 4.5}),), {"bass": 4.4})}, "validation loss 4.50 nats, unigram"),

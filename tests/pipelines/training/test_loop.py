@@ -276,3 +276,18 @@ def _recipe_maker(config: TrainingConfig) -> Callable[[], Recipe]:
 
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
     return lambda: Sums(config, dropout=0.0)
+
+
+def test_products_are_computed_in_the_precision_asked_for(tmp_path: Path) -> None:
+    class Watch(Sums):
+        def loss(self, module: nn.Module, step: int) -> tuple[Tensor, dict[str, float]]:
+            self.seen = module(torch.ones(1, 4)).dtype
+            return super().loss(module, step)
+
+    seen = {}
+    for precision in ("float32", "bfloat16"):
+        config = settings(tmp_path / precision, precision=precision, steps=1)
+        recipes: list[Watch] = []
+        train(config, lambda config=config, recipes=recipes: recipes.append(Watch(config)) or recipes[0])  # type: ignore[misc]
+        seen[precision] = (recipes[0].seen, next(recipes[0].module.parameters()).dtype)
+    assert seen == {"float32": (torch.float32, torch.float32), "bfloat16": (torch.bfloat16, torch.float32)}
