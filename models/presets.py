@@ -39,8 +39,8 @@ LM_SIZES: dict[str, LMSize] = {
 # ---------------------------------------------------------------- stem codecs
 
 CODEC_SIZES: dict[str, CodecSize] = {
-    # For a demo on two CPU cores.
-    "tiny": CodecSize(filters=8, latent=32, cardinality=256, lstm_layers=1, ratios=(4, 4, 5, 8)),
+    # For a demo on two CPU cores. Few codes: what a small language model can learn to predict in minutes.
+    "tiny": CodecSize(filters=8, latent=32, cardinality=64, lstm_layers=1, ratios=(4, 4, 5, 8)),
     # EnCodec at 32 kHz as MusicGen uses it.
     "paper": CodecSize(filters=64, latent=128, cardinality=2048, lstm_layers=2, ratios=(8, 5, 4, 4)),
 }

@@ -61,6 +61,7 @@ CODEC: dict[str, Any] = {
     "batch": 4,
     "learning_rate": 3e-3,
     "codebook_decay": 0.9,
+    "warmup_steps": 20,
     "validate_every": 10_000,
     "checkpoint_every": 100,
 }
