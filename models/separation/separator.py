@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
-from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -79,16 +77,6 @@ class Separator:
             return cls([network], device=device, vocal_threshold=threshold)
         networks, weights = load_repository(path) if path.exists() else load_released(str(name_or_directory))
         return cls(networks, weights, device=device)
-
-    @cached_property
-    def digest(self) -> str:
-        """Sixteen hexadecimal digits that name these weights and how they are applied."""
-        content = hashlib.sha256(repr((self.sources, self._segment, self._weights.tolist())).encode())
-        for network in self._networks:
-            for name, tensor in sorted(network.state_dict().items()):
-                content.update(name.encode())
-                content.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-        return content.hexdigest()[:16]
 
     @property
     def segment_seconds(self) -> float:

@@ -119,16 +119,10 @@ def test_directory_round_trip(network: HTDemucs, tmp_path: Path) -> None:
     original = Separator([network])
     assert loaded.vocal_threshold == 0.07
     assert (loaded.sources, loaded.sample_rate) == (SIZE.sources, RATE)
-    assert loaded.digest == original.digest
     wave = song(20_000)
     for name, stem in loaded.separate([wave])[0].items():
         np.testing.assert_array_equal(stem, original.separate([wave])[0][name])
     assert json.loads((tmp_path / "config.json").read_text())["arguments"]["channels"] == 8
-
-
-def test_digest_follows_the_weights(network: HTDemucs) -> None:
-    torch.manual_seed(2)
-    assert Separator([network]).digest != Separator([build_htdemucs(SIZE)]).digest
 
 
 def test_fractional_segments_survive(tmp_path: Path) -> None:
@@ -164,11 +158,12 @@ def package(model: HTDemucs) -> dict[str, object]:
 def test_local_demucs_repositories(network: HTDemucs, tmp_path: Path) -> None:
     save_with_checksum(package(network), tmp_path / "abc.th")
     alone = Separator.load(tmp_path)
-    assert alone.digest == Separator([network]).digest
     (tmp_path / "bag.yaml").write_text("models: ['abc', 'abc']\nweights: [[1, 1, 1, 1], [0, 1, 2, 3]]\n")
     wave = song(20_000)
     stems = Separator.load(tmp_path / "bag.yaml").separate([wave])[0]
+    own = Separator([network]).separate([wave])[0]
     for name, stem in alone.separate([wave])[0].items():
+        np.testing.assert_array_equal(stem, own[name])
         np.testing.assert_allclose(stems[name], stem, atol=1e-5)
 
 
