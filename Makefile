@@ -9,8 +9,9 @@ export TOKENIZERS_PARALLELISM := false
 demo: .venv/installed
 	.venv/bin/stems demo
 
+# One thread each: the tests start processes of their own, and more threads than cores slow all of them down.
 test: lint
-	$(PY) -m pytest -q --durations=10
+	OMP_NUM_THREADS=1 $(PY) -m pytest -q --durations=10
 
 test-slow: .venv/installed
 	$(PY) -m pytest -q --durations=10 -m slow --timeout 1800
