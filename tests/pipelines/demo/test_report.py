@@ -99,7 +99,7 @@ def test_report_states_numbers_beside_their_comparison(facts: DemoFacts, tmp_pat
     text = " ".join(_read(facts, tmp_path).text.split())
     for words in (
         "4.1 dB −1.2 dB",
-        "1.00 4.00 0.25 61, 50 of 256",
+        "1.00 4.00 2.00 0.25 61, 50 of 256",
         "3.20 against 4.40: below",
         "only knows how often each code occurs",
         "3 of 3 sung songs were dropped, and 7 of 7",
