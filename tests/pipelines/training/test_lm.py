@@ -1,0 +1,129 @@
+"""`stems train lm` on a small token table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers.tiny import CODEC, LAYOUT, tiny_codec
+
+from models.digest import directory_digest
+from models.errors import StemsError
+from models.lm.language_model import StemLM
+from pipelines.tokens.schema import TokenRow
+from pipelines.tokens.table import TokenTable
+from pipelines.training.lm import train_lm
+from pipelines.training.lm_batches import Sampler
+from pipelines.training.lm_config import LMTraining
+from pipelines.training.songs import SongSet, read_songs
+
+SPECIAL = CODEC.cardinality
+
+
+def row(number: int, codecs: str, split: str, frames: int = 700) -> TokenRow:
+    """A song whose drums repeat every 8 frames, and whose other stems hold one of three codes."""
+    codes = np.full((LAYOUT.streams, frames), number % 3, dtype=np.int16)
+    codes[1] = np.arange(frames) % 8
+    return TokenRow(
+        song_id=f"song-{number}",
+        uri=f"{number}.wav",
+        fingerprint=str(number),
+        title="",
+        caption=f"song {number}",
+        tags=(),
+        seconds=frames / 50,
+        source_rate=44_100,
+        source_channels=2,
+        codes=codes,
+        layout=str(LAYOUT),
+        separator="s",
+        codecs=codecs,
+        loudness=-14.0,
+        vocal_score=0.0,
+        split=split,
+    )
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("lm")
+    for index, stem in enumerate(LAYOUT.stems):
+        tiny_codec(stem.codebooks, seed=index).save(root / "codecs" / stem.name)
+    ids = ",".join(f"{name}={directory_digest(root / 'codecs' / name)}" for name in LAYOUT.names)
+    table = TokenTable(str(root / "tokens"))
+    table.create()
+    table.commit_tokens([row(n, ids, "valid" if n % 4 == 0 else "train") for n in range(8)])
+    return root
+
+
+@pytest.fixture(scope="module")
+def songs(data: Path) -> SongSet:
+    return read_songs(str(data / "tokens"), None)
+
+
+def config(data: Path, output: Path, **changes: object) -> LMTraining:
+    settings: dict[str, object] = {"steps": 6, "batch": 2, "learning_rate": 3e-3, "warmup_steps": 0, "log_every": 1}
+    settings |= {"validation_examples": 2, "tracking": "off", "preset": "tiny", "precision": "float32"}
+    settings |= {"table": str(data / "tokens"), "codecs": str(data / "codecs"), "output": str(output)}
+    return LMTraining(**(settings | changes))
+
+
+def sampler(**changes: object) -> Sampler:
+    settings: dict[str, object] = {"segment_frames": 60, "seed": 1, "edit_share": 0.5, "text_dropout": 0.3}
+    return Sampler(layout=LAYOUT, special=SPECIAL, **(settings | changes))  # type: ignore[arg-type]
+
+
+def test_it_learns_and_what_it_exports_opens(data: Path, tmp_path: Path) -> None:
+    result = train_lm(config(data, tmp_path / "run", steps=30, learning_rate=2e-3, warmup_steps=5))
+    before, after = result.history[0]["valid/text/loss"], result.final["valid/text/loss"]
+    assert after < before - 0.3
+    assert {f"valid/edit/{name}" for name in LAYOUT.names} <= set(result.final)
+    lm = StemLM.load(result.directory)
+    assert lm.layout == LAYOUT
+    assert lm.config.codecs["bass"] == directory_digest(data / "codecs" / "bass")
+    assert lm.config.cardinality == SPECIAL
+
+
+def test_a_batch_is_a_function_of_seed_step_and_index(songs: SongSet) -> None:
+    whole = sampler().training(songs.train, 3, range(6))
+    again = sampler().training(songs.train, 3, range(6))
+    assert torch.equal(whole.columns, again.columns)
+    assert whole.prompts == again.prompts
+    # Two workers take the same six examples between them.
+    halves = [sampler().training(songs.train, 3, range(rank, 6, 2)) for rank in range(2)]
+    assert torch.equal(torch.stack([h.columns for h in halves], dim=1).flatten(0, 1), whole.columns)
+    assert not torch.equal(sampler().training(songs.train, 4, range(6)).columns, whole.columns)
+    assert not torch.equal(sampler(seed=2).training(songs.train, 3, range(6)).columns, whole.columns)
+
+
+def test_text_is_dropped_as_often_as_asked(songs: SongSet) -> None:
+    prompts = sampler().training(songs.train, 0, range(400)).prompts
+    assert 0.2 < prompts.count("") / 400 < 0.4
+
+
+def test_a_wrong_context_changes_the_other_stems_only(songs: SongSet) -> None:
+    right = sampler().edit_validation(songs.valid, "bass", 2, swapped=False)
+    wrong = sampler().edit_validation(songs.valid, "bass", 2, swapped=True)
+    target = right.loss_columns[0]
+    assert torch.equal(right.columns[:, 0, target], wrong.columns[:, 0, target])
+    assert not torch.equal(right.columns[:, 2, target], wrong.columns[:, 2, target])
+
+
+def test_a_table_version_stays_what_it_was(data: Path, songs: SongSet) -> None:
+    table = TokenTable(str(data / "tokens"))
+    text = ",".join(f"{name}={digest}" for name, digest in songs.codecs.items())
+    table.commit_tokens([row(99, text, "train")])
+    assert len(read_songs(str(data / "tokens"), songs.version).train) == len(songs.train)
+    assert len(read_songs(str(data / "tokens"), None).train) == len(songs.train) + 1
+
+
+def test_songs_of_other_codecs_are_not_mixed_in(data: Path) -> None:
+    with pytest.raises(StemsError, match="stems prepare"):
+        read_songs(str(data / "tokens"), None, {"bass": "none", "drums": "none", "other": "none"})
+
+
+def test_missing_codecs_are_named(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(StemsError, match="no codecs"):
+        train_lm(config(data, tmp_path / "run", codecs=str(tmp_path)))
