@@ -171,6 +171,8 @@ def _label(source: str | Path | bytes, name: str) -> str:
 
 def _unreadable(label: str, error: Exception) -> StemsError:
     reason = str(error).rsplit(": ", 1)[-1].rstrip(".")
+    if reason.startswith("File does not exist"):  # what libsndfile says of an MP3 without one whole frame
+        reason = "it is cut short"
     return StemsError(
         f"'{label}' cannot be read as audio ({reason}).",
         f"Give a whole file in one of these formats: {', '.join(FORMATS)}.",
