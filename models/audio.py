@@ -139,6 +139,12 @@ def write_audio(path: Path, audio: Audio) -> None:
     partial.replace(path)
 
 
+def safe_gain(*signals: np.ndarray) -> float:
+    """The factor, at most 1, that keeps every signal's peak within [-1, 1]."""
+    peak = max(float(np.abs(signal).max(initial=0.0)) for signal in signals)
+    return 1.0 if peak <= 1.0 else 1.0 / peak
+
+
 def loudness(audio: Audio) -> float:
     """Integrated loudness in LUFS (ITU-R BS.1770); minus infinity for silence or less than 0.4 s."""
     import pyloudnorm  # brings SciPy, which takes seconds to import and few callers need

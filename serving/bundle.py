@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from models.assembly import Song
-from models.audio import Audio, encode_audio
+from models.audio import Audio, encode_audio, safe_gain
 from serving.schemas import EditRequest, Manifest, Origin, SongRequest, StemEntry
 
 MANIFEST = "manifest.json"
@@ -63,12 +63,6 @@ def song_files(song: Song, manifest: Manifest) -> dict[str, bytes]:
     files[manifest.mix] = encoded(song.mix)
     files[MANIFEST] = manifest.model_dump_json(indent=2).encode()
     return files
-
-
-def safe_gain(*signals: np.ndarray) -> float:
-    """The factor (at most 1) that keeps the peak of every signal within [-1, 1]."""
-    peak = max(float(np.abs(signal).max(initial=0.0)) for signal in signals)
-    return 1.0 if peak <= 1.0 else 1.0 / peak
 
 
 def zip_files(files: Mapping[str, bytes]) -> bytes:

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from models.assembly import Song
-from models.audio import FORMATS, Audio, read_audio, write_audio
+from models.audio import FORMATS, Audio, read_audio, safe_gain, write_audio
 from models.errors import StemsError
 from models.stems import StemLayout
 
 
-def manifest(song: Song, model_digest: str) -> dict[str, Any]:
-    """What the song is and how to make it again."""
+def manifest(song: Song, model_digest: str, gain: float) -> dict[str, Any]:
+    """What the song is and how to make it again; ``gain`` is what all its files were scaled by."""
     return {
         "prompt": song.prompt,
         "seed": song.seed,
@@ -26,19 +26,25 @@ def manifest(song: Song, model_digest: str) -> dict[str, Any]:
         "stems": list(song.stems),
         "layout": str(song.layout),
         "model": model_digest,
+        "gain": gain,
     }
 
 
 def write_song(folder: Path, song: Song, model_digest: str) -> None:
-    """Write ``<stem>.wav``, ``mix.wav``, ``codes.npy`` and ``manifest.json``, all of them or none."""
+    """Write ``<stem>.wav``, ``mix.wav``, ``codes.npy`` and ``manifest.json``, all of them or none.
+
+    Where the mix or a stem would clip, all are scaled by one gain, so that the stems still sum up to the mix.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
-    for name, samples in {**song.stems, "mix": song.mix}.items():
-        write_audio(partial / f"{name}.wav", Audio(samples[None], song.rate))
+    signals = {**song.stems, "mix": song.mix}
+    gain = safe_gain(*signals.values())
+    for name, samples in signals.items():
+        write_audio(partial / f"{name}.wav", Audio(samples[None] * np.float32(gain), song.rate))
     np.save(partial / "codes.npy", song.codes)
-    (partial / "manifest.json").write_text(json.dumps(manifest(song, model_digest), indent=2) + "\n")
+    (partial / "manifest.json").write_text(json.dumps(manifest(song, model_digest, gain), indent=2) + "\n")
     if folder.exists():
         shutil.rmtree(folder)
     partial.replace(folder)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from models.assembly import Song
-from models.audio import read_audio
+from models.audio import read_audio, safe_gain
 from models.stems import MUSICGEN_STEM
-from serving.bundle import MANIFEST, describe, safe_gain, song_files, zip_files
+from serving.bundle import MANIFEST, describe, song_files, zip_files
 from serving.orders import song_origins
 from serving.schemas import SongRequest
 

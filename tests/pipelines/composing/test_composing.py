@@ -10,7 +10,9 @@ import pytest
 from helpers.tiny import LAYOUT, noise, tiny_assembly_directory
 
 import cli
+from models.assembly import Song
 from models.audio import read_audio, write_audio
+from pipelines.composing.folder import write_song
 
 
 @pytest.fixture(scope="module")
@@ -73,3 +75,14 @@ def test_a_song_that_is_no_audio_is_named(model: Path, tmp_path: Path, capsys: p
     song.write_text("not audio")
     assert cli.main(["edit", "--model", str(model), "--song", str(song), "--regenerate", "[bass]"]) == 2
     assert "notes.wav" in capsys.readouterr().err
+
+
+def test_a_song_too_loud_is_scaled_as_a_whole(tmp_path: Path) -> None:
+    loud = {name: np.full(100, 0.8, dtype=np.float32) for name in LAYOUT.names}
+    song = Song(np.zeros((LAYOUT.streams, 1), np.int16), loud, 32_000, LAYOUT, seed=1, prompt="")
+    write_song(tmp_path / "song", song, "digest")
+    mix = read_audio(tmp_path / "song" / "mix.wav").samples
+    stems = [read_audio(tmp_path / "song" / f"{name}.wav").samples for name in LAYOUT.names]
+    assert mix.max() == pytest.approx(1.0, abs=1e-3)
+    np.testing.assert_allclose(np.sum(stems, axis=0), mix, atol=1e-3)
+    assert json.loads((tmp_path / "song" / "manifest.json").read_text())["gain"] == pytest.approx(1 / 2.4)
