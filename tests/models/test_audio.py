@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from models.audio import FORMATS, Audio, audio_info, encode_audio, loudness, read_audio, write_audio
+from models.errors import StemsError
+
+
+def tone(seconds: float = 1.0, rate: int = 44_100, channels: int = 2, hertz: float = 440.0) -> Audio:
+    wave = 0.5 * np.sin(2 * np.pi * hertz * np.arange(round(seconds * rate)) / rate)
+    return Audio(np.tile(wave.astype(np.float32), (channels, 1)), rate)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_every_format_is_written_and_read(format: str, tmp_path: Path) -> None:
+    path = tmp_path / f"tone.{format}"
+    write_audio(path, tone())
+    info, audio = audio_info(path), read_audio(path)
+    assert (info.rate, info.channels) == (44_100, 2)
+    assert audio.seconds == pytest.approx(1.0, abs=0.1)
+    assert np.abs(audio.samples).max() == pytest.approx(0.5, abs=0.05)
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_lossless_formats_keep_sixteen_bits() -> None:
+    for format in ("wav", "flac"):
+        read = read_audio(encode_audio(tone(), format))
+        np.testing.assert_allclose(read.samples, tone().samples, atol=1 / 2**15)
+
+
+def test_what_is_too_loud_is_clipped_not_wrapped() -> None:
+    read = read_audio(encode_audio(Audio(np.array([[2.0, -2.0]], np.float32), 8000)))
+    np.testing.assert_allclose(read.samples, [[1.0, -1.0]], atol=1e-3)
+
+
+def test_resampling_keeps_the_tone_and_removes_what_does_not_fit() -> None:
+    low = tone(hertz=440.0).resample(16_000)
+    assert low.samples.shape == (2, 16_000)
+    assert np.sqrt(np.mean(low.samples**2)) == pytest.approx(0.5 / np.sqrt(2), rel=0.01)
+    assert np.abs(tone(hertz=15_000.0).resample(16_000).samples[:, 500:-500]).max() < 1e-4
+
+
+def test_channels() -> None:
+    four = Audio(np.array([[1, 1], [2, 2], [3, 3], [4, 4]], np.float32), 8000)
+    np.testing.assert_array_equal(four.mono().samples, [[2.5, 2.5]])
+    np.testing.assert_array_equal(four.stereo().samples, [[2, 2], [3, 3]])
+    assert tone(channels=1).stereo().samples.shape[0] == 2
+
+
+def test_loudness_is_that_of_the_standard() -> None:
+    # A full-scale 997 Hz sine in one channel measures -3.01 LUFS (ITU-R BS.1770).
+    sine = Audio(2 * tone(5.0, 48_000, 1, 997.0).samples, 48_000)
+    assert loudness(sine) == pytest.approx(-3.01, abs=0.05)
+    assert loudness(Audio(np.zeros((1, 48_000), np.float32), 48_000)) == -np.inf
+    assert loudness(tone(0.1)) == -np.inf
+
+
+def wav_of(samples: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples, 8000, format="WAV", subtype="FLOAT")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (b"", "empty"),
+        (b"not audio at all", "unreadable"),
+        (wav_of(np.zeros((0, 1))), "empty"),
+        (wav_of(np.array([0.0, np.nan])), "not_finite"),
+        (wav_of(np.zeros(16_001)), "too_long"),
+    ],
+)
+def test_bad_audio_is_refused_with_a_reason(data: bytes, code: str) -> None:
+    with pytest.raises(StemsError, match=r"song\.wav") as caught:
+        read_audio(data, name="song.wav", max_seconds=2.0)
+    assert caught.value.code == code
+
+
+def test_a_missing_file_is_named() -> None:
+    with pytest.raises(StemsError, match=r"/nowhere\.wav"):
+        read_audio("/nowhere.wav")
