@@ -65,10 +65,6 @@ class Condition:
         none = torch.zeros((batch, 1), dtype=torch.bool, device=device)
         return cls.of(torch.zeros((batch, 1, text_dim), device=device), none)
 
-    def without(self, rows: Bool[Tensor, " batch"]) -> Condition:
-        """The same with the text of some rows dropped (text dropout for guidance)."""
-        return Condition.of(self.states, self.valid & ~rows[:, None])
-
     def padded(self, length: int) -> Condition:
         """The same with unattended positions up to a length."""
         extra = length - self.states.shape[1]

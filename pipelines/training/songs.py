@@ -35,11 +35,6 @@ class SongSet:
     codecs: dict[str, str]
     version: int
 
-    @property
-    def rows(self) -> Sequence[Song]:
-        """All songs, training ones first."""
-        return [*self.train, *self.valid]
-
 
 def read_songs(root: str, version: int | None, codecs: dict[str, str] | None = None) -> SongSet:
     """Read a table version.
