@@ -44,17 +44,19 @@ def quantize(
     """Quantize with straight-through gradients.
 
     Returns the quantized latents, the codes (those of ``quantizer.encode``), and the commitment loss: the mean
-    over codebooks of the squared distance from what remained to the chosen vector.
+    over codebooks of the squared distance from what remained to the chosen vector. In float32 always: products in
+    bfloat16 would choose other codes.
     """
-    remainder = latent
     codes, losses = [], []
-    for layer in quantizer.layers:
-        chosen = layer.encode(remainder.detach())
-        vector = layer.decode(chosen)
-        losses.append(torch.nn.functional.mse_loss(remainder, vector))
-        remainder = remainder - vector
-        codes.append(chosen)
-    quantized = latent + (-remainder).detach()
+    with torch.autocast(latent.device.type, enabled=False):
+        remainder = latent = latent.float()
+        for layer in quantizer.layers:
+            chosen = layer.encode(remainder.detach())
+            vector = layer.decode(chosen)
+            losses.append(torch.nn.functional.mse_loss(remainder, vector))
+            remainder = remainder - vector
+            codes.append(chosen)
+        quantized = latent + (-remainder).detach()
     return quantized, torch.stack(codes, dim=1), torch.stack(losses).mean()
 
 
