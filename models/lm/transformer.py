@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from models.errors import StemsError
 
@@ -189,15 +191,19 @@ class Layer(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "batch steps dim"],
-        text_keys: Tensor,
-        text_values: Tensor,
+        text: Float[Tensor, "batch length dim"] | None,
         text_mask: Tensor,
         cache: LayerCache | None = None,
         filled: int = 0,
     ) -> Float[Tensor, "batch steps dim"]:
-        """One layer over whole sequences, or over the next steps where a cache is given."""
+        """One layer over whole sequences with their text, or over the next steps with a cache, which holds it."""
+        if cache is not None:
+            keys, values = cache.text_keys, cache.text_values
+        else:
+            assert text is not None
+            keys, values = self.cross_attention.keys_values(text)
         x = x + self.self_attention(self.self_norm(x), cache, filled)
-        x = x + self.cross_attention(self.cross_norm(x), text_keys, text_values, text_mask)
+        x = x + self.cross_attention(self.cross_norm(x), keys, values, text_mask)
         return x + self.contract(F.gelu(self.expand(self.feed_norm(x))))
 
 
@@ -207,6 +213,8 @@ class StemTransformer(nn.Module):
     def __init__(self, size: TransformerSize) -> None:
         super().__init__()
         self.size = size
+        self.recompute = False
+        """Whether training keeps only the layers' inputs and computes the rest again for the gradient."""
         # One table and one matrix for all streams, stacked: stream k owns rows k * rows … (k + 1) * rows.
         self.embedding = nn.Embedding(size.streams * (size.cardinality + 1), size.dim)
         self.text_projection = nn.Linear(size.text_dim, size.dim)
@@ -251,7 +259,8 @@ class StemTransformer(nn.Module):
         text, mask = self.project_text(condition)
         x = self.embed(tokens, 0)
         for layer in self.layers:
-            x = layer(x, *layer.cross_attention.keys_values(text), mask)
+            step = partial(checkpoint, layer, use_reentrant=False) if self.recompute else layer
+            x = step(x, text, mask)
         return self.predict(x)
 
     def start(self, condition: Condition, capacity: int) -> Cache:
@@ -271,7 +280,7 @@ class StemTransformer(nn.Module):
         steps = tokens.shape[-1]
         x = self.embed(tokens, cache.filled)
         for layer, memory in zip(self.layers, cache.layers, strict=True):
-            x = layer(x, memory.text_keys, memory.text_values, cache.text_mask, memory, cache.filled)
+            x = layer(x, None, cache.text_mask, memory, cache.filled)
         cache.filled += steps
         return self.predict(x[:, -1:])[:, :, 0]
 

@@ -1,7 +1,8 @@
 """Training state on disk: complete or absent, never half-written.
 
-``<output>/checkpoints/step-N`` holds ``state.pt`` (module and optimizer, loadable with ``weights_only=True``)
-and ``config.json``. It is written under another name and renamed, so whatever is called ``step-N`` is whole.
+``<output>/checkpoints/step-N`` is a ``torch.distributed.checkpoint`` of the module, the optimizer and the averaged
+weights, with ``config.json`` beside it. It is written under another name and renamed, so whatever is called
+``step-N`` is whole; any number of workers can read what any other number wrote.
 """
 
 from __future__ import annotations
@@ -9,17 +10,25 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import warnings
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-import torch
+import torch.distributed as dist
+import torch.distributed.checkpoint as dcp
+from torch.distributed.checkpoint.api import CheckpointException
 
 from models.errors import StemsError
 from pipelines.training.config import TrainingConfig
+from pipelines.training.recipe import Place
 
 KEPT = 2
 UNFINISHED = ".unfinished-"
+
+# One process is often meant, and torch warns of it from threads of its own.
+warnings.filterwarnings("ignore", message="torch.distributed is disabled")
 
 
 def replace_directory(target: Path, write: Callable[[Path], None]) -> None:
@@ -55,23 +64,60 @@ def checkpoints(output: Path) -> list[tuple[int, Path]]:
     return sorted((int(step), path) for step, path in found if step.isdigit())
 
 
-def save_checkpoint(output: Path, step: int, state: dict[str, Any], config: TrainingConfig) -> None:
-    """Write the state after ``step`` steps, then remove all but the newest checkpoints."""
+class CheckpointWriter:
+    """Writes checkpoints while training goes on: only the copying of the state holds it up.
 
-    def write(directory: Path) -> None:
-        torch.save({**state, "step": step}, directory / "state.pt")
-        (directory / "config.json").write_text(json.dumps(config.model_dump(mode="json"), indent=2))
+    With several workers each writes what it holds, and all must call :meth:`save` at the same step.
+    """
 
-    replace_directory(output / "checkpoints" / f"step-{step}", write)
-    for _, path in checkpoints(output)[:-KEPT]:
-        shutil.rmtree(path)
+    def __init__(self, output: Path, config: TrainingConfig, place: Place) -> None:
+        self.output, self.config, self.place = output, config, place
+        self._group = dist.new_group(backend="gloo") if place.world > 1 else None
+        self._pending: tuple[int, Future[Any]] | None = None
+
+    def save(self, step: int, state: dict[str, Any]) -> None:
+        """Start to write the state after ``step`` steps, when the checkpoint before it is whole."""
+        self.settle()
+        writing: Any = dcp.async_save(
+            {**state, "step": step},
+            checkpoint_id=self._unfinished(step),
+            process_group=self._group,
+            no_dist=self._group is None,
+        )
+        self._pending = step, writing
+
+    def settle(self, *, wait: bool = True) -> None:
+        """Give a written checkpoint its name and remove all but the newest; the coordinator is done last."""
+        if self._pending is None or not (wait or self._pending[1].done()):
+            return
+        (step, writing), self._pending = self._pending, None
+        writing.result()
+        if self.place.rank == 0:
+            fresh, target = self._unfinished(step), self.output / "checkpoints" / f"step-{step}"
+            (fresh / "config.json").write_text(json.dumps(self.config.model_dump(mode="json"), indent=2))
+            shutil.rmtree(target, ignore_errors=True)
+            fresh.replace(target)
+            for _, path in checkpoints(self.output)[:-KEPT]:
+                shutil.rmtree(path)
+
+    def _unfinished(self, step: int) -> Path:
+        return self.output / "checkpoints" / f"{UNFINISHED}step-{step}"
 
 
-def load_state(path: Path, device: torch.device) -> dict[str, Any]:
-    """The state that :func:`save_checkpoint` wrote; StemsError (``unreadable``) when the file is damaged."""
+def load_state(path: Path, state: dict[str, Any], *, alone: bool) -> None:
+    """Fill a state of the same form from a checkpoint, whatever number of workers wrote it.
+
+    Args:
+        path: a checkpoint.
+        state: nested dictionaries of tensors, which are written in place; entries may be left out.
+        alone: read as one process, though others may be training too.
+
+    Raises:
+        StemsError: ``unreadable`` when the checkpoint is damaged.
+    """
     try:
-        return torch.load(path / "state.pt", map_location=device, weights_only=True)
-    except Exception as error:
+        dcp.load(state, checkpoint_id=path, no_dist=alone)
+    except (Exception, CheckpointException) as error:
         raise StemsError(
             f"The checkpoint {path} cannot be read: {error}.",
             "Delete that directory to continue from the one before it, or train with resume false.",

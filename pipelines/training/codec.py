@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from models.presets import CODEC_SIZES
 from pipelines.evaluation.sdr import si_sdr
 from pipelines.training.codec_config import CodecTraining
 from pipelines.training.loop import TrainingResult, train
-from pipelines.training.recipe import Recipe
+from pipelines.training.recipe import Place, Recipe
 from pipelines.training.sampler import share
 from pipelines.training.stems import StemCrops, find_stems, hold_out
 
@@ -48,26 +48,25 @@ class CodecRecipe(Recipe):
         self.quantizer = QuantizerSettings(decay=config.codebook_decay)
         self.train_crops: StemCrops
         self.held_out: np.ndarray
-        self.indices: range
+        self.place: Place
         self.device: torch.device
         self.mels: MelScales
         self.last: Reconstruction
 
-    def prepare(self, rank: int, world: int, device: torch.device) -> None:
+    def prepare(self, place: Place) -> None:
         """Find the stems and split off the songs for validation."""
         config, rate = self.config, self.codec.sample_rate
         learn, keep = hold_out(find_stems(config.stems, config.stem), config.held_out)
         self.train_crops = StemCrops(learn, rate, config.memory_gb * 2**30)
-        if rank == 0:
-            self.held_out = StemCrops(keep, rate, 2**28).excerpts(EXCERPTS, round(EXCERPT_SECONDS * rate))
-        self.indices, self.device = share(config.batch, rank, world), device
-        self.mels = MelScales(rate).to(device)
+        self.held_out = StemCrops(keep, rate, 2**28).excerpts(EXCERPTS, round(EXCERPT_SECONDS * rate))
+        self.place, self.device = place, place.device
+        self.mels = MelScales(rate).to(place.device)
 
-    def loss(self, module: nn.Module, step: int) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, module: nn.Module, step: int, indices: Sequence[int]) -> tuple[Tensor, dict[str, float]]:
         """Reconstruction and commitment loss of this worker's crops."""
         if step == 0:
             self._start_codebooks()
-        wav = self._crops(step)
+        wav = self._crops(step, indices)
         self.last = module(wav)
         loss, parts = reconstruction_loss(self.mels, self.last, wav, self.weights)
         return loss, parts
@@ -115,15 +114,16 @@ class CodecRecipe(Recipe):
         level = float(self.codec.decode(self.codec.encode(silence)).square().mean().sqrt())
         return 20 * math.log10(max(level, 1e-6))
 
-    def _crops(self, step: int) -> Tensor:
-        """Crops of this worker for a step, [share, 1, samples]."""
+    def _crops(self, step: int, indices: Sequence[int]) -> Tensor:
+        """Some crops of a step, [indices, 1, samples]."""
         samples = round(self.config.crop_seconds * self.codec.sample_rate)
-        drawn = [self.train_crops.draw(self.config.seed, step, index, samples) for index in self.indices]
+        drawn = [self.train_crops.draw(self.config.seed, step, index, samples) for index in indices]
         return torch.from_numpy(np.stack(drawn)).to(self.device)[:, None]
 
     @torch.no_grad()
     def _start_codebooks(self) -> None:
         frames = self.config.batch * self.config.crop_seconds * self.codec.frame_rate
         batches = math.ceil(START_VECTORS * self.codec.cardinality / frames)
-        latents = [self.codec.latent(self._crops(step)) for step in range(batches)]
+        mine = share(self.config.batch, self.place.rank, self.place.world)
+        latents = [self.codec.latent(self._crops(step, mine)) for step in range(batches)]
         start_codebooks(self.codec.network.quantizer, torch.cat(latents), self.config.seed, self.quantizer)

@@ -24,7 +24,11 @@ class TrainingConfig(BaseModel):
             "log_every",
             "validate_every",
             "checkpoint_every",
+            "sample_every",
+            "accumulate",
             "workers",
+            "min_workers",
+            "restarts",
             "resume",
             "tracking",
         }
@@ -40,7 +44,10 @@ class TrainingConfig(BaseModel):
     """Optimizer steps. Raising it later continues the run, the learning rate on the longer schedule."""
 
     batch: int = Field(default=16, ge=1)
-    """Items a step, over all workers together. Must be a multiple of the number of workers."""
+    """Items a step, over all workers together; at least one for each worker."""
+
+    accumulate: int = Field(default=1, ge=1)
+    """Parts in which each worker takes its share of a batch, one after the other: less memory, the same step."""
 
     seed: int = Field(default=0, ge=0)
     """Seeds the initial weights and every draw. The same seed gives the same run."""
@@ -54,6 +61,12 @@ class TrainingConfig(BaseModel):
     gradient_clip: float = Field(default=1.0, ge=0)
     """Largest gradient norm; longer gradients are scaled down to it. 0 leaves them alone."""
 
+    average_decay: float = Field(default=0.0, ge=0, lt=1)
+    """Of the moving average of the weights that is validated and exported. 0 exports the last weights."""
+
+    average_every: int = Field(default=1, ge=1)
+    """Steps between two updates of that average."""
+
     log_every: int = Field(default=10, ge=1)
     """Steps between two rows of metrics."""
 
@@ -61,7 +74,11 @@ class TrainingConfig(BaseModel):
     """Steps between two validations. There is always one before the first step and one after the last."""
 
     checkpoint_every: int = Field(default=500, ge=1)
-    """Steps between two checkpoints. There is always one after the last step."""
+    """Steps between two checkpoints. There is always one after the last step, and one when a machine is about to be
+    taken away."""
+
+    sample_every: int = Field(default=0, ge=0)
+    """Steps between two sets of samples, in samples/ and the tracking store. 0 makes none."""
 
     precision: Literal["float32", "bfloat16", "auto"] = "float32"
     """In which matrix products and convolutions are computed (weights stay float32); auto takes bfloat16 where the
@@ -69,6 +86,13 @@ class TrainingConfig(BaseModel):
 
     workers: int = Field(default=0, ge=0)
     """Ray Train workers, one GPU each where there are any. 0 trains in this process, without Ray."""
+
+    min_workers: int = Field(default=0, ge=0)
+    """With how few workers to go on when machines are taken away, until there is room for all again. 0 waits for all
+    of them."""
+
+    restarts: int = Field(default=3, ge=0)
+    """Times that workers which died are started again; training continues from the newest checkpoint."""
 
     resume: bool | Literal["auto"] = "auto"
     """auto: continue from the newest checkpoint if there is one. true: there must be one. false: start afresh

@@ -19,9 +19,10 @@ from models.text import t5_config
 from pipelines.training.lm_batches import Batch, Sampler
 from pipelines.training.lm_config import LMTraining
 from pipelines.training.loop import TrainingResult, train
-from pipelines.training.recipe import Recipe
-from pipelines.training.sampler import share
+from pipelines.training.recipe import Place, Recipe
 from pipelines.training.songs import SongSet, read_songs
+
+VALIDATION_BATCH = 8
 
 
 def train_lm(config: LMTraining) -> TrainingResult:
@@ -83,6 +84,7 @@ class LMRecipe(Recipe):
     def __init__(self, config: LMTraining, lm_config: LMConfig) -> None:
         self.config = config
         self.lm = StemLM(lm_config)
+        self.lm.transformer.recompute = config.recompute
         self.module = LMModule(self.lm)
         self.sampler = Sampler(
             layout=lm_config.layout,
@@ -93,17 +95,16 @@ class LMRecipe(Recipe):
             text_dropout=config.text_dropout,
         )
         self.songs: SongSet
-        self.indices: range
         self.device: torch.device
 
-    def prepare(self, rank: int, world: int, device: torch.device) -> None:
+    def prepare(self, place: Place) -> None:
         """Read the table."""
         self.songs = read_songs(self.config.table, self.config.table_version, self.lm.config.codecs)
-        self.indices, self.device = share(self.config.batch, rank, world), device
+        self.device = place.device
 
-    def loss(self, module: nn.Module, step: int) -> tuple[Tensor, dict[str, float]]:
-        """Loss of this worker's share of batch ``step``, and of each stream."""
-        batch = self.sampler.training(self.songs.train, step, self.indices).to(self.device)
+    def loss(self, module: nn.Module, step: int, indices: Sequence[int]) -> tuple[Tensor, dict[str, float]]:
+        """Loss of some examples of batch ``step``, and of each stream."""
+        batch = self.sampler.training(self.songs.train, step, indices).to(self.device)
         loss: StreamLoss = module(batch.columns, batch.loss_columns, batch.prompts)
         return loss.mean, self._named(loss)
 
@@ -112,7 +113,7 @@ class LMRecipe(Recipe):
         songs, count = self.songs.valid, self.config.validation_examples
         if not songs:
             return {}
-        text = self._evaluate(self.sampler.text_validation(songs, count))
+        text = self._evaluate(module, self.sampler.text_validation(songs, count))
         metrics = {"text/loss": float(text.mean)}
         metrics |= {f"text/{name}": value for name, value in self._named(text).items()}
         if len(self.songs.layout.stems) == 1:
@@ -121,21 +122,25 @@ class LMRecipe(Recipe):
             part = self.songs.layout.slice(stem)
             for name, swapped in (("edit", False), ("edit_wrong_context", True)):
                 batch = self.sampler.edit_validation(songs, stem, count, swapped=swapped)
-                metrics[f"{name}/{stem}"] = float(self._evaluate(batch).per_stream[part].mean())
+                metrics[f"{name}/{stem}"] = float(self._evaluate(module, batch).per_stream[part].mean())
         return metrics
+
+    def shard_units(self) -> list[nn.Module]:
+        """The layers, where the settings say that the model is spread over the workers."""
+        return list(self.lm.transformer.layers) if self.config.sharding == "fsdp" else []
 
     def export(self, directory: Path) -> None:
         """Write the language model."""
         self.lm.save(directory)
 
-    def _evaluate(self, batch: Batch) -> StreamLoss:
-        """Loss of a validation batch, a training batch's worth of examples at a time."""
-        rows, size = len(batch.prompts), len(self.indices)
+    def _evaluate(self, module: nn.Module, batch: Batch) -> StreamLoss:
+        """Loss of a validation batch, some examples at a time."""
+        rows, size = len(batch.prompts), VALIDATION_BATCH
         parts: list[tuple[int, StreamLoss]] = []
         for start in range(0, rows, size):
             some = slice(start, start + size)
             piece = Batch(batch.columns[some], batch.loss_columns[some], batch.prompts[some]).to(self.device)
-            parts.append((len(piece.prompts), self.module(piece.columns, piece.loss_columns, piece.prompts)))
+            parts.append((len(piece.prompts), module(piece.columns, piece.loss_columns, piece.prompts)))
         per_stream = torch.stack([loss.per_stream * count for count, loss in parts]).sum(dim=0) / rows
         return StreamLoss(per_stream.mean(), per_stream)
 

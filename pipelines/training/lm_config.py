@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -11,6 +11,8 @@ from pipelines.training.config import TrainingConfig
 
 class LMTraining(TrainingConfig):
     """Train the language model on a token table. Defaults are the paper's where it gives one (FACTS §1.4, §2)."""
+
+    FREE: ClassVar[frozenset[str]] = TrainingConfig.FREE | {"sharding", "recompute"}
 
     name: str = "lm"
     """What the run is called in the tracking store."""
@@ -48,6 +50,19 @@ class LMTraining(TrainingConfig):
     precision: Literal["float32", "bfloat16", "auto"] = "auto"
     """In which matrix products are computed (weights stay float32); auto takes bfloat16 where the device computes
     in it. float16 is not offered: it diverges."""
+
+    average_decay: float = Field(default=0.99, ge=0, lt=1)
+    """Of the moving average of the weights that is validated and exported. 0 exports the last weights."""
+
+    average_every: int = Field(default=10, ge=1)
+    """Steps between two updates of that average."""
+
+    sharding: Literal["ddp", "fsdp"] = "ddp"
+    """How several workers share the work: each holds the whole model (ddp), or a part of each layer (fsdp), for
+    models that one does not hold."""
+
+    recompute: bool = False
+    """Keep no activations within layers, compute them again for the gradient: less memory, a third more time."""
 
     edit_share: float = Field(default=0.5, ge=0, le=1)
     """Share of editing examples; the rest is text-to-music."""

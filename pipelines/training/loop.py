@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +17,15 @@ import torch
 from rich.table import Table
 
 from models.errors import StemsError
-from pipelines.training.checkpoints import check_same_run, checkpoints, clear_unfinished
+from pipelines.training.checkpoints import check_same_run, checkpoints, clear_unfinished, replace_directory
 from pipelines.training.config import TrainingConfig
 from pipelines.training.history import Row, latest, read_history
+from pipelines.training.notice import TerminationNotice
 from pipelines.training.on_ray import run_on_ray
 from pipelines.training.progress import summary_table
-from pipelines.training.recipe import Recipe
-from pipelines.training.worker import Place, Worker
+from pipelines.training.recipe import Place, Recipe
+from pipelines.training.whole import finished_recipe
+from pipelines.training.worker import Worker
 
 _SQLITE = "sqlite:///"
 
@@ -54,20 +57,22 @@ def train(config: TrainingConfig, make_recipe: Callable[[], Recipe]) -> Training
     """
     config = _with_absolute_paths(config)
     output = Path(config.output)
-    if config.workers and config.batch % config.workers:
+    if config.batch < config.workers or config.min_workers > config.workers:
         raise StemsError(
-            f"A batch of {config.batch} does not divide among {config.workers} workers.",
-            "Make batch a multiple of workers.",
-            field="batch",
+            f"A batch of {config.batch} and {config.min_workers} to {config.workers} workers do not fit.",
+            "Give each worker an item at least, and min_workers no more than workers.",
+            field="workers",
         )
     _settle_resume(config)
     if not _finished(config):
+        began = time.perf_counter()
         if config.workers:
             run_on_ray(config, make_recipe)
         else:
             device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-            with torch.random.fork_rng():
-                Worker(config, make_recipe, Place(0, 1, device)).run()
+            with torch.random.fork_rng(), TerminationNotice() as notice:
+                Worker(config, make_recipe, Place(0, 1, device), notice).run()
+        _export(config, make_recipe, began)
     done = json.loads((output / "result.json").read_text())
     history = read_history(output / "metrics.jsonl")
     return TrainingResult(output / "model", done["steps"], done["seconds"], history, latest(history))
@@ -103,6 +108,18 @@ def _finished(config: TrainingConfig) -> bool:
     if not found or found[-1][0] < config.steps or not result.exists() or not (output / "model").exists():
         return False
     return json.loads(result.read_text())["steps"] == found[-1][0]
+
+
+def _export(config: TrainingConfig, make_recipe: Callable[[], Recipe], began: float) -> None:
+    """Make the model out of the last checkpoint, and note that the run is finished."""
+    output = Path(config.output)
+    step, checkpoint = checkpoints(output)[-1]
+    recipe = finished_recipe(make_recipe, checkpoint, averaged=config.average_decay > 0)
+    replace_directory(output / "model", recipe.export)
+    seconds = round(time.perf_counter() - began, 3)
+    fresh = output / ".result.json.new"
+    fresh.write_text(json.dumps({"steps": step, "seconds": seconds}))
+    fresh.replace(output / "result.json")
 
 
 def _with_absolute_paths(config: TrainingConfig) -> TrainingConfig:

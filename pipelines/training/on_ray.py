@@ -14,9 +14,6 @@ from pipelines.training.history import latest, read_history
 from pipelines.training.progress import StepBar
 from pipelines.training.recipe import Recipe
 
-RESTARTS = 2
-"""Times a lost worker group is started again; it continues from the newest checkpoint."""
-
 
 def run_on_ray(config: TrainingConfig, make_recipe: Callable[[], Recipe]) -> None:
     """Train on ``config.workers`` Ray Train workers, on GPUs where there is one for each.
@@ -30,6 +27,7 @@ def run_on_ray(config: TrainingConfig, make_recipe: Callable[[], Recipe]) -> Non
 
     if not ray.is_initialized():
         ray.init()
+    workers = (config.min_workers, config.workers) if config.min_workers else config.workers
     gpus = ray.cluster_resources().get("GPU", 0) >= config.workers
 
     def each_worker() -> None:
@@ -37,20 +35,22 @@ def run_on_ray(config: TrainingConfig, make_recipe: Callable[[], Recipe]) -> Non
         from ray import train as ray_train
         from ray.train.torch import get_device
 
-        from pipelines.training.worker import Place, Worker
+        from pipelines.training.notice import PreemptionNotice
+        from pipelines.training.recipe import Place
+        from pipelines.training.worker import Worker
 
         context = ray_train.get_context()
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // context.get_local_world_size()))
         place = Place(context.get_world_rank(), context.get_world_size(), get_device())
-        Worker(config, make_recipe, place).run()
+        Worker(config, make_recipe, place, PreemptionNotice()).run()
 
     trainer = TorchTrainer(
         each_worker,
-        scaling_config=ScalingConfig(num_workers=config.workers, use_gpu=gpus),
+        scaling_config=ScalingConfig(num_workers=workers, use_gpu=gpus),
         run_config=RunConfig(
             name=config.name,
             storage_path=str(Path(config.output) / "ray"),
-            failure_config=FailureConfig(max_failures=RESTARTS),
+            failure_config=FailureConfig(max_failures=config.restarts),
         ),
     )
     try:

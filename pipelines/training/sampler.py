@@ -6,12 +6,21 @@ workers may change: worker ``rank`` simply takes other indices of the same step.
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 
 def rng(seed: int, step: int, index: int) -> np.random.Generator:
     """The random generator of item ``index`` of global step ``step``."""
     return np.random.Generator(np.random.Philox(np.random.SeedSequence((seed, step, index))))
+
+
+def parts(indices: range, count: int) -> list[range]:
+    """Indices cut into ``count`` runs, as equal as can be, the longer ones first."""
+    size, longer = divmod(len(indices), count)
+    starts = [number * size + min(number, longer) for number in range(count + 1)]
+    return [indices[start:stop] for start, stop in itertools.pairwise(starts)]
 
 
 def share(batch: int, rank: int, world: int) -> range:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -16,8 +16,8 @@ from models.separation.vocals import VOCALS, best_threshold
 from pipelines.evaluation.sdr import sdr
 from pipelines.training.loop import TrainingResult, train
 from pipelines.training.multitracks import Mixer, Multitrack, hold_out, read_multitracks
-from pipelines.training.recipe import Recipe
-from pipelines.training.sampler import rng, share
+from pipelines.training.recipe import Place, Recipe
+from pipelines.training.sampler import rng
 from pipelines.training.separator_config import SeparatorTraining
 
 
@@ -35,11 +35,9 @@ class SeparatorRecipe(Recipe):
         self.module = build_htdemucs(self.size)
         self.mixer: Mixer
         self.held_out: list[Multitrack]
-        self.indices: range
         self.device: torch.device
-        self._parting: tuple[float, float] | None = None  # of the weights as they are now
 
-    def prepare(self, rank: int, world: int, device: torch.device) -> None:
+    def prepare(self, place: Place) -> None:
         """Read the songs."""
         config, rate = self.config, int(self.module.samplerate)
         songs = read_multitracks(config.data, self.size.sources, rate, config.memory_gb)
@@ -52,27 +50,23 @@ class SeparatorRecipe(Recipe):
             rare_share=config.vocal_share,
             remix_share=config.remix_share,
         )
-        self.indices, self.device = share(config.batch, rank, world), device
+        self.device = place.device
 
     def optimizer(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """Adam without weight decay, as Demucs uses."""
         return torch.optim.Adam(parameters, betas=(0.9, 0.999))
 
-    def loss(self, module: nn.Module, step: int) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, module: nn.Module, step: int, indices: Sequence[int]) -> tuple[Tensor, dict[str, float]]:
         """Mean squared error over sources, in units of the mix's variance.
 
         It is what SDR measures. Demucs' own L1 would let a stem that is often silent, and hard to tell from
         the others, stay silent: the likeliest sample, but no help in deciding whether anybody sings.
         """
-        examples = [self.mixer.draw(rng(self.config.seed, step, index)) for index in self.indices]
+        examples = [self.mixer.draw(rng(self.config.seed, step, index)) for index in indices]
         stems = torch.from_numpy(np.stack(examples)).to(self.device)
         errors = (module(stems.sum(1)) - stems).square().mean(dim=(0, 2, 3))
         named = {f"mse/{name}": float(e) for name, e in zip(self.size.sources, errors.detach(), strict=True)}
         return errors.mean(), named
-
-    def after_step(self, step: int) -> None:
-        """The weights have changed: what was measured of them no longer holds."""
-        self._parting = None
 
     def validate(self, module: nn.Module) -> dict[str, float]:
         """Per stem, the mean SDR in dB over the held-out songs that have it, and that of the mix as the estimate."""
@@ -93,7 +87,8 @@ class SeparatorRecipe(Recipe):
         return metrics
 
     def export(self, directory: Path) -> None:
-        """Write the separator."""
+        """Write the separator, and the vocal threshold that its held-out songs give."""
+        self.prepare(Place(0, 1, torch.device("cpu")))
         hears_vocals = VOCALS in self.size.sources
         threshold = self._vocal_threshold(self._separator())[0] if hears_vocals else None
         save_separator(self.module, directory, threshold)
@@ -103,11 +98,6 @@ class SeparatorRecipe(Recipe):
 
     def _vocal_threshold(self, separator: Separator) -> tuple[float, float]:
         """The score that parts held-out songs as they are from the same without their vocals, and how well."""
-        if self._parting is None:
-            self._parting = self._part(separator)
-        return self._parting
-
-    def _part(self, separator: Separator) -> tuple[float, float]:
         vocals = self.size.sources.index(VOCALS)
         songs = [song.whole(self.size.sources) for song in self.held_out]
         instrumental = [np.delete(stems, vocals, axis=0).sum(0) for stems in songs]

@@ -2,57 +2,69 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import torch.distributed as dist
-from torch import nn
-from torch.nn.parallel import DistributedDataParallel
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    get_state_dict,
+    set_state_dict,
+)
 
 from models.errors import StemsError
-from pipelines.training.checkpoints import checkpoints, load_state, replace_directory, save_checkpoint
+from pipelines.training.average import WeightAverage
+from pipelines.training.checkpoints import CheckpointWriter, checkpoints, clear_unfinished, load_state
 from pipelines.training.config import TrainingConfig
 from pipelines.training.history import History, Row
+from pipelines.training.notice import Notice
+from pipelines.training.parallel import (
+    all_finite,
+    clip_gradients,
+    computes_bfloat16,
+    distribute,
+    gradients_shared,
+    summed_over_workers,
+)
 from pipelines.training.progress import StepBar
-from pipelines.training.recipe import Recipe
+from pipelines.training.recipe import Place, Recipe
+from pipelines.training.sampler import parts, share
 from pipelines.training.schedule import learning_rate
 from pipelines.training.tracking import Tracker
+from pipelines.training.whole import whole_recipe
 
 PATIENCE = 10
 """Steps in a row that may have a loss or gradient that is not finite."""
 
 
-@dataclass(frozen=True)
-class Place:
-    """Which of how many workers, and where it computes."""
-
-    rank: int
-    world: int
-    device: torch.device
-
-
 class Worker:
-    """Runs a recipe as worker ``place.rank`` of ``place.world``. Rank 0 does all writing."""
+    """Runs a recipe as worker ``place.rank`` of ``place.world``. Rank 0 keeps the records."""
 
-    def __init__(self, config: TrainingConfig, make_recipe: Callable[[], Recipe], place: Place) -> None:
-        self.config, self.place, self.output = config, place, Path(config.output)
-        self.began = time.perf_counter()
+    def __init__(
+        self, config: TrainingConfig, make_recipe: Callable[[], Recipe], place: Place, notice: Notice
+    ) -> None:
+        self.config, self.place, self.notice, self.output = config, place, notice, Path(config.output)
+        self.make_recipe = make_recipe
         torch.manual_seed(config.seed)
         self.recipe = make_recipe()
-        self.recipe.prepare(place.rank, place.world, place.device)
+        self.recipe.prepare(place)
         self.recipe.module.to(place.device).train()
-        self.optimizer = self.recipe.optimizer(self.recipe.module.parameters())
-        self.start = self._restore()
-        self.module = self._distribute(self.recipe.module)
         wanted = config.precision
-        self.bfloat16 = wanted == "bfloat16" or (wanted == "auto" and _computes_bfloat16(place.device))
+        self.bfloat16 = wanted == "bfloat16" or (wanted == "auto" and computes_bfloat16(place.device))
+        self.module = distribute(self.recipe, place, bfloat16=self.bfloat16)
+        self.trained = [p for p in self.recipe.module.parameters() if p.requires_grad]
+        self.optimizer = self.recipe.optimizer(self.trained)
+        self.average = WeightAverage(self.recipe.module, config.average_decay) if config.average_decay else None
+        self.start = self._restore()
+        if self.writes:
+            clear_unfinished(self.output / "checkpoints")
+        self.writer = CheckpointWriter(self.output, config, place)
         file = self.output / "metrics.jsonl"
         self.history = History.resume(file, self.start) if self.writes else History(None, [])
         self.tracker = Tracker(config if self.writes else config.model_copy(update={"tracking": None}))
@@ -63,25 +75,24 @@ class Worker:
         return self.place.rank == 0
 
     def run(self) -> None:
-        """Train to the last step and export the model."""
-        exported = None
+        """Train to the last step; its checkpoint is what is left behind."""
+        finished = False
         try:
             with StepBar(self.config.name, self.config.steps, self.start, shown=self.writes) as bar:
                 self._all_steps(bar)
-            if self.writes:
-                self.recipe.module.eval()
-                replace_directory(self.output / "model", self.recipe.export)
-                exported = self.output / "model"
-                self._write_result()
+            self.writer.settle()
+            finished = True
         finally:
-            self.tracker.end(exported)
+            if self.place.world == 1:  # several may have lost one that a checkpoint needs
+                self.writer.settle()
+            self.tracker.end(self.output / "model" if finished else None)
 
     def _all_steps(self, bar: StepBar) -> None:
-        """Take the remaining steps, logging, validating and saving on the way."""
+        """Take the remaining steps, logging, validating, sampling and saving on the way."""
         config = self.config
         if self.start == 0:
             self._validate(0)
-        skipped, began = 0, time.perf_counter()
+        skipped, began, warned = 0, time.perf_counter(), False
         for step in range(self.start, config.steps):
             metrics = self._one_step(step)
             done, last = step + 1, step + 1 == config.steps
@@ -91,102 +102,131 @@ class Worker:
                 self._note({"step": done, **_finite(metrics), "seconds": seconds})
             skipped = 0 if metrics["taken"] else skipped + 1
             if skipped >= PATIENCE:
-                raise StemsError(
-                    f"The loss was not finite for {PATIENCE} steps in a row, up to step {done}.",
-                    "Lower learning_rate, or look for broken audio in the training data.",
-                    code="diverged",
-                    field="learning_rate",
-                )
+                self.writer.settle()
+                raise _diverged(f"The loss was not finite for {PATIENCE} steps in a row, up to step {done}.")
             if done % config.validate_every == 0 or last:
                 self._validate(done)
-            if done % config.checkpoint_every == 0 or last:
+            if config.sample_every and done % config.sample_every == 0:
+                self._sample(done)
+            self.writer.settle(wait=False)
+            leaving = not warned and self.notice.given()
+            if done % config.checkpoint_every == 0 or last or leaving:
                 self._save(done)
+            if leaving:
+                warned = True
+                self.writer.settle()
+                if self.notice.stops:
+                    raise KeyboardInterrupt
 
     def _one_step(self, step: int) -> dict[str, float]:
         """One optimizer step. A non-finite loss or gradient, on any worker, skips it on all of them."""
-        config, recipe = self.config, self.recipe
-        seed = np.random.SeedSequence((config.seed, step, self.place.rank)).generate_state(1, np.uint64)[0]
+        config, place, recipe = self.config, self.place, self.recipe
+        seed = np.random.SeedSequence((config.seed, step, place.rank)).generate_state(1, np.uint64)[0]
         torch.manual_seed(int(seed))
         self.optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(self.place.device.type, torch.bfloat16, enabled=self.bfloat16):
-            loss, extra = recipe.loss(self.module, step)
-        metrics = self._mean_over_workers({"loss": float(loss.detach()), **extra})
-        taken, norm = math.isfinite(metrics["loss"]), math.nan
-        if taken:
-            loss.backward()
-            limit = config.gradient_clip or math.inf
-            norm = float(torch.nn.utils.clip_grad_norm_(recipe.module.parameters(), limit))
-            taken = math.isfinite(norm)
+        metrics = self._gradients(step)
+        norm = clip_gradients(self.trained, config.gradient_clip)
+        taken = math.isfinite(metrics["loss"]) and math.isfinite(norm)
         rate = learning_rate(config, step)
         if taken:
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
             self.optimizer.step()
             recipe.after_step(step)
+        if self.average and (step + 1) % config.average_every == 0:
+            self.average.update((step + 1) // config.average_every - 1)
         return {**metrics, "gradient_norm": norm, "learning_rate": rate, "taken": float(taken)}
 
-    def _mean_over_workers(self, metrics: dict[str, float]) -> dict[str, float]:
-        if self.place.world == 1:
-            return metrics
-        values = torch.tensor(list(metrics.values()), device=self.place.device, dtype=torch.float64)
-        dist.all_reduce(values)
-        return dict(zip(metrics, (values / self.place.world).tolist(), strict=True))
+    def _gradients(self, step: int) -> dict[str, float]:
+        """Accumulate the gradients of global batch ``step``; the means of its metrics.
+
+        Every item weighs the same, however many a worker or a part has.
+        """
+        place, batch = self.place, self.config.batch
+        mine = parts(share(batch, place.rank, place.world), min(self.config.accumulate, batch // place.world))
+        totals: dict[str, float] = {}
+        for number, indices in enumerate(mine, start=1):
+            weight = len(indices) / batch
+            with gradients_shared(self.module, now=number == len(mine)):
+                loss, metrics = self._loss(step, indices)
+                (loss * (weight * place.world)).backward()
+            for name, value in {"loss": float(loss.detach()), **metrics}.items():
+                totals[name] = totals.get(name, 0.0) + weight * value
+        return dict(zip(totals, summed_over_workers(list(totals.values()), place), strict=True))
+
+    def _loss(self, step: int, indices: Sequence[int]) -> tuple[torch.Tensor, dict[str, float]]:
+        with self._autocast():
+            return self.recipe.loss(self.module, step, indices)
 
     def _validate(self, step: int) -> None:
-        module = self.recipe.module
+        """Every worker computes the same, so that none waits for another."""
+        self.recipe.module.eval()
+        with self._averaged(), torch.no_grad(), self._autocast():
+            metrics = self.recipe.validate(self.recipe.module)
+        self.recipe.module.train()
+        self._note({"step": step, **{f"valid/{name}": value for name, value in _finite(metrics).items()}})
+
+    def _sample(self, step: int) -> None:
+        """Gather the weights, and have a whole recipe write samples on the first worker."""
+        with self._averaged():
+            options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+            weights: dict[str, Any] = get_model_state_dict(self.recipe.module, options=options)
         if self.writes:
-            module.eval()
+            recipe = whole_recipe(self.make_recipe, weights)
+            recipe.prepare(Place(0, 1, self.place.device))
+            recipe.module.to(self.place.device)
+            directory = self.output / "samples" / f"step-{step}"
+            directory.mkdir(parents=True, exist_ok=True)
             with torch.no_grad():
-                metrics = self.recipe.validate(module)
-            module.train()
-            self._note({"step": step, **{f"valid/{name}": value for name, value in _finite(metrics).items()}})
-        self._wait_for_all()
+                recipe.sample(directory)
+
+    def _averaged(self) -> AbstractContextManager[None]:
+        return self.average.in_place() if self.average else nullcontext()
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.place.device.type, torch.bfloat16, enabled=self.bfloat16)
 
     def _save(self, step: int) -> None:
-        if self.writes:
-            state = {"module": self.recipe.module.state_dict(), "optimizer": self.optimizer.state_dict()}
-            save_checkpoint(self.output, step, state, self.config)
+        state = self._state()
+        if not all_finite(state, self.place):
+            raise _diverged(f"After step {step} weights are not finite; they are not saved.")
+        self.writer.save(step, state)
         self.tracker.flush()
 
-    def _write_result(self) -> None:
-        steps = checkpoints(self.output)[-1][0]
-        seconds = round(time.perf_counter() - self.began, 3)
-        fresh = self.output / ".result.json.new"
-        fresh.write_text(json.dumps({"steps": steps, "seconds": seconds}))
-        fresh.replace(self.output / "result.json")
+    def _state(self) -> dict[str, Any]:
+        """All that a resumed run needs. Tensors are those in use, or this worker's shards of them."""
+        module, optimizer = get_state_dict(self.recipe.module, self.optimizer)
+        average = {"average": self.average.state} if self.average else {}
+        return {"module": module, "optimizer": optimizer, **average}
+
+    def _restore(self) -> int:
+        """Load the newest checkpoint; the steps already done."""
+        found = checkpoints(self.output)
+        if not found:
+            return 0
+        step, path = found[-1]
+        state = self._state()
+        load_state(path, state, alone=self.place.world == 1)
+        set_state_dict(
+            self.recipe.module,
+            self.optimizer,
+            model_state_dict=state["module"],
+            optim_state_dict=state["optimizer"],
+        )
+        return step
 
     def _note(self, row: Row) -> None:
         self.history.append(row)
         self.tracker.log(row)
 
-    def _wait_for_all(self) -> None:
-        if self.place.world > 1:
-            dist.barrier()
 
-    def _distribute(self, module: nn.Module) -> nn.Module:
-        if self.place.world == 1:
-            return module
-        # Buffers are the same on every worker by construction (their statistics are shared): none are sent.
-        where = [self.place.device] if self.place.device.type == "cuda" else None
-        return DistributedDataParallel(module, device_ids=where, forward_sync_buffers=False)
-
-    def _restore(self) -> int:
-        """Load the newest checkpoint, if there is one, and return its step."""
-        found = checkpoints(self.output)
-        if not found:
-            return 0
-        step, path = found[-1]
-        state: dict[str, Any] = load_state(path, self.place.device)
-        self.recipe.module.load_state_dict(state["module"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        return step
-
-
-def _computes_bfloat16(device: torch.device) -> bool:
-    """Whether a device has instructions for bfloat16 products; elsewhere they are slower than float32's."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+def _diverged(message: str) -> StemsError:
+    return StemsError(
+        message,
+        "Lower learning_rate, or look for broken audio in the training data.",
+        code="diverged",
+        field="learning_rate",
+    )
 
 
 def _finite(metrics: dict[str, float]) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,10 +68,10 @@ def test_a_resumed_codec_is_the_codec_that_was_not_stopped(
     whole = train_codec(settings(folder, tmp_path / "whole", steps=6, checkpoint_every=2))
     loss = CodecRecipe.loss
 
-    def stop(self: CodecRecipe, module: nn.Module, step: int) -> Any:
+    def stop(self: CodecRecipe, module: nn.Module, step: int, indices: Sequence[int]) -> Any:
         if step == 3:
             raise KeyboardInterrupt
-        return loss(self, module, step)
+        return loss(self, module, step, indices)
 
     with monkeypatch.context() as patched:
         patched.setattr(CodecRecipe, "loss", stop)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from pipelines.training import checkpoints as checkpoint_files
 from pipelines.training.checkpoints import checkpoints
 from pipelines.training.config import TrainingConfig
 from pipelines.training.loop import TrainingResult, train
-from pipelines.training.recipe import Recipe
+from pipelines.training.recipe import Place, Recipe
 from pipelines.training.sampler import rng, share
 from pipelines.training.schedule import learning_rate
 
@@ -35,13 +35,13 @@ class Sums(Recipe):
         self.module = nn.Sequential(nn.Linear(4, 8), nn.Dropout(dropout), nn.Linear(8, 1))
         self.module.register_buffer("taken", torch.zeros(()))
 
-    def prepare(self, rank: int, world: int, device: torch.device) -> None:
-        self.indices = share(self.config.batch, rank, world)
+    def prepare(self, place: Place) -> None:
+        return
 
-    def loss(self, module: nn.Module, step: int) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, module: nn.Module, step: int, indices: Sequence[int]) -> tuple[Tensor, dict[str, float]]:
         if step == self.stop_at:
             raise StoppedError
-        drawn = [rng(self.config.seed, step, index).standard_normal(4) for index in self.indices]
+        drawn = [rng(self.config.seed, step, index).standard_normal(4) for index in indices]
         numbers = torch.from_numpy(np.stack(drawn)).float()
         loss = (module(numbers) - numbers.sum(dim=1, keepdim=True)).square().mean()
         return loss * math.nan if step in self.nan_at else loss, {"mean": float(numbers.mean())}
@@ -123,21 +123,19 @@ def test_more_steps_continue_a_finished_run(tmp_path: Path) -> None:
 def test_killed_while_writing_a_checkpoint_leaves_the_one_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = torch.save
+    write = checkpoint_files.dcp.async_save
 
-    def cut(state: dict[str, Any], path: Path) -> None:
-        if state.get("step") == 8:
-            Path(path).write_bytes(b"half of it")
-            # Like a kill: nothing tidies up.
-            monkeypatch.setattr(checkpoint_files.shutil, "rmtree", lambda *_, **__: None)
+    def cut(state: dict[str, Any], checkpoint_id: Path, **options: Any) -> Any:
+        if state["step"] == 8:
+            checkpoint_id.mkdir(parents=True)
+            (checkpoint_id / "__0_0.distcp").write_bytes(b"half of it")
             raise StoppedError
-        write(state, path)
+        return write(state, checkpoint_id=checkpoint_id, **options)
 
     with monkeypatch.context() as patched:
-        patched.setattr(torch, "save", cut)
+        patched.setattr(checkpoint_files.dcp, "async_save", cut)
         with pytest.raises(StoppedError):
             learn(settings(tmp_path / "killed"))
-    monkeypatch.undo()
     assert [step for step, _ in checkpoints(tmp_path / "killed")] == [4]
     assert list((tmp_path / "killed" / "checkpoints").glob(".unfinished-*"))
     resumed, whole = learn(settings(tmp_path / "killed")), learn(settings(tmp_path / "whole"))
@@ -168,8 +166,8 @@ def test_a_step_with_a_gradient_that_is_not_finite_is_skipped(
 ) -> None:
     loss = Sums.loss
 
-    def steep(self: Sums, module: nn.Module, step: int) -> tuple[Tensor, dict[str, float]]:
-        value, metrics = loss(self, module, step)
+    def steep(self: Sums, module: nn.Module, step: int, indices: Sequence[int]) -> tuple[Tensor, dict[str, float]]:
+        value, metrics = loss(self, module, step, indices)
         # The root's slope at zero is infinite.
         return value + (value * 0).sqrt() if step == 2 else value, metrics
 
@@ -206,9 +204,10 @@ def test_resume_true_wants_a_checkpoint(tmp_path: Path) -> None:
 def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
     with pytest.raises(StoppedError):
         learn(settings(tmp_path), stop_at=6)
-    (tmp_path / "checkpoints" / "step-4" / "state.pt").write_bytes(b"dust")
-    with pytest.raises(StemsError, match="step-4"):
+    (tmp_path / "checkpoints" / "step-4" / "__0_0.distcp").write_bytes(b"dust")
+    with pytest.raises(StemsError, match="step-4") as caught:
         learn(settings(tmp_path))
+    assert caught.value.code == "unreadable"
 
 
 def test_the_callers_random_state_is_left_alone(tmp_path: Path) -> None:
@@ -263,9 +262,11 @@ def test_two_ray_workers_learn_what_one_process_learns(tmp_path: Path, ray_local
     torch.testing.assert_close(weights(together), weights(alone), rtol=1e-4, atol=1e-5)
 
 
-def test_workers_must_divide_the_batch(tmp_path: Path) -> None:
-    with pytest.raises(StemsError, match="4 does not divide among 3"):
-        learn(settings(tmp_path, workers=3))
+@pytest.mark.parametrize("changes", [{"workers": 5}, {"workers": 2, "min_workers": 3}])
+def test_workers_without_work_are_refused(tmp_path: Path, changes: dict[str, int]) -> None:
+    with pytest.raises(StemsError, match="min_workers") as caught:
+        learn(settings(tmp_path, **changes))
+    assert caught.value.field == "workers"
 
 
 def _recipe_maker(config: TrainingConfig) -> Callable[[], Recipe]:
@@ -280,9 +281,9 @@ def _recipe_maker(config: TrainingConfig) -> Callable[[], Recipe]:
 
 def test_products_are_computed_in_the_precision_asked_for(tmp_path: Path) -> None:
     class Watch(Sums):
-        def loss(self, module: nn.Module, step: int) -> tuple[Tensor, dict[str, float]]:
+        def loss(self, module: nn.Module, step: int, indices: Sequence[int]) -> tuple[Tensor, dict[str, float]]:
             self.seen = module(torch.ones(1, 4)).dtype
-            return super().loss(module, step)
+            return super().loss(module, step, indices)
 
     seen = {}
     for precision in ("float32", "bfloat16"):

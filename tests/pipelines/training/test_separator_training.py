@@ -15,6 +15,7 @@ from models.audio import Audio, write_audio
 from models.presets import SEPARATOR_SIZES
 from models.separation import Separator
 from models.separation.vocals import DEFAULT_THRESHOLD, best_threshold
+from pipelines.training.recipe import Place
 from pipelines.training.separator import SeparatorRecipe, train_separator
 from pipelines.training.separator_config import SeparatorTraining
 
@@ -63,15 +64,15 @@ def test_it_learns_and_what_it_exports_opens(folder: Path, tmp_path: Path) -> No
 
 
 def test_workers_share_a_batch_without_overlap(folder: Path, tmp_path: Path) -> None:
-    recipes = []
-    for rank, world in ((0, 1), (0, 2), (1, 2)):
-        torch.manual_seed(0)
-        recipe = SeparatorRecipe(config(folder, tmp_path, batch=4))
-        recipe.prepare(rank, world, torch.device("cpu"))
-        recipes.append(recipe)
-    whole, *halves = [float(recipe.loss(recipe.module, 7)[0].detach()) for recipe in recipes]
-    assert float(recipes[0].loss(recipes[0].module, 7)[0].detach()) == whole
-    assert float(recipes[0].loss(recipes[0].module, 8)[0].detach()) != whole
+    recipe = SeparatorRecipe(config(folder, tmp_path, batch=4))
+    recipe.prepare(Place(0, 1, torch.device("cpu")))
+
+    def loss(step: int, *indices: int) -> float:
+        return float(recipe.loss(recipe.module, step, indices)[0].detach())
+
+    whole, halves = loss(7, 0, 1, 2, 3), [loss(7, 0, 2), loss(7, 1, 3)]
+    assert loss(7, 0, 1, 2, 3) == whole
+    assert loss(8, 0, 1, 2, 3) != whole
     assert np.mean(halves) == pytest.approx(whole, rel=1e-4)
     assert halves[0] != halves[1]
 
@@ -93,15 +94,10 @@ def test_the_threshold_parts_held_out_songs_from_themselves_without_vocals(folde
     for song in quiet.glob("*"):  # drums sound at every frequency, where the voice is too
         write_audio(song / "drums.flac", Audio(np.full((2, RATE), 0.01, np.float32), RATE))
     recipe = SeparatorRecipe(config(quiet, tmp_path))
-    recipe.prepare(0, 1, torch.device("cpu"))
+    recipe.prepare(Place(0, 1, torch.device("cpu")))
     ears = HearsVoices()
     assert recipe._vocal_threshold(ears) == (pytest.approx(0.3), 1.0)
     assert ears.heard == 3  # one of two is sung, and both are instrumental without their vocals
-    recipe._vocal_threshold(ears)
-    assert ears.heard == 3
-    recipe.after_step(0)
-    recipe._vocal_threshold(ears)
-    assert ears.heard == 6
 
 
 def test_thresholds_part_the_songs() -> None:
