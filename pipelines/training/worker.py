@@ -171,8 +171,8 @@ class Worker:
         with self._averaged():
             options = StateDictOptions(full_state_dict=True, cpu_offload=True)
             weights: dict[str, Any] = get_model_state_dict(self.recipe.module, options=options)
-        if self.writes:
-            recipe = whole_recipe(self.make_recipe, weights)
+            recipe = whole_recipe(self.make_recipe, weights) if self.writes else None
+        if recipe:
             recipe.prepare(Place(0, 1, self.place.device))
             recipe.module.to(self.place.device)
             directory = self.output / "samples" / f"step-{step}"

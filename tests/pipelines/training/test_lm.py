@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from helpers.tiny import CODEC, LAYOUT, tiny_codec
+from helpers.rows import song_row
+from helpers.tiny import CODEC, LAYOUT
 
 from models.digest import directory_digest
 from models.errors import StemsError
 from models.lm.language_model import StemLM
-from pipelines.tokens.schema import TokenRow
 from pipelines.tokens.table import TokenTable
 from pipelines.training.lm import train_lm
 from pipelines.training.lm_batches import Sampler
@@ -20,42 +19,6 @@ from pipelines.training.lm_config import LMTraining
 from pipelines.training.songs import SongSet, read_songs
 
 SPECIAL = CODEC.cardinality
-
-
-def row(number: int, codecs: str, split: str, frames: int = 700) -> TokenRow:
-    """A song whose drums repeat every 8 frames, and whose other stems hold one of three codes."""
-    codes = np.full((LAYOUT.streams, frames), number % 3, dtype=np.int16)
-    codes[1] = np.arange(frames) % 8
-    return TokenRow(
-        song_id=f"song-{number}",
-        uri=f"{number}.wav",
-        fingerprint=str(number),
-        title="",
-        caption=f"song {number}",
-        tags=(),
-        seconds=frames / 50,
-        source_rate=44_100,
-        source_channels=2,
-        codes=codes,
-        layout=str(LAYOUT),
-        separator="s",
-        codecs=codecs,
-        loudness=-14.0,
-        vocal_score=0.0,
-        split=split,
-    )
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("lm")
-    for index, stem in enumerate(LAYOUT.stems):
-        tiny_codec(stem.codebooks, seed=index).save(root / "codecs" / stem.name)
-    ids = ",".join(f"{name}={directory_digest(root / 'codecs' / name)}" for name in LAYOUT.names)
-    table = TokenTable(str(root / "tokens"))
-    table.create()
-    table.commit_tokens([row(n, ids, "valid" if n % 4 == 0 else "train") for n in range(8)])
-    return root
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +77,7 @@ def test_a_wrong_context_changes_the_other_stems_only(songs: SongSet) -> None:
 def test_a_table_version_stays_what_it_was(data: Path, songs: SongSet) -> None:
     table = TokenTable(str(data / "tokens"))
     text = ",".join(f"{name}={digest}" for name, digest in songs.codecs.items())
-    table.commit_tokens([row(99, text, "train")])
+    table.commit_tokens([song_row(99, text, "train")])
     assert len(read_songs(str(data / "tokens"), songs.version).train) == len(songs.train)
     assert len(read_songs(str(data / "tokens"), None).train) == len(songs.train) + 1
 

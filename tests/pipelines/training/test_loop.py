@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import signal
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,10 @@ from torch import Tensor, nn
 
 from models.errors import StemsError
 from pipelines.training import checkpoints as checkpoint_files
+from pipelines.training.average import WeightAverage
 from pipelines.training.checkpoints import checkpoints
 from pipelines.training.config import TrainingConfig
+from pipelines.training.history import read_history
 from pipelines.training.loop import TrainingResult, train
 from pipelines.training.recipe import Place, Recipe
 from pipelines.training.sampler import rng, share
@@ -249,6 +253,94 @@ def test_tracking_keeps_one_run_over_a_resume(tmp_path: Path) -> None:
     assert runs[0].data.params["seed"] == "3"
     assert runs[0].data.tags["model"] == str(result.directory)
     assert runs[0].data.metrics["loss"] == pytest.approx(result.final["loss"])
+
+
+def test_parts_of_a_batch_make_the_same_step(tmp_path: Path) -> None:
+    whole = learn(settings(tmp_path / "whole", batch=5), dropout=0.0)
+    parted = learn(settings(tmp_path / "parted", batch=5, accumulate=2), dropout=0.0)
+    for ours, theirs in zip(rows_without_time(parted), rows_without_time(whole), strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-4, abs=1e-5)
+
+
+def test_the_average_of_the_weights_is_what_is_validated_and_exported(tmp_path: Path) -> None:
+    last = weights(learn(settings(tmp_path / "last"), dropout=0.0))
+    averaged = learn(settings(tmp_path / "averaged", average_decay=0.9, average_every=2), dropout=0.0)
+    ours = weights(averaged)
+    assert not torch.allclose(ours["0.weight"], last["0.weight"])
+    module = Sums(settings(tmp_path)).module
+    module.load_state_dict(ours)
+    assert averaged.final["valid/of_ones"] == pytest.approx(module.eval()(torch.ones(1, 4)).item(), rel=1e-5)
+    # The loop goes on with the weights themselves.
+    losses = [row["loss"] for row in averaged.history if "loss" in row]
+    assert losses == [row["loss"] for row in read_history(tmp_path / "last" / "metrics.jsonl") if "loss" in row]
+
+
+def test_the_average_follows_its_formula() -> None:
+    module = nn.Linear(1, 1, bias=False)
+    average = WeightAverage(module, decay=0.5)
+    expected = module.weight.item()
+    for number, value in enumerate([1.0, 5.0, -3.0, 2.0, 2.0, 7.0, 1.0, 4.0, 4.0]):
+        nn.init.constant_(module.weight, value)
+        average.update(number)
+        decay = min(0.5, (1 + number) / (10 + number))
+        expected = decay * expected + (1 - decay) * value
+    assert float(average.state["weight"]) == pytest.approx(expected)
+    with average.in_place():
+        assert module.weight.item() == pytest.approx(expected)
+    assert module.weight.item() == 4.0
+
+
+def test_a_resumed_run_has_the_same_average(tmp_path: Path) -> None:
+    changes = {"average_decay": 0.9, "average_every": 3}
+    whole = learn(settings(tmp_path / "whole", **changes))
+    with pytest.raises(StoppedError):
+        learn(settings(tmp_path / "stopped", **changes), stop_at=7)
+    resumed = learn(settings(tmp_path / "stopped", **changes))
+    assert all(torch.equal(value, weights(resumed)[name]) for name, value in weights(whole).items())
+
+
+def test_samples_are_made_by_the_averaged_weights(tmp_path: Path) -> None:
+    class Speaks(Sums):
+        def sample(self, directory: Path) -> None:
+            assert not self.module.training
+            torch.save(self.module.state_dict(), directory / "weights.pt")
+
+    config = settings(tmp_path, sample_every=6, average_decay=0.9)
+    result = train(config, lambda: Speaks(config))
+    assert sorted(path.name for path in (tmp_path / "samples").iterdir()) == ["step-12", "step-6"]
+    last = torch.load(tmp_path / "samples" / "step-12" / "weights.pt", weights_only=True)
+    assert all(torch.equal(value, last[name]) for name, value in weights(result).items())
+
+
+def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:
+    class Breaks(Sums):
+        def after_step(self, step: int) -> None:
+            if step == 6:
+                self.module.get_parameter("2.bias").data.fill_(math.inf)
+
+    config = settings(tmp_path)
+    with pytest.raises(StemsError, match="not saved") as caught:
+        train(config, lambda: Breaks(config))
+    assert caught.value.code == "diverged"
+    assert [step for step, _ in checkpoints(tmp_path)] == [4]
+
+
+def test_asked_to_end_it_saves_first(tmp_path: Path) -> None:
+    whole = learn(settings(tmp_path / "whole"))
+
+    class Ended(Sums):
+        def after_step(self, step: int) -> None:
+            super().after_step(step)
+            if step == 6:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    config = settings(tmp_path / "ended")
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt):
+        train(config, lambda: Ended(config))
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert [step for step, _ in checkpoints(tmp_path / "ended")] == [4, 7]
+    assert all(torch.equal(value, weights(learn(config))[name]) for name, value in weights(whole).items())
 
 
 def test_two_ray_workers_learn_what_one_process_learns(tmp_path: Path, ray_local: object) -> None:

@@ -1,0 +1,130 @@
+"""Training workers as processes of their own, without Ray: what each does is what it does under Ray."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+
+from models.lm.language_model import LMConfig
+from models.text import TextConfig
+from pipelines.training.lm import LMRecipe
+from pipelines.training.lm_config import LMTraining
+from pipelines.training.notice import Notice
+from pipelines.training.recipe import Place
+from pipelines.training.songs import read_songs
+from pipelines.training.worker import Worker
+
+SEGMENT = 48
+
+
+class SmallLM(LMRecipe):
+    """The language model's recipe at a size for tests; notes which examples it takes."""
+
+    def __init__(self, config: LMTraining) -> None:
+        songs = read_songs(config.table, config.table_version)
+        size = LMConfig(
+            layout=songs.layout,
+            cardinality=16,
+            dim=32,
+            heads=4,
+            layers=3,
+            segment_frames=SEGMENT,
+            text=TextConfig(kind="bytes", dim=16),
+            codecs=songs.codecs,
+        )
+        super().__init__(config, size)
+
+    def loss(self, module: nn.Module, step: int, indices: Sequence[int]) -> tuple[Tensor, dict[str, float]]:
+        with (Path(self.config.output) / f"seen-{os.getpid()}.jsonl").open("a") as file:
+            file.write(json.dumps([step, list(indices)]) + "\n")
+        return super().loss(module, step, indices)
+
+
+class NoticeAfter(Notice):
+    """Notice before the given step; ``kill`` gives none, but kills the process there."""
+
+    stops = True
+
+    def __init__(self, step: int | None, kill: bool) -> None:
+        self.step, self.kill, self.asked = step, kill, 0
+
+    def given(self) -> bool:
+        self.asked += 1
+        if self.asked == self.step and self.kill:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return self.asked == self.step
+
+
+Job = Callable[[Worker], Any]
+
+
+def train(worker: Worker) -> None:
+    """Train until the end or notice."""
+    with suppress(KeyboardInterrupt):
+        worker.run()
+
+
+def gradients(worker: Worker) -> tuple[dict[str, float], dict[str, Tensor]]:
+    """Metrics and whole gradients of the first step."""
+    metrics = worker._gradients(0)
+    named = {name: p.grad for name, p in worker.recipe.module.named_parameters() if p.grad is not None}
+    return metrics, {name: g.full_tensor() if isinstance(g, DTensor) else g for name, g in named.items()}
+
+
+def run_workers(
+    config: LMTraining, world: int, job: Job = train, *, stop_after: int | None = None, killed: int | None = None
+) -> Any:
+    """Do a job on ``world`` processes, and return what the first one returned.
+
+    Args:
+        config: of the training.
+        world: how many processes.
+        job: what each does with its worker.
+        stop_after: all get notice after so many steps of theirs.
+        killed: this rank is killed then, in place of the notice; the others are too, when they miss it.
+    """
+    Path(config.output).mkdir(parents=True, exist_ok=True)
+    context = multiprocessing.get_context("spawn")
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = (world, folder, config.model_dump_json(), job, stop_after, killed)
+        processes = [context.Process(target=_process, args=(rank, *arguments)) for rank in range(world)]
+        for process in processes:
+            process.start()
+        if killed is not None:
+            processes[killed].join(timeout=120)
+            for process in processes:
+                process.kill()
+        for process in processes:
+            process.join(timeout=120)
+            assert process.exitcode == 0 or killed is not None
+        answer = Path(folder) / "answer.pt"
+        return torch.load(answer, weights_only=False) if answer.exists() else None
+
+
+def _process(
+    rank: int, world: int, folder: str, config_json: str, job: Job, stop_after: int | None, killed: int | None
+) -> None:
+    torch.set_num_threads(1)
+    if world > 1:
+        dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=world)
+    config = LMTraining.model_validate_json(config_json)
+    notice = NoticeAfter(stop_after if killed in (None, rank) else None, kill=killed is not None)
+    worker = Worker(config, partial(SmallLM, config), Place(rank, world, torch.device("cpu")), notice)
+    answer = job(worker)
+    if rank == 0 and answer is not None:
+        torch.save(answer, Path(folder) / "answer.pt")
+    if world > 1:
+        dist.destroy_process_group()
