@@ -15,6 +15,10 @@ from pipelines.training.progress import StepBar
 from pipelines.training.recipe import Recipe
 
 
+RESIZE_SECONDS = 300.0
+"""How often a run on fewer workers than asked for looks whether there is room for more, and starts again on them."""
+
+
 def run_on_ray(config: TrainingConfig, make_recipe: Callable[[], Recipe]) -> None:
     """Train on ``config.workers`` Ray Train workers, on GPUs where there is one for each.
 
@@ -46,7 +50,9 @@ def run_on_ray(config: TrainingConfig, make_recipe: Callable[[], Recipe]) -> Non
 
     trainer = TorchTrainer(
         each_worker,
-        scaling_config=ScalingConfig(num_workers=workers, use_gpu=gpus),
+        scaling_config=ScalingConfig(
+            num_workers=workers, use_gpu=gpus, elastic_resize_monitor_interval_s=RESIZE_SECONDS
+        ),
         run_config=RunConfig(
             name=config.name,
             storage_path=str(Path(config.output) / "ray"),

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -50,6 +51,14 @@ class SmallLM(LMRecipe):
     def loss(self, module: nn.Module, step: int, indices: Sequence[int]) -> tuple[Tensor, dict[str, float]]:
         with (Path(self.config.output) / f"seen-{os.getpid()}.jsonl").open("a") as file:
             file.write(json.dumps([step, list(indices)]) + "\n")
+        return super().loss(module, step, indices)
+
+
+class SlowLM(SmallLM):
+    """The same, slow enough to be hit in the middle."""
+
+    def loss(self, module: nn.Module, step: int, indices: Sequence[int]) -> tuple[Tensor, dict[str, float]]:
+        time.sleep(0.05)
         return super().loss(module, step, indices)
 
 
