@@ -1,4 +1,4 @@
-"""The training loop on Ray Train: one process a worker, gradients averaged by DistributedDataParallel."""
+"""The training loop on Ray Train: one process a worker, started again when some are lost."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from pipelines.training.config import TrainingConfig
 from pipelines.training.history import latest, read_history
 from pipelines.training.progress import StepBar
 from pipelines.training.recipe import Recipe
-
 
 RESIZE_SECONDS = 300.0
 """How often a run on fewer workers than asked for looks whether there is room for more, and starts again on them."""

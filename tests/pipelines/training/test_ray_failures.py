@@ -68,7 +68,7 @@ def living_workers(config: LMTraining) -> list[int]:
 
 
 @contextmanager
-def meanwhile(action: Callable[[], None]) -> Iterator[None]:
+def meanwhile(action: Callable[[], object]) -> Iterator[None]:
     """Do something beside the test; its failure is the test's."""
     failures: list[BaseException] = []
 
@@ -101,13 +101,16 @@ def test_workers_killed_at_random_steps_change_nothing(
     run_workers(whole, 2)
     config = settings(data, tmp_path / "killed", sharding=sharding)
 
+    draw = random.Random(sharding)
+
+    def kill_one(step: int) -> None:
+        wait_for(lambda: step_of(config) >= step)
+        os.kill(draw.choice(living_workers(config)), signal.SIGKILL)
+        wait_for(lambda: step_of(config) < step or step_of(config) > step + 1)
+
     def kill_two() -> None:
-        draw = random.Random(sharding)
-        for first, last in ((5, 25), (30, 50)):
-            target = draw.randint(first, last)
-            wait_for(lambda: step_of(config) >= target)
-            os.kill(draw.choice(living_workers(config)), signal.SIGKILL)
-            wait_for(lambda: step_of(config) < target or step_of(config) > target + 1)
+        kill_one(draw.randint(5, 25))
+        kill_one(draw.randint(30, 50))
 
     with meanwhile(kill_two):
         train(config, partial(SlowLM, config))
@@ -162,7 +165,7 @@ def test_a_machine_that_leaves_and_comes_back(data: Path, tmp_path: Path, monkey
         ray.init(address=cluster.address, log_to_driver=False)
 
         # A cluster can only be changed by the main thread.
-        with meanwhile(lambda: train(config, partial(SlowLM, config)) and None):
+        with meanwhile(lambda: train(config, partial(SlowLM, config))):
             wait_for(lambda: step_of(config) >= 20)
             assert len(living_workers(config)) == 2
             drain(cluster.address, machine.node_id, seconds=20)
@@ -179,7 +182,7 @@ def test_a_machine_that_leaves_and_comes_back(data: Path, tmp_path: Path, monkey
 
 def drain(address: str, node_id: str, seconds: float) -> None:
     """Tell Ray that a machine will be taken away."""
-    from ray._raylet import GcsClient
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]
     from ray.core.generated import autoscaler_pb2
 
     accepted, message = GcsClient(address=address).drain_node(
