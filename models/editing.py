@@ -59,18 +59,19 @@ def edit_sequence(
     return torch.cat([prompt_columns(codes, masked, special, stride), codes], dim=-1)
 
 
-def draw_masked_streams(layout: StemLayout, rng: np.random.Generator) -> np.ndarray:
+def draw_masked_streams(layout: StemLayout, rng: np.random.Generator, partial: bool = True) -> np.ndarray:
     """Draw which streams an editing example hides: bool ``[streams]``.
 
     One or two of three stems, each subset size equally likely (in general 1 … stems - 1); of a masked stem
-    with residual codebooks, one of its :meth:`~models.stems.StemLayout.maskable_sets` (paper §III).
+    with residual codebooks, one of its :meth:`~models.stems.StemLayout.maskable_sets` (paper §III), or all of
+    them where ``partial`` is false, as in the reference (FACTS §2).
     """
     stems = len(layout.stems)
     count = int(rng.integers(1, stems)) if stems > 1 else 1
     mask = np.zeros(layout.streams, dtype=bool)
     for index in rng.permutation(stems)[:count]:
         sets = layout.maskable_sets(layout.names[index])
-        mask[list(sets[rng.integers(len(sets))])] = True
+        mask[list(sets[rng.integers(len(sets))] if partial else sets[-1])] = True
     return mask
 
 
@@ -105,6 +106,7 @@ def training_example(
     segment_frames: int,
     edit_share: float,
     rng: np.random.Generator,
+    partial_masks: bool = True,
 ) -> TrainingExample:
     """Cut a segment out of a song and make it a text-to-music or an editing example.
 
@@ -116,13 +118,14 @@ def training_example(
         segment_frames: frames of the segment (1,500 in the paper).
         edit_share: probability of an editing example (0.5 in the paper), drawn for each example.
         rng: the only source of chance.
+        partial_masks: see :func:`draw_masked_streams`.
     """
     frames = codes.shape[1]
     edit = rng.random() < edit_share and len(layout.stems) > 1
     wanted = edit_frames(segment_frames) if edit else segment_frames
     start = int(rng.integers(0, max(1, frames - wanted + 1)))
     cut = torch.from_numpy(codes[:, start : start + wanted].astype(np.int64))
-    masked = draw_masked_streams(layout, rng) if edit else np.zeros(layout.streams, dtype=bool)
+    masked = draw_masked_streams(layout, rng, partial_masks) if edit else np.zeros(layout.streams, dtype=bool)
     return assemble_example(cut, masked, special, example_columns(segment_frames))
 
 

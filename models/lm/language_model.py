@@ -46,6 +46,18 @@ class LMConfig:
         """The inverse of :meth:`to_dict`."""
         return cls(**data | {"layout": StemLayout.from_dict(data["layout"]), "text": TextConfig(**data["text"])})
 
+    @classmethod
+    def load(cls, directory: Path | str) -> LMConfig:
+        """Read a saved language model's configuration; StemsError if a part of the model is missing."""
+        for name in ("config.json", "model.safetensors"):
+            if not (Path(directory) / name).is_file():
+                raise StemsError(
+                    f"'{directory}' is not a language model: it has no {name}.",
+                    "Give the directory that `stems train lm` wrote.",
+                    code="missing",
+                )
+        return cls.from_dict(json.loads((Path(directory) / "config.json").read_text()))
+
 
 class StemLM(nn.Module):
     """A transformer that knows its stems and reads prompts."""
@@ -97,17 +109,9 @@ class StemLM(nn.Module):
     @classmethod
     def load(cls, directory: Path | str, device: str | torch.device = "cpu") -> StemLM:
         """Read a saved language model; StemsError if a part is missing or does not fit."""
-        directory = Path(directory)
-        for name in ("config.json", "model.safetensors"):
-            if not (directory / name).is_file():
-                raise StemsError(
-                    f"'{directory}' is not a language model: it has no {name}.",
-                    "Give the directory that `stems train lm` wrote.",
-                    code="missing",
-                )
-        model = cls(LMConfig.from_dict(json.loads((directory / "config.json").read_text())))
+        model = cls(LMConfig.load(directory))
         try:
-            model.load_state_dict(load_file(directory / "model.safetensors"))
+            model.load_state_dict(load_file(Path(directory) / "model.safetensors"))
         except RuntimeError as error:
             raise StemsError(
                 f"The weights in '{directory}' do not fit its config.json.", "Export the model again."

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -84,6 +84,15 @@ class KeyedTable:
             StemsError: there is no table, no such version, or its schema is of another release.
         """
         return self._open(version).to_pyarrow_dataset().to_table(columns=columns, filter=filter)
+
+    def stream(
+        self, columns: list[str], filter: Any, version: int | None, batch_rows: int
+    ) -> Iterator[pa.RecordBatch]:
+        """The same rows, a few at a time, in an order that is the version's own."""
+        data = self._open(version).to_pyarrow_dataset()
+        yield from data.to_batches(
+            columns=columns, filter=filter, batch_size=batch_rows, batch_readahead=2, fragment_readahead=1
+        )
 
     def insert(self, rows: pa.Table) -> int:
         """Append, in one atomic commit, the rows whose keys are absent; return how many they were.

@@ -7,7 +7,7 @@ can pin what it saw.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -78,6 +78,22 @@ class TokenTable:
         """
         wanted = None if split is None else ds.field("split") == split
         return self._tokens.read(list(columns) if columns else None, wanted, version)
+
+    def stream(
+        self, made_by: Sequence[str], version: int, columns: Sequence[str], batch_rows: int = 64
+    ) -> Iterator[pa.RecordBatch]:
+        """Songs of one version, a few at a time: for tables larger than memory.
+
+        Args:
+            made_by: values of ``codecs`` whose songs are wanted.
+            version: of the songs.
+            columns: only these.
+            batch_rows: the most songs at a time.
+
+        Raises:
+            StemsError: there is no table, or no such version.
+        """
+        return self._tokens.stream(list(columns), ds.field("codecs").isin(list(made_by)), version, batch_rows)
 
     def dropped(self) -> pa.Table:
         """Songs with vocals."""

@@ -9,60 +9,42 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from models.codec.codec import StemCodec
 from models.digest import directory_digest
 from models.errors import StemsError
 from models.lm.language_model import LMConfig, StemLM
+from models.lm.lora import merge_adapters
 from models.lm.objective import StreamLoss, stream_loss
-from models.presets import LM_SIZES
-from models.stems import StemLayout
-from models.text import t5_config
+from pipelines.training.captions import TextMerging, plain_prompt
 from pipelines.training.lm_batches import Batch, Sampler
 from pipelines.training.lm_config import LMTraining
+from pipelines.training.lm_samples import Listener
+from pipelines.training.lm_start import describe, first_model
 from pipelines.training.loop import TrainingResult, train
 from pipelines.training.recipe import Place, Recipe
-from pipelines.training.songs import SongSet, read_songs
+from pipelines.training.songs import SongSet, open_songs, select_songs
 
 VALIDATION_BATCH = 8
+SAMPLED_SONGS = 3
 
 
 def train_lm(config: LMTraining) -> TrainingResult:
     """Train on the newest version of the table, or the one asked for, and export the model."""
-    digests = {folder.name: directory_digest(folder) for folder in _codec_directories(config.codecs)}
-    songs = read_songs(config.table, config.table_version, digests)
-    # Pinned here, so that every worker and every resumed run reads the same songs.
-    pinned = config.model_copy(update={"table_version": songs.version})
-    lm_config = describe(pinned, songs.layout, songs.codecs)
-    return train(pinned, partial(LMRecipe, pinned, lm_config))
+    there = _with_absolute_paths(config)
+    digests = {folder.name: directory_digest(folder) for folder in _codec_directories(there.codecs)}
+    chosen = select_songs(there.table, config.table_version, digests)
+    lm_config = describe(there, chosen.layout, chosen.codecs)
+    # Copied here, once, so that the workers find it.
+    open_songs(chosen, song_folder(there))
+    # Pinned, so that every worker and every resumed run reads the same songs.
+    pinned = {"table_version": chosen.version}
+    recipe = partial(LMRecipe, there.model_copy(update=pinned), lm_config)
+    return train(config.model_copy(update=pinned), recipe)
 
 
-def describe(config: LMTraining, layout: StemLayout, codecs: dict[str, str]) -> LMConfig:
-    """The model that a training configuration asks for, on these codecs."""
-    from transformers import EncodecConfig
-
-    size = LM_SIZES[config.preset]
-    text = size.text
-    if config.text_encoder:
-        text = LM_SIZES["tiny"].text if config.text_encoder == "bytes" else t5_config(config.text_encoder)
-    codec_configs = [EncodecConfig.from_pretrained(Path(config.codecs) / name) for name in layout.names]
-    cardinalities = {int(codec.codebook_size) for codec in codec_configs}
-    if len(cardinalities) > 1:
-        raise StemsError(
-            f"The codecs have codebooks of {sorted(cardinalities)} codes.",
-            "Train codecs of one size: the streams share it.",
-            field="codecs",
-        )
-    frame_rate = float(codec_configs[0].frame_rate)
-    return LMConfig(
-        layout=layout,
-        cardinality=cardinalities.pop(),
-        dim=size.dim,
-        heads=size.heads,
-        layers=size.layers,
-        segment_frames=round(size.segment_seconds * frame_rate),
-        frame_rate=frame_rate,
-        text=text,
-        codecs=codecs,
-    )
+def song_folder(config: LMTraining) -> Path:
+    """Where a run keeps its copy of the songs."""
+    return Path(config.output) / "songs"
 
 
 class LMModule(nn.Module):
@@ -83,7 +65,7 @@ class LMRecipe(Recipe):
 
     def __init__(self, config: LMTraining, lm_config: LMConfig) -> None:
         self.config = config
-        self.lm = StemLM(lm_config)
+        self.lm = first_model(config, lm_config)
         self.lm.transformer.recompute = config.recompute
         self.module = LMModule(self.lm)
         self.sampler = Sampler(
@@ -93,13 +75,17 @@ class LMRecipe(Recipe):
             seed=config.seed,
             edit_share=config.edit_share,
             text_dropout=config.text_dropout,
+            task_draw=config.task_draw,
+            partial_masks=config.partial_masks,
+            text=TextMerging(config.merge_text, config.drop_description, config.drop_tag),
         )
         self.songs: SongSet
         self.device: torch.device
 
     def prepare(self, place: Place) -> None:
-        """Read the table."""
-        self.songs = read_songs(self.config.table, self.config.table_version, self.lm.config.codecs)
+        """Open the songs."""
+        chosen = select_songs(self.config.table, self.config.table_version, self.lm.config.codecs)
+        self.songs = open_songs(chosen, song_folder(self.config))
         self.device = place.device
 
     def loss(self, module: nn.Module, step: int, indices: Sequence[int]) -> tuple[Tensor, dict[str, float]]:
@@ -129,8 +115,20 @@ class LMRecipe(Recipe):
         """The layers, where the settings say that the model is spread over the workers."""
         return list(self.lm.transformer.layers) if self.config.sharding == "fsdp" else []
 
+    def sample(self, directory: Path) -> None:
+        """Write songs from text, and an edit of a validation song."""
+        config, layout = self.config, self.lm.layout
+        songs = self.songs.valid or self.songs.train
+        prompts = config.sample_prompts or [plain_prompt(song.caption, song.tags) for song in songs[:SAMPLED_SONGS]]
+        codecs = {name: StemCodec.load(Path(config.codecs) / name, self.device) for name in layout.names}
+        listener = Listener(self.lm, codecs, config.sample_seconds, config.seed, directory)
+        listener.write_songs(prompts)
+        if len(layout.stems) > 1:
+            listener.write_edit(songs[0])
+
     def export(self, directory: Path) -> None:
-        """Write the language model."""
+        """Write the language model; adapters become part of its weights."""
+        merge_adapters(self.lm.transformer)
         self.lm.save(directory)
 
     def _evaluate(self, module: nn.Module, batch: Batch) -> StreamLoss:
@@ -146,6 +144,13 @@ class LMRecipe(Recipe):
 
     def _named(self, loss: StreamLoss) -> dict[str, float]:
         return dict(zip(self.lm.layout.stream_names, loss.per_stream.tolist(), strict=True))
+
+
+def _with_absolute_paths(config: LMTraining) -> LMTraining:
+    """Workers may run in another directory. What is on an object store has an address that is the same everywhere."""
+    paths = {name: getattr(config, name) for name in ("output", "table", "codecs", "start_from")}
+    local = {name: path for name, path in paths.items() if path and "://" not in path}
+    return config.model_copy(update={name: str(Path(path).absolute()) for name, path in local.items()})
 
 
 def _codec_directories(root: str) -> list[Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -11,11 +12,14 @@ from torch import Tensor
 
 from models.editing import TrainingExample, assemble_example, edit_frames, example_columns, training_example
 from models.stems import StemLayout
+from pipelines.training.captions import TextMerging, plain_prompt, training_prompt
 from pipelines.training.sampler import rng
 from pipelines.training.songs import Song
 
 # Validation draws must never meet training's: no run has this many steps.
 _VALIDATION_STEP = 2**48
+# The draw for a whole batch must not meet an example's: no batch is this large.
+_WHOLE_BATCH = 2**48
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,9 @@ class Sampler:
         seed: of all draws.
         edit_share: share of editing examples.
         text_dropout: share of examples without text.
+        task_draw: whether each example is drawn to be an edit or not, or a whole batch together.
+        partial_masks: whether edits may hide some codebooks of a stem.
+        text: how captions and tags become prompts.
     """
 
     layout: StemLayout
@@ -59,25 +66,37 @@ class Sampler:
     seed: int
     edit_share: float
     text_dropout: float
+    task_draw: Literal["sample", "batch"]
+    partial_masks: bool
+    text: TextMerging
 
     def training(self, songs: Sequence[Song], step: int, indices: Sequence[int]) -> Batch:
         """The examples ``indices`` of global batch ``step``."""
         examples, prompts = [], []
+        edit_share = self._edit_share(step)
         for index in indices:
             draw = rng(self.seed, step, index)
             song = songs[int(draw.integers(len(songs)))]
-            prompts.append("" if draw.random() < self.text_dropout else song.caption)
+            dropped = draw.random() < self.text_dropout
+            prompts.append("" if dropped else training_prompt(song.caption, song.tags, self.text, draw))
             examples.append(
                 training_example(
                     song.codes,
                     self.layout,
                     self.special,
                     segment_frames=self.segment_frames,
-                    edit_share=self.edit_share,
+                    edit_share=edit_share,
                     rng=draw,
+                    partial_masks=self.partial_masks,
                 )
             )
         return Batch.of(examples, prompts)
+
+    def _edit_share(self, step: int) -> float:
+        """The share of edits in batch ``step``: all or nothing where the batch is drawn as one."""
+        if self.task_draw == "sample":
+            return self.edit_share
+        return float(rng(self.seed, step, _WHOLE_BATCH).random() < self.edit_share)
 
     def text_validation(self, songs: Sequence[Song], count: int) -> Batch:
         """Fixed text-to-music examples."""
@@ -85,7 +104,7 @@ class Sampler:
         for index in range(count):
             draw = rng(self.seed, _VALIDATION_STEP, index)
             song = songs[index % len(songs)]
-            prompts.append(song.caption)
+            prompts.append(plain_prompt(song.caption, song.tags))
             cut = _cut(song.codes, self.segment_frames, draw)
             nothing = np.zeros(self.layout.streams, dtype=bool)
             examples.append(self._assemble(cut, nothing))

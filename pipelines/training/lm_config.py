@@ -12,7 +12,12 @@ from pipelines.training.config import TrainingConfig
 class LMTraining(TrainingConfig):
     """Train the language model on a token table. Defaults are the paper's where it gives one (FACTS §1.4, §2)."""
 
-    FREE: ClassVar[frozenset[str]] = TrainingConfig.FREE | {"sharding", "recompute"}
+    FREE: ClassVar[frozenset[str]] = TrainingConfig.FREE | {
+        "sharding",
+        "recompute",
+        "sample_prompts",
+        "sample_seconds",
+    }
 
     name: str = "lm"
     """What the run is called in the tracking store."""
@@ -29,11 +34,24 @@ class LMTraining(TrainingConfig):
     table_version: int | None = None
     """Version of the table; by default the newest."""
 
-    preset: Literal["tiny", "small", "medium", "large"] = "small"
-    """Size of the model."""
+    preset: Literal["tiny", "small", "medium", "large"] | None = None
+    """Size of the model, by name (models/presets.py): small, where nothing is said. Not with start_from, which brings
+    its model's sizes."""
 
     text_encoder: str = ""
     """In place of the preset's text encoder: a T5 by hub name or directory, or "bytes" for one trained along."""
+
+    start_from: str = ""
+    """A model to start from in place of random weights: a language model's directory, or a whole model's. It must
+    have the table's stems and have learned its codecs, or be a MusicGen (`stems import`), whose codebooks are then
+    spread over the stems. The directory must stay until training has ended."""
+
+    lora_rank: int = Field(default=0, ge=0)
+    """Train adapters of this rank on the attention and feed-forward layers of start_from, and leave the rest of it
+    as it is. The exported model holds them merged. 0 trains all weights."""
+
+    lora_alpha: float = Field(default=16.0, gt=0)
+    """Weight of the adapters, over their rank."""
 
     steps: int = Field(default=400_000, ge=1)
     """Optimizer steps."""
@@ -67,8 +85,29 @@ class LMTraining(TrainingConfig):
     edit_share: float = Field(default=0.5, ge=0, le=1)
     """Share of editing examples; the rest is text-to-music."""
 
+    task_draw: Literal["sample", "batch"] = "sample"
+    """Whether each example is drawn to be an edit or not, or those of a step together, as the reference does."""
+
+    partial_masks: bool = True
+    """Whether edits may hide some of a stem's codebooks, the last ones (paper); if not, always all (reference)."""
+
+    merge_text: float = Field(default=0.25, ge=0, le=1)
+    """Share of examples whose tags are joined to the caption. A song without a caption is described by its tags."""
+
+    drop_description: float = Field(default=0.5, ge=0, le=1)
+    """Share of these whose caption is left out."""
+
+    drop_tag: float = Field(default=0.5, ge=0, le=1)
+    """Share of the tags that are left out then, each on its own."""
+
     text_dropout: float = Field(default=0.3, ge=0, le=1)
     """Share of examples whose text is dropped, so that guidance has its unconditional side."""
 
     validation_examples: int = Field(default=16, ge=1)
     """Examples for each task of a validation."""
+
+    sample_prompts: tuple[str, ...] = ()
+    """What sample songs should sound like; by default as the first songs of the validation split do."""
+
+    sample_seconds: float = Field(default=10.0, gt=0)
+    """Length of a sample, no longer than a training example."""

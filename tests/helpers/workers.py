@@ -25,7 +25,7 @@ from pipelines.training.lm import LMRecipe
 from pipelines.training.lm_config import LMTraining
 from pipelines.training.notice import Notice
 from pipelines.training.recipe import Place
-from pipelines.training.songs import read_songs
+from pipelines.training.songs import select_songs
 from pipelines.training.worker import Worker
 
 SEGMENT = 48
@@ -35,7 +35,7 @@ class SmallLM(LMRecipe):
     """The language model's recipe at a size for tests; notes which examples it takes."""
 
     def __init__(self, config: LMTraining) -> None:
-        songs = read_songs(config.table, config.table_version)
+        songs = select_songs(config.table, config.table_version)
         size = LMConfig(
             layout=songs.layout,
             cardinality=16,

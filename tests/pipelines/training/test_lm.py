@@ -13,17 +13,18 @@ from models.digest import directory_digest
 from models.errors import StemsError
 from models.lm.language_model import StemLM
 from pipelines.tokens.table import TokenTable
+from pipelines.training.captions import TextMerging
 from pipelines.training.lm import train_lm
 from pipelines.training.lm_batches import Sampler
 from pipelines.training.lm_config import LMTraining
-from pipelines.training.songs import SongSet, read_songs
+from pipelines.training.songs import SongSet, open_songs, select_songs
 
 SPECIAL = CODEC.cardinality
 
 
 @pytest.fixture(scope="module")
-def songs(data: Path) -> SongSet:
-    return read_songs(str(data / "tokens"), None)
+def songs(data: Path, tmp_path_factory: pytest.TempPathFactory) -> SongSet:
+    return open_songs(select_songs(str(data / "tokens"), None), tmp_path_factory.mktemp("songs"))
 
 
 def config(data: Path, output: Path, **changes: object) -> LMTraining:
@@ -35,6 +36,7 @@ def config(data: Path, output: Path, **changes: object) -> LMTraining:
 
 def sampler(**changes: object) -> Sampler:
     settings: dict[str, object] = {"segment_frames": 60, "seed": 1, "edit_share": 0.5, "text_dropout": 0.3}
+    settings |= {"task_draw": "sample", "partial_masks": True, "text": TextMerging(0.25, 0.5, 0.5)}
     return Sampler(layout=LAYOUT, special=SPECIAL, **(settings | changes))  # type: ignore[arg-type]
 
 
@@ -74,17 +76,17 @@ def test_a_wrong_context_changes_the_other_stems_only(songs: SongSet) -> None:
     assert not torch.equal(right.columns[:, 2, target], wrong.columns[:, 2, target])
 
 
-def test_a_table_version_stays_what_it_was(data: Path, songs: SongSet) -> None:
+def test_a_table_version_stays_what_it_was(data: Path, songs: SongSet, tmp_path: Path) -> None:
     table = TokenTable(str(data / "tokens"))
     text = ",".join(f"{name}={digest}" for name, digest in songs.codecs.items())
     table.commit_tokens([song_row(99, text, "train")])
-    assert len(read_songs(str(data / "tokens"), songs.version).train) == len(songs.train)
-    assert len(read_songs(str(data / "tokens"), None).train) == len(songs.train) + 1
+    assert len(open_songs(select_songs(str(data / "tokens"), songs.version), tmp_path).train) == len(songs.train)
+    assert len(open_songs(select_songs(str(data / "tokens"), None), tmp_path).train) == len(songs.train) + 1
 
 
 def test_songs_of_other_codecs_are_not_mixed_in(data: Path) -> None:
     with pytest.raises(StemsError, match="stems prepare"):
-        read_songs(str(data / "tokens"), None, {"bass": "none", "drums": "none", "other": "none"})
+        select_songs(str(data / "tokens"), None, {"bass": "none", "drums": "none", "other": "none"})
 
 
 def test_missing_codecs_are_named(data: Path, tmp_path: Path) -> None:
