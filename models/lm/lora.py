@@ -31,12 +31,9 @@ class LoRALinear(nn.Linear):
         """The layer's output plus the adapter's."""
         return super().forward(input) + self.scale * F.linear(F.linear(input, self.down), self.up)
 
-    @torch.no_grad()
-    def merged(self) -> nn.Linear:
-        """A plain layer that computes the same."""
-        plain = nn.Linear(self.in_features, self.out_features, bias=False, device="meta")
-        plain.weight = nn.Parameter(self.weight + self.scale * (self.up @ self.down))
-        return plain
+    def matrix(self) -> Float[Tensor, "outputs inputs"]:
+        """What it multiplies by: a plain layer of this weight computes the same."""
+        return self.weight + self.scale * (self.up @ self.down)
 
 
 def add_adapters(transformer: StemTransformer, rank: int, alpha: float) -> None:
@@ -48,22 +45,20 @@ def add_adapters(transformer: StemTransformer, rank: int, alpha: float) -> None:
         alpha: their weight is ``alpha / rank``.
     """
     transformer.requires_grad_(False)
-    for parent, name, linear in _linears(transformer):
-        setattr(parent, name, LoRALinear(linear, rank, alpha))
+    for parent in list(transformer.blocks.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, nn.Linear):
+                setattr(parent, name, LoRALinear(child, rank, alpha))
 
 
-def merge_adapters(transformer: StemTransformer) -> None:
-    """Make the adapters part of the weights: in place, an ordinary transformer again."""
-    for parent, name, linear in _linears(transformer):
-        if isinstance(linear, LoRALinear):
-            setattr(parent, name, linear.merged())
-
-
-def _linears(transformer: StemTransformer) -> list[tuple[nn.Module, str, nn.Linear]]:
-    """The linear layers of the blocks, each with the module that holds it and its name there."""
-    return [
-        (parent, name, child)
-        for parent in transformer.blocks.modules()
-        for name, child in parent.named_children()
-        if isinstance(child, nn.Linear)
-    ]
+@torch.no_grad()
+def merged(transformer: StemTransformer) -> StemTransformer:
+    """An ordinary transformer that computes what this one does with its adapters."""
+    adapters = {name: part for name, part in transformer.named_modules() if isinstance(part, LoRALinear)}
+    state = transformer.state_dict()
+    for name, adapter in adapters.items():
+        state[f"{name}.weight"] = adapter.matrix()
+        del state[f"{name}.down"], state[f"{name}.up"]
+    plain = StemTransformer(transformer.size)
+    plain.load_state_dict(state)
+    return plain

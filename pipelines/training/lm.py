@@ -13,7 +13,7 @@ from models.codec.codec import StemCodec
 from models.digest import directory_digest
 from models.errors import StemsError
 from models.lm.language_model import LMConfig, StemLM
-from models.lm.lora import merge_adapters
+from models.lm.lora import merged
 from models.lm.objective import StreamLoss, stream_loss
 from pipelines.training.captions import TextMerging, plain_prompt
 from pipelines.training.lm_batches import Batch, Sampler
@@ -128,7 +128,7 @@ class LMRecipe(Recipe):
 
     def export(self, directory: Path) -> None:
         """Write the language model; adapters become part of its weights."""
-        merge_adapters(self.lm.transformer)
+        self.lm.transformer = merged(self.lm.transformer)
         self.lm.save(directory)
 
     def _evaluate(self, module: nn.Module, batch: Batch) -> StreamLoss:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import copy
-
 import pytest
 import torch
 from helpers.tiny import tiny_lm
 
-from models.lm.lora import LoRALinear, add_adapters, merge_adapters
+from models.lm.lora import LoRALinear, add_adapters, merged
 from models.lm.transformer import Condition, StemTransformer
 
+# Fewer words than a head has dimensions, and more steps.
 TOKENS = torch.randint(0, 16, (2, 4, 9), generator=torch.Generator().manual_seed(0))
 
 
@@ -44,27 +43,25 @@ def test_every_adapter_learns_and_nothing_else() -> None:
 
 
 def test_merged_it_is_an_ordinary_transformer_that_computes_the_same() -> None:
-    transformer = adapted(spread=0.1)
-    plain = tiny_lm().transformer
+    transformer, original = adapted(spread=0.1), tiny_lm().transformer
+    plain = merged(transformer)
+    assert plain.state_dict().keys() == original.state_dict().keys()
     with torch.no_grad():
-        before = logits(transformer)
-        assert (before - logits(plain)).abs().max() > 0.1
-        merge_adapters(transformer)
-        plain.load_state_dict(transformer.state_dict())
-        torch.testing.assert_close(logits(plain), before, atol=1e-5, rtol=0)
-    assert not any(isinstance(part, LoRALinear) for part in transformer.modules())
+        expected = logits(transformer)
+        assert (expected - logits(original)).abs().max() > 0.1
+        torch.testing.assert_close(logits(plain), expected, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("recompute", [False, True])
 def test_its_gradients_are_those_of_the_low_rank_part(recompute: bool) -> None:
     transformer = adapted(spread=0.1)
     transformer.recompute = recompute
-    plain = copy.deepcopy(transformer)
-    merge_adapters(plain)
+    plain = merged(transformer)
     logits(transformer).square().mean().backward()
     logits(plain).square().mean().backward()
-    layer, whole = transformer.layers[0].expand, plain.layers[0].expand
-    assert isinstance(layer, LoRALinear)
-    assert whole.weight.grad is not None
-    expected = layer.scale * whole.weight.grad @ layer.down.T
-    torch.testing.assert_close(layer.up.grad, expected, atol=1e-6, rtol=1e-4)
+    for part in ("expand", "cross_attention.query", "self_attention.qkv"):
+        layer, whole = (either.layers[0].get_submodule(part) for either in (transformer, plain))
+        assert isinstance(layer, LoRALinear)
+        assert isinstance(whole.weight.grad, torch.Tensor)
+        expected = layer.scale * whole.weight.grad @ layer.down.T
+        torch.testing.assert_close(layer.up.grad, expected, atol=1e-6, rtol=1e-3)

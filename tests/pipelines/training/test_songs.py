@@ -1,0 +1,68 @@
+"""The songs of a token table, found by index."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.rows import song_row
+
+from models.errors import StemsError
+from pipelines.tokens.table import TokenTable
+from pipelines.training.songs import SongSet, open_songs, select_songs
+
+
+@pytest.fixture(scope="module")
+def songs(data: Path, tmp_path_factory: pytest.TempPathFactory) -> SongSet:
+    return open_songs(select_songs(str(data / "tokens"), None), tmp_path_factory.mktemp("songs"))
+
+
+def test_an_index_is_a_song_whatever_the_tables_order(songs: SongSet) -> None:
+    assert [song.song_id for song in songs.train] == [f"song-{n}" for n in (1, 2, 3, 5, 6, 7)]
+    assert [song.song_id for song in songs.valid] == ["song-0", "song-4"]
+    assert songs.train[3].caption == "song 5"
+    assert songs.train[-1].song_id == "song-7"
+    assert [song.song_id for song in songs.train[2:4]] == ["song-3", "song-5"]
+    np.testing.assert_array_equal(songs.train[3].codes, song_row(5, "", "").codes)
+    assert songs.train[3].codes.dtype == np.int16
+
+
+def test_codes_are_looked_at_and_not_copied(songs: SongSet) -> None:
+    first, again = songs.train[0].codes, songs.train[0].codes
+    assert np.shares_memory(first, again)
+    assert not first.flags.writeable
+
+
+def test_the_copy_is_made_once_for_all(data: Path, tmp_path: Path) -> None:
+    chosen = select_songs(str(data / "tokens"), None)
+    open_songs(chosen, tmp_path)
+    [file] = tmp_path.iterdir()
+    made = file.stat()
+    assert len(open_songs(chosen, tmp_path).train) == 6
+    assert [other.stat() for other in tmp_path.iterdir()] == [made]
+
+
+def test_songs_are_chosen_by_version_and_codecs(data: Path, tmp_path: Path) -> None:
+    root = str(tmp_path / "tokens")
+    table = TokenTable(root)
+    table.create()
+    table.commit_tokens([song_row(0, "bass=a,drums=b,other=c", "train")])
+    table.commit_tokens([song_row(1, "bass=z,drums=b,other=c", "train")])
+    codecs = {"bass": "a", "drums": "b", "other": "c"}
+    first, both, chosen = select_songs(root, 1), select_songs(root, 2, codecs), select_songs(root, None, codecs)
+    assert [song.song_id for song in open_songs(first, tmp_path).train] == ["song-0"]
+    assert [song.song_id for song in open_songs(both, tmp_path).train] == ["song-0"]
+    assert chosen == both
+    with pytest.raises(StemsError, match="2 sets of codecs"):
+        select_songs(root, None)
+    with pytest.raises(StemsError, match="stems prepare"):
+        select_songs(root, None, codecs | {"bass": "none"})
+
+
+def test_a_table_without_training_songs_says_so(tmp_path: Path) -> None:
+    table = TokenTable(str(tmp_path / "tokens"))
+    table.create()
+    table.commit_tokens([song_row(0, "bass=a,drums=b,other=c", "valid")])
+    with pytest.raises(StemsError, match="no training songs"):
+        open_songs(select_songs(str(tmp_path / "tokens"), None), tmp_path)
