@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from models.lm.language_model import StemLM
 from pipelines.tokens.table import TokenTable
 from pipelines.training.captions import TextMerging
 from pipelines.training.lm import train_lm
-from pipelines.training.lm_batches import Sampler
+from pipelines.training.lm_batches import Batch, Sampler
 from pipelines.training.lm_config import LMTraining
 from pipelines.training.songs import SongSet, open_songs, select_songs
 
@@ -66,6 +67,40 @@ def test_a_batch_is_a_function_of_seed_step_and_index(songs: SongSet) -> None:
 def test_text_is_dropped_as_often_as_asked(songs: SongSet) -> None:
     prompts = sampler().training(songs.train, 0, range(400)).prompts
     assert 0.2 < prompts.count("") / 400 < 0.4
+
+
+def is_edit(batch: Batch) -> list[bool]:
+    """An edit's first column is its prefix, which carries no loss."""
+    return [not row[0] for row in batch.loss_columns.tolist()]
+
+
+def test_a_whole_batch_may_be_one_task_for_all_workers(songs: SongSet) -> None:
+    cut = sampler(task_draw="batch")
+    tasks = [is_edit(cut.training(songs.train, step, range(4))) for step in range(60)]
+    assert {tuple(task) for task in tasks} == {(True,) * 4, (False,) * 4}
+    assert 15 < sum(task[0] for task in tasks) < 45
+    assert [is_edit(cut.training(songs.train, step, [3])) for step in range(60)] == [task[3:] for task in tasks]
+    assert len({tuple(is_edit(sampler().training(songs.train, step, range(4)))) for step in range(9)}) > 2
+
+
+def test_partial_masks_are_the_papers_and_not_the_references(songs: SongSet) -> None:
+    def half_hidden(partial: bool) -> int:
+        prefix = sampler(edit_share=1.0, partial_masks=partial).training(songs.train, 0, range(40)).columns[..., 0]
+        hidden = prefix[:, LAYOUT.slice("other")] == SPECIAL
+        return int((hidden.any(dim=1) & ~hidden.all(dim=1)).sum())
+
+    assert half_hidden(True) > 0
+    assert half_hidden(False) == 0
+
+
+def test_training_merges_captions_with_tags_and_validation_does_not(songs: SongSet) -> None:
+    told = [replace(song, tags=("funk",)) for song in songs.train]
+    always = TextMerging(merge_text=1.0, drop_description=0.0, drop_tag=0.0)
+    prompts = sampler(text=always, text_dropout=0.0).training(told, 0, range(20)).prompts
+    assert all(prompt.startswith("song ") and prompt.endswith(". funk") for prompt in prompts)
+    assert sampler(text=always).text_validation(told, 2).prompts == ("song 1", "song 2")
+    silent = [replace(song, caption="") for song in told]
+    assert sampler().text_validation(silent, 2).prompts == ("funk", "funk")
 
 
 def test_a_wrong_context_changes_the_other_stems_only(songs: SongSet) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.tiny import CODEC, LAYOUT, tiny_codec, tiny_lm
+from helpers.workers import gradients, run_workers
 
 from models.assembly import assemble
 from models.digest import directory_digest
@@ -151,6 +152,19 @@ def test_with_adapters_the_tables_of_new_stems_are_still_learned(data: Path, tmp
         "transformer.embedding.weight",
         "transformer.heads.weight",
     }
+
+
+def test_adapters_learn_the_same_spread_over_two_workers(data: Path, tmp_path: Path, trained: Path) -> None:
+    chosen = {"start_from": str(trained), "lora_rank": 2, "batch": 5}
+    metrics, expected = run_workers(config(data, tmp_path / "one", **chosen), 1, gradients)
+    both = config(data, tmp_path / "two", **chosen, sharding="fsdp", recompute=True, accumulate=2)
+    theirs, found = run_workers(both, 2, gradients)
+    assert theirs == pytest.approx(metrics, abs=1e-5)
+    assert expected.keys() == found.keys()
+    assert {name.rpartition(".")[2] for name in found} == {"up", "down"}
+    assert max(float(grad.abs().max()) for grad in expected.values()) > 1e-3
+    for name, grad in found.items():
+        torch.testing.assert_close(grad, expected[name], rtol=0, atol=1e-5, msg=name)
 
 
 def test_a_stopped_run_with_adapters_ends_as_if_it_had_not_stopped(data: Path, tmp_path: Path, trained: Path) -> None:
