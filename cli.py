@@ -57,6 +57,16 @@ COMMANDS: dict[tuple[str, ...], Command] = {
         "models.interchange.importing:ImportConfig",
         "models.interchange.importing:import_model",
     ),
+    ("assemble",): Command(
+        "put trained parts into one model directory",
+        "pipelines.composing.config:AssembleConfig",
+        "pipelines.composing.assembling:assemble_model",
+    ),
+    ("publish",): Command(
+        "register a model in MLflow, under an alias that serve takes",
+        "pipelines.training.registry_config:PublishConfig",
+        "pipelines.training.registry:publish",
+    ),
     ("generate",): Command(
         "write a song from text", "pipelines.composing.config:GenerateConfig", "pipelines.composing.jobs:generate"
     ),

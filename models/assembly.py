@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
@@ -28,6 +29,7 @@ from models.stems import StemLayout
 
 Progress = Callable[[float], None]
 MAX_SECONDS = 600.0
+ABOUT = "assembly.json"
 
 
 @dataclass(frozen=True)
@@ -164,8 +166,7 @@ class Assembly:
         if self.separator is None:
             raise StemsError("This model has no separator.", "Give the stems one by one.", field="song")
         [sources] = self.separator.separate([song.stereo().resample(self.separator.sample_rate).samples])
-        lost = [name for name in self.layout.names if name not in sources]
-        if lost:
+        if lost := [name for name in self.layout.names if name not in sources]:
             raise StemsError(
                 f"The separator does not give {', '.join(lost)}.", "Give those stems as files.", field="song"
             )
@@ -264,15 +265,34 @@ class Assembly:
 def assemble(
     directory: Path, lm: Path, codecs: Mapping[str, Path], separator: Path | None, max_seconds: float = MAX_SECONDS
 ) -> Assembly:
-    """Copy trained parts into one directory that :meth:`Assembly.load` opens, and open it."""
-    directory.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(lm, directory / "lm", dirs_exist_ok=True)
-    for name, source in codecs.items():
-        shutil.copytree(source, directory / "codecs" / name, dirs_exist_ok=True)
-    if separator is not None:
-        shutil.copytree(separator, directory / "separator", dirs_exist_ok=True)
-    _write_about(directory, max_seconds)
-    return Assembly.load(directory)
+    """Copy trained parts into one directory that :meth:`Assembly.load` opens, and open it.
+
+    A model that is there is replaced once the new one was opened.
+
+    Raises:
+        StemsError: a part is missing or does not fit the others, or something else lies in ``directory``.
+    """
+    if directory.exists() and any(directory.iterdir()) and not (directory / ABOUT).is_file():
+        raise StemsError(
+            f"'{directory}' holds something that is not a model.", "Choose another directory.", field="output"
+        )
+    directory = directory.absolute()
+    partial = directory.with_name(f".{directory.name}.{os.getpid()}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        shutil.copytree(lm, partial / "lm")
+        for name, source in codecs.items():
+            shutil.copytree(source, partial / "codecs" / name)
+        if separator is not None:
+            shutil.copytree(separator, partial / "separator")
+        _write_about(partial, max_seconds)
+        model = Assembly.load(partial)
+        _check_separator(model)
+        shutil.rmtree(directory, ignore_errors=True)
+        partial.rename(directory)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return model
 
 
 def _share(progress: Progress | None, index: int, count: int) -> Progress | None:
@@ -283,11 +303,11 @@ def _share(progress: Progress | None, index: int, count: int) -> Progress | None
 
 def _write_about(directory: Path, max_seconds: float) -> None:
     about = {"format": 1, "max_seconds": max_seconds}
-    (directory / "assembly.json").write_text(json.dumps(about, indent=2) + "\n")
+    (directory / ABOUT).write_text(json.dumps(about, indent=2) + "\n")
 
 
 def _read_about(directory: Path) -> dict[str, Any]:
-    file = directory / "assembly.json"
+    file = directory / ABOUT
     if not file.is_file():
         raise StemsError(
             f"'{directory}' is not a model: it has no assembly.json.",
@@ -316,3 +336,13 @@ def _check_codecs(lm: StemLM, codecs: Mapping[str, StemCodec]) -> None:
                 "Use that codec, or train the language model on a table made with this one.",
                 field="codecs",
             )
+
+
+def _check_separator(model: Assembly) -> None:
+    sources = model.separator.sources if model.separator else model.layout.names
+    if lost := [name for name in model.layout.names if name not in sources]:
+        raise StemsError(
+            f"The separator does not give {', '.join(lost)}: its sources are {', '.join(sources)}.",
+            "Take the one that made the token table, or leave it out.",
+            field="separator",
+        )

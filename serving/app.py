@@ -5,15 +5,16 @@ from __future__ import annotations
 import signal
 import socket
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
+from models.assembly import ABOUT
 from models.errors import StemsError
 from serving.api import create_app
 from serving.config import ServeConfig, parse_config
 from serving.generator import Generator, Replicas
+from serving.registry import absolute_tracking, local_model, pin_model
 
 if TYPE_CHECKING:
     from ray.serve import Application
@@ -36,7 +37,10 @@ class Ingress:
 
 
 def build(config: ServeConfig) -> Application:
-    """The Ray Serve application: an ingress before replicas of the generator."""
+    """The Ray Serve application: an ingress before replicas of the generator.
+
+    An alias is looked up here, once: every copy of the model is of the version that it named then.
+    """
     from ray import serve
 
     generator = serve.deployment(Generator).options(
@@ -54,7 +58,9 @@ def build(config: ServeConfig) -> Application:
         ray_actor_options={"num_cpus": 0},
     )
     device = "cuda" if config.gpus_per_replica else "cpu"
-    return ingress.bind(config, generator.bind(config.model, device))
+    tracking = absolute_tracking(config.tracking)
+    model = pin_model(config.model, tracking)
+    return ingress.bind(config, generator.bind(model, device, tracking, config.cache))
 
 
 def application(settings: dict[str, object]) -> Application:
@@ -102,7 +108,7 @@ def run(config: ServeConfig) -> None:
 
 
 def _check_model(config: ServeConfig) -> None:
-    if not (Path(config.model) / "assembly.json").is_file():
+    if not (local_model(config.model, config.tracking, config.cache) / ABOUT).is_file():
         raise StemsError(
             f"'{config.model}' is not a model: it has no assembly.json.",
             "Give a model directory, such as the one that `stems demo` makes.",

@@ -13,7 +13,11 @@ class ServeConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     model: str
-    """Directory of the model to serve (it holds assembly.json)."""
+    """Directory of the model to serve (it holds assembly.json), or a published one: models:/NAME@ALIAS."""
+    tracking: str = "sqlite:///runs/mlflow.db"
+    """MLflow address where a published model is looked up."""
+    cache: str = "~/.cache/stems"
+    """Directory where published models are kept once they were fetched."""
     host: str = "127.0.0.1"
     """Address to listen on. There are no API keys: keep it on loopback, or behind something that has them."""
     port: int = Field(default=8000, ge=1, le=65535)

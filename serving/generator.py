@@ -15,6 +15,7 @@ from models.assembly import Assembly, Song
 from models.errors import StemsError
 from serving.orders import EditOrder, ModelFacts, SongOrder
 from serving.problems import BusyError
+from serving.registry import local_model
 
 if TYPE_CHECKING:
     from ray.serve.handle import DeploymentHandle
@@ -47,8 +48,8 @@ class Generator:
     A request whose client leaves is cancelled; the model notices at its next report of progress.
     """
 
-    def __init__(self, directory: str, device: str = "cpu") -> None:
-        self._assembly = Assembly.load(directory, device)
+    def __init__(self, model: str, device: str = "cpu", tracking: str = "", cache: str = "") -> None:
+        self._assembly = Assembly.load(local_model(model, tracking, cache), device)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="model")
 
     async def facts(self) -> ModelFacts:

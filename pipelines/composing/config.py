@@ -1,4 +1,4 @@
-"""Settings of `stems generate` and `stems edit`. Light to import: no torch."""
+"""Settings of `stems generate`, `stems edit` and `stems assemble`. Light to import: no torch."""
 
 from __future__ import annotations
 
@@ -65,3 +65,24 @@ class EditConfig(SamplingConfig):
 
     output: str = "runs/edit"
     """Folder for stems, mix and manifest."""
+
+
+class AssembleConfig(BaseModel):
+    """Put trained parts into one directory, which generate, edit, serve and publish take."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    output: str
+    """Directory of the model; one that is there is replaced."""
+
+    lm: str
+    """Directory of the language model, such as runs/lm/model."""
+
+    codecs: str
+    """Directory with one codec a stem: the ones that the language model learned."""
+
+    separator: str = ""
+    """Directory of a separator, for edits of mixed songs; without one, edits take stems only."""
+
+    max_seconds: float = Field(default=600.0, gt=0)
+    """Longest song that the model may be asked for."""

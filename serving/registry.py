@@ -1,0 +1,124 @@
+"""Where the model to serve lies: a directory, or a version in MLflow's registry that is fetched once and kept."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from models.digest import directory_digest
+from models.errors import StemsError
+
+REGISTERED = "models:/"
+
+_SQLITE = "sqlite:///"
+_FILES_DIGEST = "files_digest"
+
+
+def pin_model(model: str, tracking: str) -> str:
+    """The model as every copy shall load it: an alias becomes the version that it points to now.
+
+    Copies that start later, on other machines, then hold the same model though the alias may have moved.
+
+    Raises:
+        StemsError: the registry, the model, its alias or its version is not there.
+    """
+    if not model.startswith(REGISTERED):
+        return model
+    version = _find_version(_client(tracking), model, tracking)
+    return f"{REGISTERED}{version.name}/{version.version}"
+
+
+def local_model(model: str, tracking: str, cache: str) -> Path:
+    """The directory of a model; a registered one is fetched into ``cache``, whole or not at all.
+
+    Raises:
+        StemsError: as :func:`pin_model`, or what came is not what was published.
+    """
+    if not model.startswith(REGISTERED):
+        return Path(model)
+    client = _client(tracking)
+    version = _find_version(client, model, tracking)
+    digest = version.tags.get(_FILES_DIGEST, "")
+    folder = Path(cache).expanduser() / f"{version.name}-{version.version}-{digest}"
+    if not folder.is_dir():
+        _fetch(client.get_model_version_download_uri(version.name, version.version), tracking, folder, digest)
+    return folder
+
+
+def absolute_tracking(tracking: str) -> str:
+    """The same address for processes that run in another directory."""
+    if not tracking.startswith(_SQLITE):
+        return tracking
+    return f"{_SQLITE}{Path(tracking.removeprefix(_SQLITE)).absolute()}"
+
+
+def _client(tracking: str) -> Any:
+    if tracking.startswith(_SQLITE) and not Path(tracking.removeprefix(_SQLITE)).is_file():
+        raise _unreachable(tracking, "there is no such file")  # it would be made, and be empty
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
+    from mlflow.tracking import MlflowClient  # seconds to import
+
+    try:
+        return MlflowClient(tracking_uri=tracking, registry_uri=tracking)
+    except Exception as error:  # each kind of store has errors of its own
+        raise _unreachable(tracking, error) from error
+
+
+def _find_version(client: Any, model: str, tracking: str) -> Any:
+    """The version that ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION`` names."""
+    from mlflow.exceptions import MlflowException
+
+    place = model.removeprefix(REGISTERED)
+    name, _, alias = place.partition("@")
+    try:
+        if alias:
+            return client.get_model_version_by_alias(name, alias)
+        name, _, number = place.partition("/")
+        return client.get_model_version(name, number)
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise _unreachable(tracking, error) from error
+        raise StemsError(
+            f"There is no model '{model}' in {tracking}.",
+            "Publish it with `stems publish`, and name it models:/NAME@ALIAS or models:/NAME/VERSION.",
+            code="missing",
+            field="model",
+        ) from error
+    except Exception as error:
+        raise _unreachable(tracking, error) from error
+
+
+def _fetch(source: str, tracking: str, folder: Path, digest: str) -> None:
+    import mlflow
+
+    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        came = mlflow.artifacts.download_artifacts(artifact_uri=source, dst_path=str(partial), tracking_uri=tracking)
+        found = Path(came)
+        if digest and directory_digest(found) != digest:
+            raise StemsError(
+                f"What came from '{source}' is not the model that was published there.",
+                "Publish it again.",
+                code="mismatch",
+                field="model",
+            )
+        found.rename(folder)
+    except OSError:
+        if not folder.is_dir():  # otherwise another copy was quicker
+            raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _unreachable(tracking: str, error: object) -> StemsError:
+    said = (str(error) or type(error).__name__).splitlines()[0][:200]
+    return StemsError(
+        f"The model registry at '{tracking}' cannot be used: {said.rstrip('.')}.",
+        "Check the address.",
+        code="unreachable",
+        field="tracking",
+    )

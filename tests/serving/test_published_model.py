@@ -1,0 +1,105 @@
+"""`stems serve --model models:/stems@champion`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from helpers.tiny import tiny_assembly_directory
+from mlflow.tracking import MlflowClient
+
+from models.digest import directory_digest
+from models.errors import StemsError
+from serving.app import start
+from serving.config import ServeConfig
+from serving.generator import Generator
+from serving.registry import local_model, pin_model
+
+
+class Registry:
+    """A registry in which versions are put by hand, as `stems publish` would."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.tracking = folder, f"sqlite:///{folder / 'mlflow.db'}"
+        self.client = MlflowClient(self.tracking, registry_uri=self.tracking)
+        self.client.create_registered_model("stems")
+
+    def put(self, model: Path, alias: str, digest: str = "") -> str:
+        tags = {"files_digest": digest or directory_digest(model)}
+        version = self.client.create_model_version("stems", model.as_uri(), tags=tags).version
+        self.client.set_registered_model_alias("stems", alias, version)
+        return str(version)
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
+    folder = tmp_path_factory.mktemp("registry")
+    (folder / "here").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder / "here")
+        return Registry(folder)
+
+
+def test_an_alias_becomes_a_directory_that_is_fetched_once(
+    registry: Registry, model_directory: Path, tmp_path: Path
+) -> None:
+    version = registry.put(model_directory, "champion")
+    pinned = pin_model("models:/stems@champion", registry.tracking)
+    assert pinned == f"models:/stems/{version}"
+    cache = str(tmp_path / "cache")
+    folder = local_model(pinned, registry.tracking, cache)
+    assert directory_digest(folder) == directory_digest(model_directory)
+    kept = (folder / "assembly.json").stat().st_ino
+    again = local_model("models:/stems@champion", registry.tracking, cache)
+    assert (again, (again / "assembly.json").stat().st_ino) == (folder, kept)
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == [folder.name]
+
+
+def test_a_moved_alias_is_another_directory_and_a_pinned_version_stays(
+    registry: Registry, model_directory: Path, tmp_path: Path
+) -> None:
+    registry.put(model_directory, "moving")
+    pinned = pin_model("models:/stems@moving", registry.tracking)
+    first = local_model("models:/stems@moving", registry.tracking, str(tmp_path))
+    registry.put(tiny_assembly_directory(tmp_path / "other", max_seconds=3.0), "moving")
+    second = local_model("models:/stems@moving", registry.tracking, str(tmp_path))
+    assert directory_digest(first) != directory_digest(second)
+    assert local_model(pinned, registry.tracking, str(tmp_path)) == first
+
+
+async def facts_digest(generator: Generator) -> str:
+    return (await generator.facts()).digest
+
+
+def test_the_generator_plays_a_published_model(
+    registry: Registry, model_directory: Path, generator: Generator, tmp_path: Path
+) -> None:
+    import asyncio
+
+    registry.put(model_directory, "played")
+    ours = Generator("models:/stems@played", "cpu", registry.tracking, str(tmp_path))
+    assert asyncio.run(facts_digest(ours)) == asyncio.run(facts_digest(generator))
+
+
+@pytest.mark.parametrize("model", ["models:/stems@nobody", "models:/banjo@champion", "models:/stems/99", "models:/x"])
+def test_what_is_not_published_is_named_before_ray_starts(registry: Registry, model: str, tmp_path: Path) -> None:
+    with pytest.raises(StemsError) as caught:
+        start(ServeConfig(model=model, tracking=registry.tracking, cache=str(tmp_path)))
+    assert caught.value.field == "model"
+    assert model in caught.value.message
+
+
+def test_a_model_that_came_damaged_is_refused_and_leaves_nothing(
+    registry: Registry, model_directory: Path, tmp_path: Path
+) -> None:
+    registry.put(model_directory, "damaged", digest="0123456789ab")
+    with pytest.raises(StemsError, match="not the model that was published"):
+        local_model("models:/stems@damaged", registry.tracking, str(tmp_path / "cache"))
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_wrong_tracking_address_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StemsError) as caught:
+        pin_model("models:/stems@champion", f"sqlite:///{tmp_path / 'none.db'}")
+    assert caught.value.field == "tracking"
+    assert not (tmp_path / "none.db").exists()
