@@ -8,7 +8,8 @@ are ``frames + max(delay) + 1`` steps (FACTS §2).
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Bool, Float, Int
+import torch.nn.functional as F
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 
@@ -31,21 +32,12 @@ def undelay_codes(
     return torch.stack([sequence[:, k, 1 + lag : 1 + lag + frames] for k, lag in enumerate(delays)], dim=1)
 
 
-def undelay_logits(
-    logits: Float[Tensor, "batch streams steps cardinality"], delays: Sequence[int], frames: int
-) -> tuple[Float[Tensor, "batch streams frames cardinality"], Bool[Tensor, "streams frames"]]:
-    """Collect, for each code, the logits that predict it, and say which of them exist.
+def delay_mask(columns: Bool[Tensor, "batch frames"], delays: Sequence[int]) -> Bool[Tensor, "batch streams frames"]:
+    """Where a delayed sequence predicts marked columns, at its first ``frames`` steps.
 
-    The logits of step s predict step s + 1, so the code of frame t in stream k is predicted at step
-    ``t + delay[k]``. Steps that the sequence lacks (it usually stops at ``frames``) give zeros and a false
-    mask.
+    Step s predicts step s + 1, so column t of stream k is predicted at step ``t + delay[k]``. The steps after
+    ``frames`` are left out, and with them the last ``delay[k]`` columns of stream k: there, not every stream is
+    defined.
     """
-    batch, streams, steps, cardinality = logits.shape
-    aligned = logits.new_zeros((batch, streams, frames, cardinality))
-    mask = torch.zeros((streams, frames), dtype=torch.bool, device=logits.device)
-    for k, lag in enumerate(delays):
-        there = max(0, min(frames, steps - lag))
-        aligned[:, k, :there] = logits[:, k, lag : lag + there]
-        # Only steps where every stream is defined count: the last delay[k] frames carry no loss.
-        mask[k, : max(0, min(there, frames - lag))] = True
-    return aligned, mask
+    frames = columns.shape[-1]
+    return torch.stack([F.pad(columns, (lag, 0))[:, :frames] for lag in delays], dim=1)

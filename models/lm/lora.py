@@ -13,10 +13,10 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from models.lm.transformer import StemTransformer
+from models.lm.transformer import Projection, StemTransformer
 
 
-class LoRALinear(nn.Linear):
+class LoRALinear(Projection):
     """A frozen linear layer without bias, and its adapter. It starts as the layer that it replaces."""
 
     def __init__(self, base: nn.Linear, rank: int, alpha: float) -> None:

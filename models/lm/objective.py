@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from models.delay import delay_codes, undelay_logits
+from models.delay import delay_codes, delay_mask
 from models.lm.transformer import Condition, StemTransformer
 
 
@@ -35,10 +35,11 @@ def stream_loss(
     """
     frames = columns.shape[-1]
     sequence = delay_codes(columns, delays, model.special)
-    logits, defined = undelay_logits(model(sequence[..., : frames + 1], condition), delays, frames)
-    wanted = loss_columns[:, None, :] & defined
+    wanted = delay_mask(loss_columns, delays).transpose(1, 2)
     # Special ids outside the wanted places are no valid classes: ignore_index keeps them out.
-    targets = columns.masked_fill(~wanted, -100)
+    targets = sequence[..., 1 : frames + 1].transpose(1, 2).masked_fill(~wanted, -100)
+    # Steps before streams is how the heads lay logits out: nothing of their size is copied here.
+    logits = model(sequence[..., :frames], condition).transpose(1, 2)
     losses = F.cross_entropy(logits.flatten(0, 2).float(), targets.flatten(), reduction="none", ignore_index=-100)
-    per_stream = (losses.view(targets.shape).sum(dim=2) / wanted.sum(dim=2).clamp(min=1)).mean(dim=0)
+    per_stream = (losses.view(targets.shape).sum(dim=1) / wanted.sum(dim=1).clamp(min=1)).mean(dim=0)
     return StreamLoss(per_stream.mean(), per_stream)

@@ -3,11 +3,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from helpers.logits import undelay_logits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from models.delay import delay_codes, undelay_codes, undelay_logits
+from models.delay import delay_codes, delay_mask, undelay_codes
 from models.stems import MUSICGEN_STEM, Stem, StemLayout
 
 GOLDEN = load_file(Path(__file__).parents[1] / "golden" / "sequences.safetensors")
@@ -41,3 +42,17 @@ def test_logits_line_up_with_the_codes_they_predict() -> None:
     logits, mask = undelay_logits(oracle, MUSICGEN_STEM.delays, codes.shape[-1])
     assert torch.equal(mask.expand(2, -1, -1), GOLDEN["lm.logits_mask"].bool())
     assert torch.equal(logits.argmax(-1)[:, mask], codes[:, mask])
+
+
+@given(layouts, st.integers(1, 40), st.integers(0, 2**31))
+@settings(max_examples=40, deadline=None)
+def test_marked_columns_are_found_in_the_sequence(layout: StemLayout, frames: int, seed: int) -> None:
+    draw = torch.Generator().manual_seed(seed)
+    codes = torch.randint(CARDINALITY, (2, layout.streams, frames), generator=draw)
+    marked = torch.rand((2, frames), generator=draw) < 0.5
+    predicted = delay_codes(codes, layout.delays, CARDINALITY)[..., 1 : frames + 1]
+    wanted = delay_mask(marked, layout.delays)
+    for row in range(2):
+        for stream, lag in enumerate(layout.delays):
+            there = marked[row, : max(0, frames - lag)].nonzero()[:, 0]
+            assert torch.equal(predicted[row, stream][wanted[row, stream]], codes[row, stream][there])

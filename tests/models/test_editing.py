@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from helpers.logits import undelay_logits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from models.delay import undelay_logits
 from models.editing import (
     assemble_example,
     draw_masked_streams,

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.logits import undelay_logits
 from safetensors.torch import load_file
 from torch import Tensor
 
-from models.delay import delay_codes, undelay_logits
+from models.delay import delay_codes
 from models.errors import StemsError
 from models.interchange.audiocraft_lm import load_transformer, read_released, released_delays
 from models.lm.generation import Grid, fill

@@ -22,7 +22,7 @@ def adapted(spread: float = 0.0) -> StemTransformer:
     transformer = tiny_lm().transformer
     add_adapters(transformer, rank=2, alpha=4.0)
     for name, parameter in transformer.named_parameters():
-        if name.endswith(".up"):
+        if spread and name.endswith(".up"):
             torch.nn.init.normal_(parameter, std=spread)
     return transformer
 
