@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from models.lm.transformer import Projection, StemTransformer
+from models.lm.attention import Projection
+from models.lm.transformer import StemTransformer
 
 
 class LoRALinear(Projection):

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from helpers.tiny import tiny_lm
 from torch import Tensor
 
-from models.lm import transformer
+from models.lm import attention
 from models.lm.cpu_attention import causal_attention
 from models.lm.transformer import Condition
 
@@ -47,7 +47,7 @@ def test_training_in_bfloat16_uses_it(monkeypatch: pytest.MonkeyPatch) -> None:
         calls.append(q.dtype)
         return causal_attention(q, k, v)
 
-    monkeypatch.setattr(transformer, "causal_attention", noted)
+    monkeypatch.setattr(attention, "causal_attention", noted)
     model = tiny_lm().transformer
     tokens = torch.zeros(1, model.size.streams, 10, dtype=torch.long)
     none = Condition.null(1, model.size.text_dim)
