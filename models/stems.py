@@ -6,11 +6,15 @@ own; each of its *codebooks* is one *stream* of the language model.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from models.errors import StemsError
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
+_MIX = "mix"
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,12 @@ class Stem:
     delays: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise StemsError(
+                f"{self.name[:80]!r} is no name for a stem: files and directories are called by it.",
+                "Use up to 40 letters, digits, hyphens and underscores.",
+                field="stems",
+            )
         if self.codebooks < 1:
             raise StemsError(
                 f"Stem '{self.name}' has {self.codebooks} codebooks.",
@@ -52,10 +62,12 @@ class StemLayout:
 
     def __post_init__(self) -> None:
         names = [stem.name for stem in self.stems]
-        if not names or len(set(names)) != len(names):
+        if not names or len({name.casefold() for name in names}) != len(names):
             raise StemsError(
                 f"A layout needs distinct stems, and has {names}.", "Name each stem once.", field="stems"
             )
+        if len(names) > 1 and _MIX in names:
+            raise StemsError(f"A stem is called '{_MIX}', as their sum is.", "Name it otherwise.", field="stems")
 
     @property
     def names(self) -> tuple[str, ...]:

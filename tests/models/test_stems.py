@@ -33,7 +33,7 @@ def test_layouts_survive_text_and_json() -> None:
     assert StemLayout.from_dict(six.to_dict()) == six
 
 
-@pytest.mark.parametrize("text", ["", "bass:x", "bass:1,bass:1", "bass:0"])
+@pytest.mark.parametrize("text", ["", "bass:x", "bass:1,bass:1", "bass:1,Bass:1", "bass:0", "bass:1,mix:1"])
 def test_bad_layouts_are_refused(text: str) -> None:
     with pytest.raises(StemsError):
         StemLayout.parse(text)
@@ -47,3 +47,11 @@ def test_unknown_stems_are_named_with_the_known_ones() -> None:
 def test_delays_must_fit_the_codebooks() -> None:
     with pytest.raises(StemsError, match="delays"):
         Stem("bass", 2, (0,))
+
+
+@pytest.mark.parametrize(
+    "name", ["../x", "a/b", "a\\b", ".", "..", ".hidden", "", "-x", "a b", "bass\n", "a" * 41, "c:d"]
+)
+def test_names_that_would_lead_elsewhere_on_disk_are_refused(name: str) -> None:
+    with pytest.raises(StemsError, match="no name for a stem"):
+        StemLayout.from_dict([{"name": name, "codebooks": 1}])
