@@ -1,7 +1,7 @@
-"""The language model against transformers' MusicGen: one training step, and generation with guidance.
+"""Generation with guidance by the language model, against transformers' MusicGen.
 
 Same layer sizes, random weights, float32, same threads, one process; the two take turns, and the ratio is taken
-turn by turn. Run `python benchmarks/language_model.py`; results belong in docs/BENCHMARKS.md.
+turn by turn. Run `python benchmarks/generation.py`; results belong in docs/BENCHMARKS.md.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from models.delay import delay_codes
 from models.interchange.musicgen import transformer_from_musicgen
 from models.lm.generation import Grid, fill
 from models.lm.sampling import Sampling
@@ -23,7 +22,7 @@ from models.lm.transformer import Condition, StemTransformer
 from models.stems import MUSICGEN
 
 DIM, HEADS, LAYERS, CODES, TEXT_DIM = 512, 8, 8, 2048, 64
-TRAINING_FRAMES, GENERATED_FRAMES, TURNS = 500, 100, 5
+GENERATED_FRAMES, TURNS = 100, 5
 
 
 def musicgen() -> Any:
@@ -55,24 +54,6 @@ def musicgen() -> Any:
         num_lstm_layers=1,
     )
     return MusicgenForConditionalGeneration(MusicgenConfig(text_encoder=text, audio_encoder=codec, decoder=decoder))
-
-
-def training_steps(theirs: Any, ours: StemTransformer) -> tuple[Callable[[], None], Callable[[], None]]:
-    """One forward and backward pass of each, on the same delayed codes and text."""
-    codes = delay_codes(torch.randint(CODES, (1, 4, TRAINING_FRAMES)), MUSICGEN.delays, CODES)
-    states = torch.randn(1, 12, TEXT_DIM)
-    condition = Condition.of(states, torch.ones(1, 12, dtype=torch.bool))
-
-    def peer() -> None:
-        text = theirs.enc_to_dec_proj(states)
-        theirs.decoder(input_ids=codes.flatten(0, 1), encoder_hidden_states=text).logits.logsumexp(
-            -1
-        ).sum().backward()
-
-    def mine() -> None:
-        ours(codes, condition).logsumexp(-1).sum().backward()
-
-    return mine, peer
 
 
 def generations(theirs: Any, ours: StemTransformer) -> tuple[Callable[[], None], Callable[[], None]]:
@@ -116,18 +97,14 @@ def _seconds(work: Callable[[], None]) -> float:
 
 
 def main() -> None:
-    """Run both comparisons and print the table."""
+    """Run the comparison and print the table."""
     torch.manual_seed(0)
     theirs = musicgen().eval()
     ours = transformer_from_musicgen(theirs.decoder, theirs.enc_to_dec_proj)
-    title = f"{LAYERS} layers of {DIM}, float32, {torch.get_num_threads()} threads"
-    table = Table("job", "here (s)", "transformers (s)", "times faster", title=title)
-    for name, jobs in (
-        (f"training step, {TRAINING_FRAMES} frames", training_steps(theirs, ours)),
-        (f"generation, {GENERATED_FRAMES} frames, guidance", generations(theirs, ours)),
-    ):
-        mine, peer, ratio = compare(*jobs)
-        table.add_row(name, f"{mine:.2f}", f"{peer:.2f}", f"{ratio:.2f}")
+    title = f"{GENERATED_FRAMES} frames with guidance: {LAYERS} layers of {DIM}, {torch.get_num_threads()} threads"
+    table = Table("here (s)", "transformers (s)", "times faster", title=title)
+    mine, peer, ratio = compare(*generations(theirs, ours))
+    table.add_row(f"{mine:.2f}", f"{peer:.2f}", f"{ratio:.2f}")
     Console().print(table)
 
 
