@@ -111,6 +111,11 @@ class LMRecipe(Recipe):
                 metrics[f"{name}/{stem}"] = float(self._evaluate(module, batch).per_stream[part].mean())
         return metrics
 
+    def facts(self) -> dict[str, str]:
+        """The version of the table, and the digests of the codecs that made its tokens."""
+        digests = {f"codec_digest.{stem}": digest for stem, digest in self.lm.config.codecs.items()}
+        return {"table_version": str(self.songs.version), **digests}
+
     def shard_units(self) -> list[nn.Module]:
         """The layers, where the settings say that the model is spread over the workers."""
         return list(self.lm.transformer.layers) if self.config.sharding == "fsdp" else []

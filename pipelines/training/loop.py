@@ -24,6 +24,7 @@ from pipelines.training.notice import TerminationNotice
 from pipelines.training.on_ray import run_on_ray
 from pipelines.training.progress import summary_table
 from pipelines.training.recipe import Place, Recipe
+from pipelines.training.tracking import record_model
 from pipelines.training.whole import finished_recipe
 from pipelines.training.worker import Worker
 
@@ -116,6 +117,7 @@ def _export(config: TrainingConfig, make_recipe: Callable[[], Recipe], began: fl
     step, checkpoint = checkpoints(output)[-1]
     recipe = finished_recipe(make_recipe, checkpoint, averaged=config.average_decay > 0)
     replace_directory(output / "model", recipe.export)
+    record_model(config, output / "model")
     seconds = round(time.perf_counter() - began, 3)
     fresh = output / ".result.json.new"
     fresh.write_text(json.dumps({"steps": step, "seconds": seconds}))

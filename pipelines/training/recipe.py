@@ -54,6 +54,10 @@ class Recipe(Protocol):
         """
         return []
 
+    def facts(self) -> dict[str, str]:
+        """What the run stands on beside its settings, for its record: versions of data, digests of models."""
+        return {}
+
     def after_step(self, step: int) -> None:
         """Called on every worker after the optimizer took step ``step``; not after a skipped one."""
         return

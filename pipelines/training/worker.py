@@ -68,6 +68,7 @@ class Worker:
         file = self.output / "metrics.jsonl"
         self.history = History.resume(file, self.start) if self.writes else History(None, [])
         self.tracker = Tracker(config if self.writes else config.model_copy(update={"tracking": None}))
+        self.tracker.describe(self.recipe.facts())
 
     @property
     def writes(self) -> bool:
@@ -179,6 +180,7 @@ class Worker:
             directory.mkdir(parents=True, exist_ok=True)
             with torch.no_grad():
                 recipe.sample(directory)
+            self.tracker.artifacts(directory, f"samples/step-{step}")
 
     def _averaged(self) -> AbstractContextManager[None]:
         return self.average.in_place() if self.average else nullcontext()

@@ -127,3 +127,20 @@ def test_songs_of_other_codecs_are_not_mixed_in(data: Path) -> None:
 def test_missing_codecs_are_named(data: Path, tmp_path: Path) -> None:
     with pytest.raises(StemsError, match="no codecs"):
         train_lm(config(data, tmp_path / "run", codecs=str(tmp_path)))
+
+
+def test_the_run_says_what_it_stands_on_and_keeps_its_samples(data: Path, tmp_path: Path) -> None:
+    from mlflow.tracking import MlflowClient
+
+    store = f"sqlite:///{tmp_path / 'store' / 'mlflow.db'}"
+    result = train_lm(config(data, tmp_path / "run", tracking=store, steps=2, sample_every=2, sample_seconds=0.5))
+    client = MlflowClient(tracking_uri=store)
+    [run] = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
+    lm = StemLM.load(result.directory)
+    assert run.data.tags["codec_digest.bass"] == lm.config.codecs["bass"]
+    assert run.data.tags["table_version"] == str(TokenTable(str(data / "tokens")).version)
+    assert run.data.tags["model_digest"] == directory_digest(result.directory)
+    kept = {file.path for file in client.list_artifacts(run.info.run_id, "samples/step-2")}
+    assert kept
+    assert all((tmp_path / "run" / path).exists() for path in kept)
+    assert "model/README.md" in {file.path for file in client.list_artifacts(run.info.run_id, "model")}
