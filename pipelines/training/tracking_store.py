@@ -38,6 +38,7 @@ def open_store(tracking: str) -> tuple[Any, str]:
 def client_of(tracking: str) -> Any:
     """A client that gives up within seconds, so that a server that is down holds nobody up for minutes."""
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     from mlflow.tracking import MlflowClient  # seconds to import
