@@ -112,16 +112,24 @@ class Cache:
         return self.layers[0].keys.shape[2]
 
 
+class Norm(nn.LayerNorm):
+    """Layer norm in the precision of what it is given, whatever that of its parameters."""
+
+    def forward(self, x: Float[Tensor, "batch steps dim"]) -> Float[Tensor, "batch steps dim"]:
+        """Normalise every step."""
+        return F.layer_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.bias.to(x.dtype), self.eps)
+
+
 class Layer(nn.Module):
     """Self-attention, cross-attention, feed-forward; each on the normalised input, each added to it."""
 
     def __init__(self, size: TransformerSize) -> None:
         super().__init__()
-        self.self_norm = nn.LayerNorm(size.dim, eps=1e-5)
+        self.self_norm = Norm(size.dim, eps=1e-5)
         self.self_attention = SelfAttention(size.dim, size.heads)
-        self.cross_norm = nn.LayerNorm(size.dim, eps=1e-5)
+        self.cross_norm = Norm(size.dim, eps=1e-5)
         self.cross_attention = CrossAttention(size.dim, size.heads)
-        self.feed_norm = nn.LayerNorm(size.dim, eps=1e-5)
+        self.feed_norm = Norm(size.dim, eps=1e-5)
         self.expand = nn.Linear(size.dim, size.feed_forward_ratio * size.dim, bias=False)
         self.contract = nn.Linear(size.feed_forward_ratio * size.dim, size.dim, bias=False)
 
@@ -156,7 +164,7 @@ class StemTransformer(nn.Module):
         self.embedding = nn.Embedding(size.streams * (size.cardinality + 1), size.dim)
         self.text_projection = nn.Linear(size.text_dim, size.dim)
         self.blocks = nn.ModuleList(Layer(size) for _ in range(size.layers))
-        self.final_norm = nn.LayerNorm(size.dim, eps=1e-5)
+        self.final_norm = Norm(size.dim, eps=1e-5)
         self.heads = nn.Linear(size.dim, size.streams * size.cardinality, bias=False)
         self.offsets: Tensor
         offsets = torch.arange(size.streams) * (size.cardinality + 1)

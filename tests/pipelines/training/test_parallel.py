@@ -45,6 +45,17 @@ def test_one_step_has_the_same_loss_and_gradients_on_two_workers(
         torch.testing.assert_close(grad, expected_grads[name], rtol=0, atol=1e-5, msg=name)
 
 
+def test_spread_out_layers_compute_in_bfloat16(data: Path, tmp_path: Path, alone: Any) -> None:
+    config = settings(data, tmp_path, sharding="fsdp", precision="bfloat16")
+    metrics, grads = run_workers(config, 2, gradients)
+    expected, expected_grads = alone
+    assert metrics != pytest.approx(expected, abs=1e-5)
+    assert metrics == pytest.approx(expected, abs=0.03)
+    assert all(grad.dtype == torch.float32 for grad in grads.values())
+    ours, theirs = (torch.cat([g.flatten() for _, g in sorted(all_of.items())]) for all_of in (grads, expected_grads))
+    assert torch.cosine_similarity(ours, theirs, dim=0) > 0.99
+
+
 def losses(output: Path) -> dict[int, float]:
     rows = [row for row in read_history(output / "metrics.jsonl") if "loss" in row]
     assert len(rows) == len({row["step"] for row in rows})
