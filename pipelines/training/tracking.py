@@ -182,8 +182,9 @@ def record_model(config: TrainingConfig, model: Path) -> None:
     marker = Path(config.output) / RUN_FILE
     if not config.tracking or config.tracking == "off" or not marker.exists():
         return
-    run, client = marker.read_text().strip(), client_of(config.tracking)
+    run = marker.read_text().strip()
     try:
+        client = client_of(config.tracking)
         client.set_tag(run, MODEL_DIGEST, directory_digest(model))
         for name in ("config.json", "README.md"):
             if (model / name).is_file():

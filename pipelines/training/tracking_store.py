@@ -24,8 +24,6 @@ def open_store(tracking: str) -> tuple[Any, str]:
     if tracking.startswith(_SQLITE):
         location = (Path(tracking.removeprefix(_SQLITE)).absolute().parent / "artifacts").as_uri()
     try:
-        if tracking.startswith(_SQLITE):
-            Path(tracking.removeprefix(_SQLITE)).parent.mkdir(parents=True, exist_ok=True)
         client = client_of(tracking)
         experiment = client.get_experiment_by_name(EXPERIMENT)
         if experiment is None:
@@ -41,6 +39,8 @@ def client_of(tracking: str) -> Any:
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+    if tracking.startswith(_SQLITE):
+        Path(tracking.removeprefix(_SQLITE)).parent.mkdir(parents=True, exist_ok=True)
     from mlflow.tracking import MlflowClient  # seconds to import
 
     return MlflowClient(tracking_uri=tracking, registry_uri=tracking)
