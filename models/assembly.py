@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,36 +23,12 @@ from models.lm.language_model import StemLM
 from models.lm.sampling import Sampling
 from models.lm.windows import slide
 from models.separation import Separator
+from models.song import Song
 from models.stems import StemLayout
 
 Progress = Callable[[float], None]
 MAX_SECONDS = 600.0
 ABOUT = "assembly.json"
-
-
-@dataclass(frozen=True)
-class Song:
-    """A generated or edited song.
-
-    ``codes`` int16 ``[streams, frames]``; ``stems`` mono float32 samples by name, all equally long, at ``rate``.
-    """
-
-    codes: np.ndarray
-    stems: dict[str, np.ndarray]
-    rate: int
-    layout: StemLayout
-    seed: int
-    prompt: str
-
-    @property
-    def mix(self) -> np.ndarray:
-        """The sum of the stems."""
-        return np.stack(list(self.stems.values())).sum(axis=0, dtype=np.float32)
-
-    @property
-    def seconds(self) -> float:
-        """Length in seconds."""
-        return len(self.mix) / self.rate
 
 
 class Assembly:
@@ -71,7 +45,7 @@ class Assembly:
 
     @classmethod
     def load(cls, directory: str | Path, device: str = "cpu") -> Assembly:
-        """Load a directory written by :func:`assemble`; StemsError names what is missing."""
+        """Load a directory written by :func:`~models.assembling.assemble`; StemsError names what is missing."""
         directory = Path(directory)
         about = _read_about(directory)
         lm = StemLM.load(directory / "lm", device)
@@ -84,7 +58,7 @@ class Assembly:
         self.lm.save(directory / "lm")
         for name, codec in self.codecs.items():
             codec.save(directory / "codecs" / name)
-        _write_about(directory, self.max_seconds)
+        write_about(directory, self.max_seconds)
 
     @property
     def layout(self) -> StemLayout:
@@ -262,46 +236,14 @@ class Assembly:
         return Song(codes.numpy().astype(np.int16), stems, self.sample_rate, self.layout, sampling.seeded(), prompt)
 
 
-def assemble(
-    directory: Path, lm: Path, codecs: Mapping[str, Path], separator: Path | None, max_seconds: float = MAX_SECONDS
-) -> Assembly:
-    """Copy trained parts into one directory that :meth:`Assembly.load` opens, and open it.
-
-    A model that is there is replaced once the new one was opened.
-
-    Raises:
-        StemsError: a part is missing or does not fit the others, or something else lies in ``directory``.
-    """
-    if directory.exists() and any(directory.iterdir()) and not (directory / ABOUT).is_file():
-        raise StemsError(
-            f"'{directory}' holds something that is not a model.", "Choose another directory.", field="output"
-        )
-    directory = directory.absolute()
-    partial = directory.with_name(f".{directory.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        shutil.copytree(lm, partial / "lm")
-        for name, source in codecs.items():
-            shutil.copytree(source, partial / "codecs" / name)
-        if separator is not None:
-            shutil.copytree(separator, partial / "separator")
-        _write_about(partial, max_seconds)
-        model = Assembly.load(partial)
-        _check_separator(model)
-        shutil.rmtree(directory, ignore_errors=True)
-        partial.rename(directory)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return model
-
-
 def _share(progress: Progress | None, index: int, count: int) -> Progress | None:
     if progress is None:
         return None
     return lambda done: progress((index + done) / count)
 
 
-def _write_about(directory: Path, max_seconds: float) -> None:
+def write_about(directory: Path, max_seconds: float) -> None:
+    """Write the file that makes a directory a model."""
     about = {"format": 1, "max_seconds": max_seconds}
     (directory / ABOUT).write_text(json.dumps(about, indent=2) + "\n")
 
@@ -336,13 +278,3 @@ def _check_codecs(lm: StemLM, codecs: Mapping[str, StemCodec]) -> None:
                 "Use that codec, or train the language model on a table made with this one.",
                 field="codecs",
             )
-
-
-def _check_separator(model: Assembly) -> None:
-    sources = model.separator.sources if model.separator else model.layout.names
-    if lost := [name for name in model.layout.names if name not in sources]:
-        raise StemsError(
-            f"The separator does not give {', '.join(lost)}: its sources are {', '.join(sources)}.",
-            "Take the one that made the token table, or leave it out.",
-            field="separator",
-        )

@@ -12,9 +12,9 @@ from fastapi import Depends, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 
-from models.assembly import Song
 from models.audio import FORMATS
 from models.errors import StemsError
+from models.song import Song
 from serving import openapi, problems
 from serving.bundle import MANIFEST, describe, song_files, zip_files
 from serving.config import ServeConfig

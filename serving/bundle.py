@@ -8,8 +8,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from models.assembly import Song
 from models.audio import Audio, encode_audio, safe_gain
+from models.song import Song
 from serving.schemas import EditRequest, Manifest, Origin, SongRequest, StemEntry
 
 MANIFEST = "manifest.json"

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from models.assembly import Assembly, Song
+from models.assembly import Assembly
 from models.errors import StemsError
+from models.song import Song
 from serving.orders import EditOrder, ModelFacts, SongOrder
 from serving.problems import BusyError
 from serving.registry import local_model

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from models.assembly import assemble
+from models.assembling import assemble
 from models.errors import StemsError
 from models.lm.language_model import LMConfig
 from pipelines.composing.config import AssembleConfig

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from models.assembly import Song
 from models.audio import FORMATS, Audio, read_audio, safe_gain, write_audio
 from models.errors import StemsError
+from models.song import Song
 from models.stems import StemLayout
 
 

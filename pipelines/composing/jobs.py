@@ -10,11 +10,12 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from models.assembly import Assembly, Song
+from models.assembly import Assembly
 from models.assembly import Progress as Report
 from models.audio import loudness, read_audio
 from models.errors import StemsError
 from models.lm.sampling import Sampling
+from models.song import Song
 from pipelines.composing.config import EditConfig, GenerateConfig, SamplingConfig
 from pipelines.composing.folder import Audio, read_stems, write_song
 

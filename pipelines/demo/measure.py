@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from models.assembly import Assembly, Song
+from models.assembly import Assembly
 from models.audio import Audio, read_audio, write_audio
 from models.codec.codec import StemCodec
+from models.song import Song
 from pipelines.demo.facts import (
     Clip,
     CodecRow,

@@ -17,8 +17,10 @@ from pydantic import TypeAdapter
 from rich.console import Console
 from rich.table import Table
 
-from models.assembly import Assembly, Song, assemble
+from models.assembling import assemble
+from models.assembly import Assembly
 from models.lm.sampling import Sampling
+from models.song import Song
 from pipelines.composing.folder import write_song
 from pipelines.demo.config import DemoConfig
 from pipelines.demo.facts import DemoFacts, StepTime

@@ -144,8 +144,6 @@ class Tracker:
 
     def _watch_machine(self) -> None:
         """Follow processors, memory and GPUs of this machine in MLflow's own way, every ten seconds."""
-        import ray  # noqa: F401  # it brings psutil along, which the monitor reads the machine with
-
         logging.getLogger("mlflow.system_metrics").setLevel(logging.ERROR)
         from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 

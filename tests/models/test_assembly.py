@@ -7,7 +7,8 @@ import pytest
 import torch
 from helpers.tiny import LAYOUT, noise, tiny_assembly_directory, tiny_codec
 
-from models.assembly import Assembly, assemble
+from models.assembling import assemble
+from models.assembly import Assembly
 from models.errors import StemsError
 from models.lm.sampling import Sampling
 

@@ -7,8 +7,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from models.assembly import Song
 from models.audio import read_audio, safe_gain
+from models.song import Song
 from models.stems import MUSICGEN_STEM
 from serving.bundle import MANIFEST, describe, song_files, zip_files
 from serving.orders import song_origins

@@ -11,7 +11,7 @@ import torch
 from helpers.tiny import CODEC, LAYOUT, tiny_codec, tiny_lm
 from helpers.workers import gradients, run_workers
 
-from models.assembly import assemble
+from models.assembling import assemble
 from models.digest import directory_digest
 from models.errors import StemsError
 from models.lm.language_model import StemLM
