@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from models.audio import FORMATS, Audio, audio_info, encode_audio, loudness, read_audio, write_audio
+from models.audio import FORMATS, Audio, audio_info, encode_audio, loudness, read_audio, read_excerpt, write_audio
 from models.errors import StemsError
 
 
@@ -43,6 +43,39 @@ def test_resampling_keeps_the_tone_and_removes_what_does_not_fit() -> None:
     assert low.samples.shape == (2, 16_000)
     assert np.sqrt(np.mean(low.samples**2)) == pytest.approx(0.5 / np.sqrt(2), rel=0.01)
     assert np.abs(tone(hertz=15_000.0).resample(16_000).samples[:, 500:-500]).max() < 1e-4
+
+
+@pytest.mark.parametrize("rate", [8_000, 22_050, 32_000, 44_100, 48_000, 96_000])
+def test_an_excerpt_is_that_part_of_the_whole(rate: int, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, (2, 2 * rate + 11)).astype(np.float32)
+    write_audio(tmp_path / "song.flac", Audio(noise, rate))
+    whole = read_audio(tmp_path / "song.flac").resample(32_000).samples
+    for start, count in ((0, 4000), (31_337, 8000), (whole.shape[1] - 3000, 3000)):
+        part = read_excerpt(tmp_path / "song.flac", 32_000, start, count)
+        assert part.rate == 32_000
+        np.testing.assert_allclose(part.samples, whole[:, start : start + count], atol=1e-5)
+
+
+def test_an_excerpt_ends_where_the_file_does(tmp_path: Path) -> None:
+    write_audio(tmp_path / "song.wav", tone(1.0, 32_000))
+    assert read_excerpt(tmp_path / "song.wav", 32_000, 31_000, 5000).samples.shape == (2, 1000)
+    with pytest.raises(StemsError, match="no audio"):
+        read_excerpt(tmp_path / "song.wav", 32_000, 40_000, 10)
+    with pytest.raises(StemsError, match="no file"):
+        read_excerpt(tmp_path / "none.wav", 32_000, 0, 10)
+
+
+def test_an_excerpt_decodes_no_more_than_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_audio(tmp_path / "song.flac", tone(20.0))
+    counts, read = [], soundfile.SoundFile.read
+
+    def counting(self: soundfile.SoundFile, frames: int, **options: object) -> np.ndarray:
+        counts.append(frames)
+        return read(self, frames, **options)
+
+    monkeypatch.setattr(soundfile.SoundFile, "read", counting)
+    read_excerpt(tmp_path / "song.flac", 32_000, 10 * 32_000, 32_000)
+    assert sum(counts) < 1.2 * 44_100
 
 
 def test_channels() -> None:
