@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from models.codec.discriminator import DiscriminatorSize
 from models.codec.size import CodecSize
 from models.separation.network import SeparatorSize
 from models.text import TextConfig
@@ -43,6 +44,14 @@ CODEC_SIZES: dict[str, CodecSize] = {
     "tiny": CodecSize(filters=8, latent=32, cardinality=64, lstm_layers=1, ratios=(4, 4, 5, 8)),
     # EnCodec at 32 kHz as MusicGen uses it.
     "paper": CodecSize(filters=64, latent=128, cardinality=2048, lstm_layers=2, ratios=(8, 5, 4, 4)),
+}
+
+# What judges a codec of the same name while it trains.
+DISCRIMINATOR_SIZES: dict[str, DiscriminatorSize] = {
+    # For tests and trials on a CPU.
+    "tiny": DiscriminatorSize(filters=8, windows=(1024, 256)),
+    # EnCodec's five scales (FACTS §2).
+    "paper": DiscriminatorSize(filters=32, windows=(2048, 1024, 512, 256, 128)),
 }
 
 # ---------------------------------------------------------------- separator

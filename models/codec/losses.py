@@ -1,6 +1,6 @@
 """What a reconstruction should be like: near in spectrum at several scales, and near as a waveform.
 
-The adversarial part of the full recipe is not here.
+The adversarial part is in :mod:`models.codec.discriminator`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-
-from models.codec.codec import Reconstruction
 
 WINDOWS = tuple(2**power for power in range(6, 12))
 FLOOR = 1e-3
@@ -71,24 +69,29 @@ def _log(mel: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Weights of the parts of the loss (EnCodec §3.4, without the adversarial ones)."""
+    """Weights of the losses (FACTS §2); all but the commitment's are shares of the balanced gradient.
 
+    ``adversarial`` weighs the adversarial and the feature loss, each; 0 trains without a discriminator.
+    """
+
+    adversarial: float = 4.0
     mel: float = 2.0
     wave: float = 0.1
     commitment: float = 1.0
 
 
-def reconstruction_loss(
-    mels: MelScales, made: Reconstruction, wanted: Float[Tensor, "batch 1 samples"], weights: LossWeights
-) -> tuple[Float[Tensor, ""], dict[str, float]]:
-    """The weighted sum of mel, waveform and commitment losses, and each of them."""
-    ours, theirs = mels(made.wav), mels(wanted)
-    linear = torch.stack([_share_missed(a, b) for a, b in zip(ours, theirs, strict=True)]).mean()
-    logs = mel_distance(ours, theirs)
-    wave = _share_missed(made.wav, wanted)
-    total = weights.mel * (linear + logs) + weights.wave * wave + weights.commitment * made.commitment
-    parts = {"linear": linear, "log": logs, "wave": wave, "commitment": made.commitment}
-    return total, {name: float(value.detach()) for name, value in parts.items()}
+def mel_loss(
+    mels: MelScales, ours: Float[Tensor, "batch 1 n"], wanted: Float[Tensor, "batch 1 n"]
+) -> Float[Tensor, ""]:
+    """How far mels are, as a share of what is wanted and by their logarithm: both loud and faint parts count."""
+    made, true = mels(ours), mels(wanted)
+    linear = torch.stack([_share_missed(a, b) for a, b in zip(made, true, strict=True)]).mean()
+    return linear + mel_distance(made, true)
+
+
+def wave_loss(ours: Float[Tensor, "batch 1 n"], wanted: Float[Tensor, "batch 1 n"]) -> Float[Tensor, ""]:
+    """L1 distance of the waveforms as a share of what is wanted."""
+    return _share_missed(ours, wanted)
 
 
 def _share_missed(ours: Tensor, theirs: Tensor) -> Tensor:

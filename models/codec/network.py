@@ -25,9 +25,8 @@ def encodec_config(size: CodecSize, codebooks: int) -> Any:
     """
     from transformers import EncodecConfig
 
-    bits = math.ceil(math.log2(size.cardinality))
     return EncodecConfig(
-        target_bandwidths=[codebooks * size.frame_rate * bits / 1000],
+        target_bandwidths=[_bandwidth(codebooks, size.frame_rate, size.cardinality)],
         sampling_rate=size.sample_rate,
         audio_channels=1,
         hidden_size=size.latent,
@@ -43,6 +42,10 @@ def encodec_config(size: CodecSize, codebooks: int) -> Any:
     )
 
 
+def _bandwidth(codebooks: int, frame_rate: float, cardinality: int) -> float:
+    return codebooks * frame_rate * math.ceil(math.log2(cardinality)) / 1000
+
+
 def build_network(size: CodecSize, codebooks: int) -> Any:
     """A ``transformers.EncodecModel`` with random weights and random-normal codebooks, not yet started.
 
@@ -56,13 +59,30 @@ def build_network(size: CodecSize, codebooks: int) -> Any:
     for convolution in convolutions:
         _keep_variance(convolution)
     network.decoder.layers[-1].conv.weight = network.decoder.layers[-1].conv.weight * OUTPUT_LEVEL
+    _draw_codebooks(network)
+    return network
+
+
+def _draw_codebooks(network: Any) -> None:
     for layer in network.quantizer.layers:
         book = layer.codebook
         torch.nn.init.normal_(book.embed, std=CODE_LEVEL)
         book.embed_avg.copy_(book.embed)
         book.cluster_size.fill_(1.0)
         book.inited.zero_()
-    return network
+
+
+def with_codebooks(network: Any, codebooks: int) -> Any:
+    """A copy of a network with another number of codebooks: its first ones, and new ones that are not started."""
+    from transformers import EncodecConfig, EncodecModel
+
+    settings = network.config.to_dict()
+    settings["target_bandwidths"] = [_bandwidth(codebooks, network.config.frame_rate, network.config.codebook_size)]
+    changed = EncodecModel(EncodecConfig(**settings))
+    _draw_codebooks(changed)
+    fresh = changed.state_dict()
+    changed.load_state_dict(fresh | {name: value for name, value in network.state_dict().items() if name in fresh})
+    return changed
 
 
 @torch.no_grad()

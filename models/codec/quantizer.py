@@ -67,15 +67,21 @@ def start_codebooks(
     seed: int,
     settings: QuantizerSettings = ENCODEC,
 ) -> None:
-    """Fit each codebook by k-means to what the codebooks before it leave of ``latent``."""
-    remainder = _vectors(_all_workers(latent))
+    """Fit each new codebook by k-means to what the codebooks before it leave; those that are ``inited`` stay.
+
+    ``latent`` is that of :func:`all_workers`: the same on each.
+    """
+    remainder = _vectors(latent)
     for index, layer in enumerate(quantizer.layers):
         book = layer.codebook
-        means, counts = _kmeans(remainder, book.embed.shape[0], settings.kmeans_iterations, _draws(seed, 0, index))
-        book.embed.copy_(means)
-        book.cluster_size.copy_(counts)
-        book.embed_avg.copy_(means * counts[:, None])
-        book.inited.fill_(1.0)
+        if not book.inited.item():
+            means, counts = _kmeans(
+                remainder, book.embed.shape[0], settings.kmeans_iterations, _draws(seed, 0, index)
+            )
+            book.embed.copy_(means)
+            book.cluster_size.copy_(counts)
+            book.embed_avg.copy_(means * counts[:, None])
+            book.inited.fill_(1.0)
         remainder = remainder - book.embed[book.quantize(remainder)]
 
 
@@ -88,9 +94,9 @@ def update_codebooks(
     step: int,
     settings: QuantizerSettings = ENCODEC,
 ) -> None:
-    """Move the codebooks after one step, given its latents and the codes they chose."""
-    remainder = _vectors(_all_workers(latent))
-    everywhere = _all_workers(codes)
+    """Move the codebooks after one step, given this worker's latents of the step and the codes they chose."""
+    remainder = _vectors(all_workers(latent))
+    everywhere = all_workers(codes)
     for index, layer in enumerate(quantizer.layers):
         book, chosen = layer.codebook, everywhere[:, index].reshape(-1)
         vectors, remainder = remainder, remainder - book.embed[chosen]
@@ -136,13 +142,21 @@ def _vectors(latent: Float[Tensor, "batch dim frames"]) -> Float[Tensor, "n dim"
     return latent.detach().transpose(1, 2).reshape(-1, latent.shape[1]).float()
 
 
-def _all_workers(mine: Tensor) -> Tensor:
-    """Every worker's rows, interleaved: worker r of w holds items r, r + w, … of the global batch."""
+def all_workers(mine: Tensor) -> Tensor:
+    """Every worker's rows of one global batch, of which worker r of w holds items r, r + w, …, in order.
+
+    The first workers may hold one item more than the last ones.
+    """
     if not dist.is_initialized() or dist.get_world_size() == 1:
         return mine
-    parts = [torch.empty_like(mine) for _ in range(dist.get_world_size())]
-    dist.all_gather(parts, mine.detach().contiguous())
-    return torch.stack(parts, dim=1).flatten(0, 1)
+    world = dist.get_world_size()
+    items = torch.tensor(len(mine), device=mine.device)
+    dist.all_reduce(items)
+    room = -(-int(items) // world)
+    padded = torch.cat([mine.detach(), mine.new_zeros(room - len(mine), *mine.shape[1:])])
+    parts = [torch.empty_like(padded) for _ in range(world)]
+    dist.all_gather(parts, padded)
+    return torch.stack(parts, dim=1).flatten(0, 1)[: int(items)]
 
 
 def _draws(seed: int, step: int, codebook: int) -> np.random.Generator:

@@ -61,7 +61,10 @@ SEPARATION_SONGS = 8
 SEPARATOR: dict[str, Any] = {"batch": 4, "learning_rate": 1e-2, "validate_every": 10_000, "checkpoint_every": 100}
 CODEC: dict[str, Any] = {
     "batch": 4,
-    "learning_rate": 3e-3,
+    "learning_rate": 5e-3,
+    "adversarial": 0.0,
+    "wave": 0.02,
+    "average_decay": 0.0,
     "codebook_decay": 0.9,
     "warmup_steps": 20,
     "validate_every": 10_000,

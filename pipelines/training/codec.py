@@ -1,30 +1,38 @@
-"""Train one stem codec on stems: spectral and waveform loss, codebooks by moving average."""
+"""Train one stem codec on stems: balanced losses against a discriminator, codebooks by moving average."""
 
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.codec.codec import Reconstruction, build_codec
-from models.codec.losses import LossWeights, MelScales, mel_distance, reconstruction_loss
+from models.audio import Audio, write_audio
+from models.codec.balancer import Balanced
+from models.codec.codec import StemCodec, build_codec
+from models.codec.losses import LossWeights, mel_distance
 from models.codec.metrics import codebook_use
-from models.codec.quantizer import QuantizerSettings, start_codebooks, update_codebooks
-from models.presets import CODEC_SIZES
+from models.codec.network import with_codebooks
+from models.codec.quantizer import QuantizerSettings, all_workers, start_codebooks, update_codebooks
+from models.codec.trainer import CodecTrainer
+from models.errors import StemsError
+from models.presets import CODEC_SIZES, DISCRIMINATOR_SIZES
 from pipelines.evaluation.sdr import si_sdr
 from pipelines.training.codec_config import CodecTraining
 from pipelines.training.loop import TrainingResult, train
 from pipelines.training.recipe import Place, Recipe
-from pipelines.training.sampler import share
+from pipelines.training.sampler import parts, share
 from pipelines.training.stems import StemCrops, find_stems, hold_out
 
 EXCERPTS = 12
 EXCERPT_SECONDS = 4.0
+SAMPLES = 4
 START_VECTORS = 8
 """Vectors for each code that start the codebooks, from as many batches as that takes."""
 
@@ -37,75 +45,103 @@ def train_codec(config: CodecTraining) -> TrainingResult:
     return train(config, partial(CodecRecipe, config))
 
 
+class Seen(NamedTuple):
+    """What the end of a step needs to know of one of its micro-batches."""
+
+    latent: Tensor
+    codes: Tensor
+    balanced: Balanced
+
+
 class CodecRecipe(Recipe):
     """What the training loop needs to train a stem codec."""
 
     def __init__(self, config: CodecTraining) -> None:
         self.config = config
-        self.codec = build_codec(CODEC_SIZES[config.preset], config.codebooks)
-        self.module = self.codec
-        self.weights = LossWeights()
+        self.codec = _first_codec(config)
+        weights = LossWeights(adversarial=config.adversarial, wave=config.wave)
+        self.trainer = CodecTrainer(self.codec, weights, DISCRIMINATOR_SIZES[config.preset or "paper"])
+        self.module = self.trainer
         self.quantizer = QuantizerSettings(decay=config.codebook_decay)
-        self.train_crops: StemCrops
+        self.crops: StemCrops
         self.held_out: np.ndarray
-        self.place: Place
         self.device: torch.device
-        self.mels: MelScales
-        self.last: Reconstruction
+        self.parts: list[range]
+        self.seen: deque[Seen]
 
     def prepare(self, place: Place) -> None:
         """Find the stems and split off the songs for validation."""
         config, rate = self.config, self.codec.sample_rate
         learn, keep = hold_out(find_stems(config.stems, config.stem), config.held_out)
-        self.train_crops = StemCrops(learn, rate, config.memory_gb * 2**30)
-        self.held_out = StemCrops(keep, rate, 2**28).excerpts(EXCERPTS, round(EXCERPT_SECONDS * rate))
-        self.place, self.device = place, place.device
-        self.mels = MelScales(rate).to(place.device)
+        self.crops = StemCrops(learn, rate, config.memory_gb * 2**30)
+        self.held_out = StemCrops(keep, rate, 0).excerpts(EXCERPTS, round(EXCERPT_SECONDS * rate))
+        self.device = place.device
+        mine = share(config.batch, place.rank, place.world)
+        self.parts = parts(mine, min(config.accumulate, config.batch // place.world))
+        self.seen = deque(maxlen=len(self.parts))
 
     def loss(self, module: nn.Module, step: int, indices: Sequence[int]) -> tuple[Tensor, dict[str, float]]:
-        """Reconstruction and commitment loss of this worker's crops."""
-        if step == 0:
-            self._start_codebooks()
-        wav = self._crops(step, indices)
-        self.last = module(wav)
-        loss, parts = reconstruction_loss(self.mels, self.last, wav, self.weights)
-        return loss, parts
+        """The codec's balanced losses and the discriminator's own."""
+        if step == 0 and indices == self.parts[0]:
+            self._start()
+        passed = module(self._crops(step, indices))
+        self.seen.append(Seen(passed.made.latent.detach(), passed.made.codes, passed.balanced))
+        values = torch.stack(list(passed.parts.values())).tolist()
+        return passed.loss, dict(zip(passed.parts, values, strict=True))
 
     def optimizer(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """Adam with EnCodec's betas."""
-        return torch.optim.Adam(parameters, betas=(0.5, 0.9))
+        """Adam with EnCodec's betas, for codec and discriminator alike."""
+        return torch.optim.Adam(parameters, betas=(0.5, 0.9), fused=True)
 
     def after_step(self, step: int) -> None:
-        """Move the codebooks towards what chose them."""
-        books, last = self.codec.network.quantizer, self.last
-        update_codebooks(books, last.latent, last.codes, self.config.seed, step, self.quantizer)
+        """Move the codebooks towards what chose them, and the balancer's averages."""
+        latent = torch.cat([part.latent for part in self.seen])
+        codes = torch.cat([part.codes for part in self.seen])
+        update_codebooks(self.codec.network.quantizer, latent, codes, self.config.seed, step, self.quantizer)
+        self.trainer.balancer.update([part.balanced for part in self.seen])
 
     def validate(self, module: nn.Module) -> dict[str, float]:
         """SI-SDR, mel distance and codebook use on excerpts of held-out songs, through real codes.
 
         Means over excerpts, none of which is silent. Beside them: the mel distance of no sound at all, which a
-        codec must beat, and the level in dB of what silence becomes.
+        codec must beat, and the level in dB of what silence becomes. ``unused_codes`` is the share of a codebook
+        that no excerpt needs. In float32, as codes are made later.
         """
         ratios, distances, nothing, codes = [], [], [], []
-        for excerpt in torch.from_numpy(self.held_out).to(self.device)[:, None, None]:
-            codes.append(self.codec.encode(excerpt))
-            sound = self.codec.decode(codes[-1])[..., : excerpt.shape[-1]]
-            ratios.append(si_sdr(excerpt.cpu().numpy(), sound.cpu().numpy()))
-            wanted = self.mels(excerpt)
-            distances.append(float(mel_distance(self.mels(sound), wanted)))
-            nothing.append(float(mel_distance(self.mels(torch.zeros_like(excerpt)), wanted)))
+        mels = self.trainer.mels
+        with torch.autocast(self.device.type, enabled=False):
+            for excerpt in torch.from_numpy(self.held_out).to(self.device)[:, None, None]:
+                codes.append(self.codec.encode(excerpt))
+                sound = self.codec.decode(codes[-1])[..., : excerpt.shape[-1]]
+                ratios.append(si_sdr(excerpt.cpu().numpy(), sound.cpu().numpy()))
+                wanted = mels(excerpt)
+                distances.append(float(mel_distance(mels(sound), wanted)))
+                nothing.append(float(mel_distance(mels(torch.zeros_like(excerpt)), wanted)))
+            silence_level = self._silence_level()
         metrics = {
             "si_sdr": float(np.mean(ratios)),
             "mel_distance": float(np.mean(distances)),
             "mel_distance_of_silence": float(np.mean(nothing)),
-            "silence_level": self._silence_level(),
+            "silence_level": silence_level,
         }
-        for number, use in enumerate(codebook_use(torch.cat(codes), self.codec.cardinality), start=1):
+        size = self.codec.cardinality
+        for number, use in enumerate(codebook_use(torch.cat(codes), size), start=1):
             metrics |= {f"perplexity_{number}": use.perplexity, f"used_codes_{number}": float(use.used)}
+            metrics |= {f"unused_codes_{number}": 1 - use.used / size}
         return metrics
 
+    def sample(self, directory: Path) -> None:
+        """Write a few held-out excerpts, each beside what the codec makes of it."""
+        for number, excerpt in enumerate(self.held_out[:SAMPLES], start=1):
+            codes = self.codec.encode(torch.from_numpy(excerpt).to(self.device)[None, None])
+            decoded = self.codec.decode(codes)[0, :, : len(excerpt)].cpu().numpy()
+            for name, sound in (("original", excerpt[None]), ("decoded", decoded)):
+                write_audio(directory / f"{number}-{name}.flac", Audio(sound, self.codec.sample_rate))
+
     def export(self, directory: Path) -> None:
-        """Write the codec."""
+        """Write the codec, without what trained it."""
+        for layer in self.codec.network.quantizer.layers:
+            layer.codebook.inited.fill_(1.0)  # an averaged mark is not quite 1
         self.codec.save(directory)
 
     def _silence_level(self) -> float:
@@ -117,13 +153,31 @@ class CodecRecipe(Recipe):
     def _crops(self, step: int, indices: Sequence[int]) -> Tensor:
         """Some crops of a step, [indices, 1, samples]."""
         samples = round(self.config.crop_seconds * self.codec.sample_rate)
-        drawn = [self.train_crops.draw(self.config.seed, step, index, samples) for index in indices]
+        drawn = [self.crops.draw(self.config.seed, step, index, samples) for index in indices]
         return torch.from_numpy(np.stack(drawn)).to(self.device)[:, None]
 
-    @torch.no_grad()
-    def _start_codebooks(self) -> None:
+    def _start(self) -> None:
+        """Fit new codebooks to the first batches, and the balancer's averages to the first one."""
         frames = self.config.batch * self.config.crop_seconds * self.codec.frame_rate
         batches = math.ceil(START_VECTORS * self.codec.cardinality / frames)
-        mine = share(self.config.batch, self.place.rank, self.place.world)
-        latents = [self.codec.latent(self._crops(step, mine)) for step in range(batches)]
-        start_codebooks(self.codec.network.quantizer, torch.cat(latents), self.config.seed, self.quantizer)
+        with torch.no_grad():
+            mine = [
+                torch.cat([self.codec.latent(self._crops(step, part)).float() for part in self.parts])
+                for step in range(batches)
+            ]
+        latent = torch.cat([all_workers(one) for one in mine])
+        start_codebooks(self.codec.network.quantizer, latent, self.config.seed, self.quantizer)
+        self.trainer.balancer.update([self.trainer(self._crops(0, part)).balanced for part in self.parts])
+
+
+def _first_codec(config: CodecTraining) -> StemCodec:
+    """The codec to begin with: random, or a given one with the wanted number of codebooks."""
+    if not config.start_from:
+        return build_codec(CODEC_SIZES[config.preset or "paper"], config.codebooks)
+    if config.preset:
+        raise StemsError(
+            f"preset={config.preset} and start_from={config.start_from} both say how large the codec is.",
+            "Leave preset out: a codec that is started from brings its sizes.",
+            field="preset",
+        )
+    return StemCodec(with_codebooks(StemCodec.load(config.start_from).network, config.codebooks))

@@ -25,17 +25,37 @@ class CodecTraining(TrainingConfig):
     codebooks: int = Field(default=1, ge=1)
     """Residual codebooks: codes a frame."""
 
-    preset: Literal["tiny", "paper"] = "paper"
-    """Size of the network, by name (models/presets.py)."""
+    preset: Literal["tiny", "paper"] | None = None
+    """Size of the networks, by name (models/presets.py): paper, where nothing is said. Not with start_from, which
+    brings its codec's sizes."""
+
+    start_from: str = ""
+    """A codec's directory to start from instead of random weights: one trained here, an imported one, or any mono
+    EncodecModel. It may have more or fewer codebooks: the first ones are taken, new ones start afresh. The directory
+    must stay until training has ended."""
+
+    adversarial: float = Field(default=4.0, ge=0)
+    """Weight of the adversarial loss, and of the feature loss that goes with it; the mel loss weighs 2. 0 trains
+    without a discriminator: several times faster, and duller."""
+
+    wave: float = Field(default=0.1, gt=0)
+    """Weight of the waveform loss. In a short run without a discriminator, less of it leaves more to the spectrum."""
 
     batch: int = Field(default=64, ge=1)
-    """Crops a step, over all workers together. Must be a multiple of the number of workers."""
+    """Crops a step, over all workers together."""
 
     steps: int = Field(default=400_000, ge=1)
     """Optimizer steps."""
 
     learning_rate: float = Field(default=3e-4, gt=0)
     """Peak learning rate."""
+
+    gradient_clip: float = Field(default=0.0, ge=0)
+    """Largest gradient norm; 0 leaves gradients alone. They need no limit: the balancer bounds what enters the
+    decoder, and Adam takes no notice of scale. One would tie the codec's steps to the discriminator's."""
+
+    average_decay: float = Field(default=0.99, ge=0, lt=1)
+    """Of the moving average of the weights that is validated and exported. 0 exports the last weights."""
 
     codebook_decay: float = Field(default=0.99, ge=0, lt=1)
     """Of the moving average that codebooks follow. A short run with a high learning rate needs less, such as
@@ -48,4 +68,5 @@ class CodecTraining(TrainingConfig):
     """Share of the songs that is kept for validation, at least one; chosen by a hash of the song's name."""
 
     memory_gb: float = Field(default=2.0, gt=0)
-    """Decoded audio kept in memory by each worker. Beyond it songs are decoded again when needed."""
+    """Room for decoded audio in each worker. A collection that fits (two hours in 1 GB) is kept there; of a larger
+    one, each crop is read from its file."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from models.audio import audio_info, read_audio
+from models.audio import audio_info, read_audio, read_excerpt
 from models.errors import StemsError
 from pipelines.training.sampler import rng
 
@@ -70,24 +69,30 @@ def hold_out(files: list[StemFile], share: float) -> tuple[list[StemFile], list[
 
 
 class StemCrops:
-    """Draws crops of a set of songs, mono at one rate; keeps decoded songs within a memory budget."""
+    """Draws crops of a set of songs, mono at one rate.
+
+    If all songs fit ``memory_bytes`` each is decoded once and kept. If not, none is: only the range of a crop is
+    read. It is one or the other for all of a run, so that a resumed run hears the very same samples.
+    """
 
     def __init__(self, files: list[StemFile], rate: int, memory_bytes: float) -> None:
-        self.files, self.rate, self.memory = files, rate, memory_bytes
-        self._decoded: OrderedDict[Path, np.ndarray] = OrderedDict()
+        self.files, self.rate = files, rate
         seconds = np.array([file.seconds for file in files])
+        self.keeps = 4 * rate * seconds.sum() <= memory_bytes
+        self._decoded: dict[Path, np.ndarray] = {}
         self._until = np.cumsum(seconds / seconds.sum())
 
-    def song(self, file: StemFile) -> np.ndarray:
-        """A whole song, float32 [samples]."""
-        if file.path in self._decoded:
-            self._decoded.move_to_end(file.path)
-            return self._decoded[file.path]
-        samples = read_audio(file.path).mono().resample(self.rate).samples[0]
-        self._decoded[file.path] = samples
-        while len(self._decoded) > 1 and sum(song.nbytes for song in self._decoded.values()) > self.memory:
-            self._decoded.popitem(last=False)
-        return samples
+    def length(self, file: StemFile) -> int:
+        """Samples of a song."""
+        return round(file.seconds * self.rate)
+
+    def piece(self, file: StemFile, start: int, samples: int) -> np.ndarray:
+        """A part of a song, float32 [samples]; shorter where the song ends."""
+        if not self.keeps:
+            return read_excerpt(file.path, self.rate, start, samples).mono().samples[0]
+        if file.path not in self._decoded:
+            self._decoded[file.path] = read_audio(file.path).mono().resample(self.rate).samples[0]
+        return self._decoded[file.path][start : start + samples]
 
     def draw(self, seed: int, step: int, index: int, samples: int) -> np.ndarray:
         """The crop of item ``index`` of step ``step``, float32 [samples].
@@ -98,9 +103,9 @@ class StemCrops:
         random = rng(seed, step, index)
         for _ in range(DRAWS):
             number = min(int(np.searchsorted(self._until, random.random())), len(self.files) - 1)
-            song = self.song(self.files[number])
-            start = int(random.integers(max(1, len(song) - samples + 1)))
-            crop = song[start : start + samples]
+            file = self.files[number]
+            start = int(random.integers(max(1, self.length(file) - samples + 1)))
+            crop = self.piece(file, start, samples)
             if not is_silent(crop) or random.random() < KEEP_SILENT:
                 break
         return np.pad(crop, (0, samples - len(crop)))
@@ -112,11 +117,10 @@ class StemCrops:
         """
         kept: list[np.ndarray] = []
         for number in range(count):
-            song = self.song(self.files[number % len(self.files)])
+            file = self.files[number % len(self.files)]
             rounds = -(-count // len(self.files))
             place = (number // len(self.files) + 0.5) / rounds
-            start = int(place * max(0, len(song) - samples))
-            piece = song[start : start + samples]
+            piece = self.piece(file, int(place * max(0, self.length(file) - samples)), samples)
             if not is_silent(piece) or (number == count - 1 and not kept):
                 kept.append(np.pad(piece, (0, samples - len(piece))))
         return np.stack(kept)

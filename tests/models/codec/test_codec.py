@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from models.codec import CodecSize, StemCodec, build_codec
 from models.codec.chunks import chunks
-from models.codec.network import encodec_config
+from models.codec.network import encodec_config, with_codebooks
 from models.codec.quantizer import start_codebooks
 from models.errors import StemsError
 from models.presets import CODEC_SIZES
@@ -94,6 +95,31 @@ def test_transformers_derives_the_wanted_number_of_codebooks(codebooks: int, car
     quantizer = EncodecResidualVectorQuantizer(config)
     assert len(quantizer.layers) == codebooks
     assert quantizer.get_num_quantizers_for_bandwidth(config.target_bandwidths[0]) >= codebooks
+
+
+@pytest.mark.parametrize("codebooks", [1, 2, 3, 5])
+def test_a_codec_is_given_fewer_or_more_codebooks(codec: StemCodec, codebooks: int) -> None:
+    before = codec.state_dict()
+    changed = StemCodec(with_codebooks(codec.network, codebooks)).eval()
+    assert changed.codebooks == codebooks
+    wav, kept = noise(1, 1, 30 * HOP), min(codebooks, 3)
+    assert torch.equal(changed.encode(wav)[:, :kept], codec.encode(wav)[:, :kept])
+    books = [layer.codebook for layer in changed.network.quantizer.layers]
+    assert [book.inited.item() for book in books] == [1.0] * kept + [0.0] * (codebooks - kept)
+    changed.network.quantizer.layers[0].codebook.embed.zero_()
+    assert all(torch.equal(value, before[name]) for name, value in codec.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    "changes", [{"use_causal_conv": True}, {"upsampling_ratios": [8, 5, 4, 2], "pad_mode": "reflect"}]
+)
+def test_it_remains_the_network_that_it_was(changes: dict[str, Any]) -> None:
+    from transformers import EncodecConfig, EncodecModel
+
+    config = EncodecConfig(num_filters=2, hidden_size=4, codebook_size=16, target_bandwidths=[0.6], **changes)
+    changed = with_codebooks(EncodecModel(config), 6)
+    assert len(changed.quantizer.layers) == 6
+    assert changed.config.to_dict() == config.to_dict() | {"target_bandwidths": [6 * config.frame_rate * 4 / 1000]}
 
 
 def test_a_song_in_chunks_has_the_codes_of_the_song_in_one(codec: StemCodec) -> None:

@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from models.audio import Audio, write_audio
+from models.audio import Audio, read_audio, write_audio
 from models.codec import CodecSize, StemCodec
+from models.codec.discriminator import DiscriminatorSize
 from models.errors import StemsError
-from models.presets import CODEC_SIZES
+from models.presets import CODEC_SIZES, DISCRIMINATOR_SIZES
 from pipelines.training.codec import CodecRecipe, train_codec
 from pipelines.training.codec_config import CodecTraining
+from pipelines.training.loop import TrainingResult
 from pipelines.training.stems import StemCrops, find_stems, hold_out, is_silent
 
 RATE = 32_000
@@ -39,6 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def settings(folder: Path, output: Path, **changes: Any) -> CodecTraining:
     fields: dict[str, Any] = {"steps": 40, "batch": 4, "learning_rate": 5e-3, "crop_seconds": 0.25, "seed": 1}
     fields |= {"codebooks": 2, "preset": "tiny", "held_out": 0.25, "codebook_decay": 0.9, "tracking": "off"}
+    fields |= {"adversarial": 0.0, "wave": 0.02, "average_decay": 0.0}
     return CodecTraining(stems=str(folder), output=str(output), stem="bass", **(fields | changes))
 
 
@@ -46,6 +49,7 @@ def settings(folder: Path, output: Path, **changes: Any) -> CodecTraining:
 def small_codec(monkeypatch: pytest.MonkeyPatch) -> None:
     size = CodecSize(filters=2, latent=8, cardinality=16, lstm_layers=1, ratios=(4, 4, 5, 8))
     monkeypatch.setitem(CODEC_SIZES, "tiny", size)
+    monkeypatch.setitem(DISCRIMINATOR_SIZES, "tiny", DiscriminatorSize(filters=2, windows=(256, 128)))
     monkeypatch.setattr("pipelines.training.codec.EXCERPTS", 2)
     monkeypatch.setattr("pipelines.training.codec.EXCERPT_SECONDS", 1.0)
 
@@ -55,6 +59,7 @@ def test_a_codec_learns(folder: Path, tmp_path: Path) -> None:
     before, after = result.history[0], result.final
     assert before["step"] == 0
     assert after["valid/mel_distance"] < 0.5 * before["valid/mel_distance"]
+    assert after["valid/unused_codes_2"] == 1 - after["valid/used_codes_2"] / 16
     assert 1 <= after["valid/perplexity_2"] <= after["valid/used_codes_2"] <= 16
     assert after["valid/mel_distance"] < after["valid/mel_distance_of_silence"]
     codec = StemCodec.load(result.directory)
@@ -62,10 +67,19 @@ def test_a_codec_learns(folder: Path, tmp_path: Path) -> None:
     assert all(layer.codebook.inited.item() == 1 for layer in codec.network.quantizer.layers)
 
 
+def weights(result: TrainingResult) -> dict[str, Tensor]:
+    return StemCodec.load(result.directory).state_dict()
+
+
+WHOLE: dict[str, Any] = {"adversarial": 4.0, "average_decay": 0.9, "batch": 5, "learning_rate": 1e-3}
+"""The whole recipe, with a batch that cannot be halved."""
+
+
 def test_a_resumed_codec_is_the_codec_that_was_not_stopped(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = train_codec(settings(folder, tmp_path / "whole", steps=6, checkpoint_every=2))
+    changes = WHOLE | {"steps": 6, "checkpoint_every": 2, "accumulate": 2}
+    whole = train_codec(settings(folder, tmp_path / "whole", **changes))
     loss = CodecRecipe.loss
 
     def stop(self: CodecRecipe, module: nn.Module, step: int, indices: Sequence[int]) -> Any:
@@ -76,10 +90,74 @@ def test_a_resumed_codec_is_the_codec_that_was_not_stopped(
     with monkeypatch.context() as patched:
         patched.setattr(CodecRecipe, "loss", stop)
         with pytest.raises(KeyboardInterrupt):
-            train_codec(settings(folder, tmp_path / "stopped", steps=6, checkpoint_every=2))
-    resumed = train_codec(settings(folder, tmp_path / "stopped", steps=6, checkpoint_every=2))
-    first, second = (StemCodec.load(result.directory).state_dict() for result in (whole, resumed))
+            train_codec(settings(folder, tmp_path / "stopped", **changes))
+    resumed = train_codec(settings(folder, tmp_path / "stopped", **changes))
+    first, second = weights(whole), weights(resumed)
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_micro_batches_teach_what_the_batch_teaches(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Adam would make much of differences in the last digit.
+    monkeypatch.setattr(CodecRecipe, "optimizer", lambda self, parameters: torch.optim.SGD(parameters))
+    first, second = (
+        weights(train_codec(settings(folder, tmp_path / str(parts), **WHOLE, steps=4, accumulate=parts)))
+        for parts in (1, 2)
+    )
+    for name, value in first.items():
+        torch.testing.assert_close(second[name], value, rtol=1e-5, atol=1e-5, msg=name)
+
+
+def test_a_codec_trained_by_the_whole_recipe_is_an_encodec_model_with_the_same_codes(
+    folder: Path, tmp_path: Path
+) -> None:
+    from transformers import EncodecModel
+
+    result = train_codec(settings(folder, tmp_path, **WHOLE, steps=3))
+    codec, plain = StemCodec.load(result.directory), EncodecModel.from_pretrained(result.directory).eval()
+    assert set(plain.state_dict()) == {name.removeprefix("network.") for name in codec.state_dict()}
+    assert all(layer.codebook.inited.item() == 1 for layer in plain.quantizer.layers)
+    wav = torch.from_numpy(read_audio(folder / "song 1" / "bass.flac").mono().samples)[None]
+    with torch.no_grad():
+        codes = plain.encode(wav).audio_codes[0]
+    assert codes.unique().numel() > 2
+    assert torch.equal(codes, codec.encode(wav))
+    assert {"adversarial", "feature", "discriminator", "mel", "wave", "commitment"} <= set(result.final)
+
+
+def test_a_codec_starts_from_another_one_with_fewer_codebooks(folder: Path, tmp_path: Path) -> None:
+    first = train_codec(settings(folder, tmp_path / "first", steps=1, codebooks=1))
+    changes: dict[str, Any] = {"preset": None, "start_from": str(first.directory), "learning_rate": 1e-9}
+    second = train_codec(settings(folder, tmp_path / "second", steps=1, codebooks=3, codebook_decay=0.999, **changes))
+    assert second.history[0]["valid/perplexity_1"] == first.final["valid/perplexity_1"]
+    before, after = weights(first), weights(second)
+    for name, value in before.items():
+        if "cluster_size" not in name:
+            torch.testing.assert_close(after[name], value, rtol=0, atol=0.02, msg=name)
+    books = [layer.codebook for layer in StemCodec.load(second.directory).network.quantizer.layers]
+    assert len(books) == 3
+    assert books[1].embed.std() < books[0].embed.std()  # fitted to what the first one leaves
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [({"start_from": "x"}, "preset"), ({"start_from": "nowhere", "preset": None}, "codec")],
+)
+def test_a_start_that_cannot_be_is_refused(folder: Path, tmp_path: Path, changes: Any, field: str) -> None:
+    with pytest.raises(StemsError) as caught:
+        train_codec(settings(folder, tmp_path, **changes))
+    assert caught.value.field == field
+
+
+def test_samples_are_excerpts_beside_what_the_codec_makes_of_them(folder: Path, tmp_path: Path) -> None:
+    train_codec(settings(folder, tmp_path, steps=2, sample_every=2))
+    files = sorted(path.name for path in (tmp_path / "samples" / "step-2").iterdir())
+    assert files == ["1-decoded.flac", "1-original.flac", "2-decoded.flac", "2-original.flac"]
+    original, decoded = (read_audio(tmp_path / "samples" / "step-2" / name) for name in files[1::-1])
+    assert original.samples.shape == decoded.samples.shape == (1, RATE)
+    assert not is_silent(original.samples)
+    assert not np.array_equal(original.samples, decoded.samples)
 
 
 def test_codebooks_follow_the_encoder(folder: Path, tmp_path: Path) -> None:
@@ -130,13 +208,19 @@ def test_crops_are_a_function_of_seed_step_and_index(folder: Path) -> None:
     assert not np.array_equal(first, one.draw(1, 1, 2, 8000))
 
 
-def test_memory_for_one_song_gives_the_same_crops(folder: Path) -> None:
+def test_a_collection_that_does_not_fit_is_read_in_parts(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = find_stems(folder, "bass")
-    roomy, tight = StemCrops(files, RATE, 2**30), StemCrops(files, RATE, 1)
-    for index in range(20):
-        assert np.array_equal(roomy.draw(0, 0, index, 4000), tight.draw(0, 0, index, 4000))
-    assert len(roomy._decoded) == 4
-    assert len(tight._decoded) == 1
+    roomy, tight = StemCrops(files, RATE, 2**30), StemCrops(files, RATE, 15 * RATE * 4)
+    crops = [roomy.draw(0, 0, index, 4000) for index in range(20)]
+    with monkeypatch.context() as patched:
+        patched.setattr("pipelines.training.stems.read_audio", None)  # no song is decoded whole
+        for index, crop in enumerate(crops):
+            np.testing.assert_allclose(tight.draw(0, 0, index, 4000), crop, atol=1e-4)
+        np.testing.assert_allclose(tight.excerpts(8, RATE), roomy.excerpts(8, RATE), atol=1e-4)
+    with monkeypatch.context() as patched:
+        patched.setattr("pipelines.training.stems.audio_info", None)
+        patched.setattr("pipelines.training.stems.read_audio", None)  # and none twice
+        assert np.array_equal(roomy.draw(0, 0, 0, 4000), crops[0])
 
 
 def test_most_silent_crops_are_drawn_again(tmp_path: Path) -> None:
