@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,10 @@ _FOR_EVER = -1
 _BYTES_A_SECOND = 48_000 * 2 * 4
 _INSPECT_COPIES, _ACTOR_COPIES = 2, 12
 _INSPECT_SHARE, _ACTOR_SHARE = 0.15, 0.5
+# What has ended gives its resources back a moment later.
+_SETTLING_LOOKS, _SETTLING_PAUSE = 20, 0.25
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,7 @@ def run_stream(
     import ray
 
     workers = plan_workers(config, ray.cluster_resources(), _largest_node_memory(ray.nodes()))
+    _warn_if_crowded(workers)
     # Blocks are cut here: a repartition would be one more stage, whose tasks want a whole CPU.
     table = pa.table({"entry": list(entries)})
     blocks = [table.slice(start, songs_per_block) for start in range(0, len(table), songs_per_block)]
@@ -143,6 +149,26 @@ def plan_workers(config: PrepareConfig, cluster: dict[str, float], node_memory: 
         actor_memory=int(min(audio * _ACTOR_COPIES, node_memory * _ACTOR_SHARE / actors)),
         inspect_memory=int(min(audio * _INSPECT_COPIES, node_memory * _INSPECT_SHARE)),
     )
+
+
+def crowding(workers: Workers, free: Mapping[str, float]) -> str:
+    """What the workers want that a cluster has not free at the moment; empty where there is room for all."""
+    for name, each in (("CPU", workers.cpus), ("GPU", workers.gpus)):
+        if free.get(name, 0.0) < each * workers.actors:
+            return f"{workers.actors} workers want {each:g} {name}s each, and {free.get(name, 0.0):g} are free."
+    return ""
+
+
+def _warn_if_crowded(workers: Workers) -> None:
+    """Ray waits without a word until there is room."""
+    import ray
+
+    for _ in range(_SETTLING_LOOKS):
+        crowded = crowding(workers, ray.available_resources())
+        if not crowded:
+            return
+        time.sleep(_SETTLING_PAUSE)
+    log.warning("%s Workers without room wait; `ray status` shows who holds what.", crowded)
 
 
 def start_ray() -> None:

@@ -37,9 +37,9 @@ def local(generator: Generator, model_directory: Path) -> Iterator[TestClient]:
         yield client
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def service(ray_local: Any, model_directory: Path) -> Iterator[str]:
-    """The URL of the service, running on Ray Serve."""
+    """The URL of the service, running on Ray Serve. Its CPU is free again for the tests of other files."""
     from ray import serve
 
     from serving.app import start

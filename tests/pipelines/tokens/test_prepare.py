@@ -17,7 +17,7 @@ from pipelines.tokens.config import PrepareConfig
 from pipelines.tokens.inspect import inspect_files
 from pipelines.tokens.prepare import prepare
 from pipelines.tokens.report import PrepareReport
-from pipelines.tokens.stream import plan_workers
+from pipelines.tokens.stream import crowding, plan_workers
 from pipelines.tokens.table import TokenTable
 
 GOOD = {
@@ -183,6 +183,12 @@ def test_workers_fit_the_cluster(tiny_models: Any, tmp_path: Path) -> None:
     for impossible in ({"actors": 9}, {"gpus_per_actor": 1.0}):
         with pytest.raises(StemsError, match="do not fit a cluster of 2 CPUs"):
             plan(config(tiny_models, tmp_path, **impossible), {"CPU": 2})
+
+
+def test_a_crowded_cluster_is_said_to_be_one(tiny_models: Any, tmp_path: Path) -> None:
+    workers = plan_workers(config(tiny_models, tmp_path), {"CPU": 2}, 8e9)
+    assert not crowding(workers, {"CPU": 2})
+    assert crowding(workers, {"CPU": 1}) == "1 workers want 1.5 CPUs each, and 1 are free."
 
 
 def test_the_summary_shows_every_count() -> None:
