@@ -30,10 +30,10 @@ class CodecSize:
                 raise StemsError(
                     f"A codec with {name}={getattr(self, name)} cannot be built.", "Make it positive.", field=name
                 )
-        if not 2 <= self.cardinality <= 2**15:
+        if not 2 <= self.cardinality <= 2**15 or self.cardinality.bit_count() != 1:
             raise StemsError(
-                f"A codebook of {self.cardinality} codes does not fit int16.",
-                "Choose between 2 and 32768.",
+                f"A codebook of {self.cardinality} codes is not a power of two that fits int16.",
+                "Choose 2, 4, 8, … or 32768.",
                 field="cardinality",
             )
         if self.sample_rate % self.hop:

@@ -24,10 +24,10 @@ def load_codec(released: ReleasedFile) -> StemCodec:
     """Build the codec that the configuration describes and fill in its weights; StemsError if they do not fit."""
     from transformers import EncodecModel
 
-    network = EncodecModel(_encodec_config(released.config))
     try:
+        network = EncodecModel(_encodec_config(released.config))
         network.load_state_dict({_renamed(name): value for name, value in released.weights.items()})
-    except RuntimeError as error:
+    except (KeyError, ValueError, RuntimeError) as error:
         raise StemsError(
             f"The codec's weights do not fit its configuration ({str(error).splitlines()[-1].strip()}).",
             "Copy the released file again.",

@@ -14,8 +14,32 @@ import torch
 import yaml
 from torch import Tensor
 
+from models.editing import PREFIX_STRIDE
 from models.errors import StemsError
 from models.lm.transformer import StemTransformer, TransformerSize
+
+_TEXT = "condition_provider.conditioners.description.output_proj"
+
+# What this transformer is. Releases may say otherwise in settings that are not sizes; those are refused.
+_KNOWN: dict[str, Any] = {
+    "activation": "gelu",
+    "norm": "layer_norm",
+    "norm_first": True,
+    "bias_ff": False,
+    "bias_attn": False,
+    "bias_proj": False,
+    "causal": True,
+    "past_context": None,
+    "layer_scale": None,
+    "positional_embedding": "sin",
+    "positional_scale": 1,
+    "max_period": 10_000,
+    "xpos": False,
+    "qk_layer_norm": False,
+    "qk_layer_norm_cross": False,
+    "kv_repeat": 1,
+    "ds_factor": PREFIX_STRIDE,
+}
 
 
 @dataclass(frozen=True)
@@ -52,31 +76,55 @@ def released_delays(config: dict[str, Any]) -> tuple[int, ...]:
 
 
 def load_transformer(released: ReleasedFile) -> StemTransformer:
-    """Build the transformer that the configuration describes and fill in its weights."""
-    config = released.config["transformer_lm"]
-    weights = released.weights
-    text_weight = weights["condition_provider.conditioners.description.output_proj.weight"]
-    size = TransformerSize(
-        streams=int(config["n_q"]),
-        cardinality=int(config["card"]),
-        dim=int(config["dim"]),
-        heads=int(config["num_heads"]),
-        layers=int(config["num_layers"]),
-        text_dim=text_weight.shape[1],
-        feed_forward_ratio=int(config.get("hidden_scale", 4)),
-    )
-    model = StemTransformer(size)
-    model.load_state_dict(_renamed(weights, size))
+    """Build the transformer that the configuration describes and fill in its weights.
+
+    Raises:
+        StemsError: the configuration asks for what is not built here, or the weights do not fit it.
+    """
+    config = _supported(released.config)
+    try:
+        text_weight = released.weights[f"{_TEXT}.weight"]
+        size = TransformerSize(
+            streams=int(config["n_q"]),
+            cardinality=int(config["card"]),
+            dim=int(config["dim"]),
+            heads=int(config["num_heads"]),
+            layers=int(config["num_layers"]),
+            text_dim=text_weight.shape[1],
+            feed_forward_ratio=int(config.get("hidden_scale", 4)),
+        )
+        model = StemTransformer(size)
+        model.load_state_dict(_renamed(released.weights, size))
+    except (KeyError, RuntimeError) as error:
+        raise StemsError(
+            f"The language model's weights do not fit its configuration ({str(error).splitlines()[-1].strip()}).",
+            "Copy the released file again.",
+            field="source",
+        ) from error
     return model.eval()
 
 
+def _supported(config: dict[str, Any]) -> dict[str, Any]:
+    """The transformer's part of a configuration, if everything it says is known here."""
+    found: dict[str, Any] = config["transformer_lm"]
+    said = found | (config.get("instrument_masking") or {})
+    for name, value in _KNOWN.items():
+        if said.get(name, value) != value:
+            raise StemsError(
+                f"The release has {name}={said[name]!r}.",
+                f"Only {name}={value!r} is known here, as in musicgen-stem-6cb and -7cb.",
+                code="unsupported",
+                field="source",
+            )
+    return found
+
+
 def _renamed(weights: dict[str, Tensor], size: TransformerSize) -> dict[str, Tensor]:
-    text = "condition_provider.conditioners.description.output_proj"
     renamed = {
         "embedding.weight": torch.cat([weights[f"emb.{k}.weight"] for k in range(size.streams)]),
         "heads.weight": torch.cat([weights[f"linears.{k}.weight"] for k in range(size.streams)]),
-        "text_projection.weight": weights[f"{text}.weight"],
-        "text_projection.bias": weights[f"{text}.bias"],
+        "text_projection.weight": weights[f"{_TEXT}.weight"],
+        "text_projection.bias": weights[f"{_TEXT}.bias"],
         "final_norm.weight": weights["out_norm.weight"],
         "final_norm.bias": weights["out_norm.bias"],
     }

@@ -34,6 +34,13 @@ def load_musicgen(name_or_directory: str | Path) -> Assembly:
             "Give a hub name such as facebook/musicgen-small, or a directory.",
             field="source",
         ) from error
+    if theirs.decoder.config.audio_channels != 1:
+        raise StemsError(
+            f"'{name_or_directory}' is a stereo MusicGen.",
+            "Give a mono one, such as facebook/musicgen-small.",
+            code="unsupported",
+            field="source",
+        )
     codec = StemCodec(theirs.audio_encoder.eval())
     projection = theirs.enc_to_dec_proj if hasattr(theirs, "enc_to_dec_proj") else None
     transformer = transformer_from_musicgen(theirs.decoder, projection)
@@ -46,6 +53,7 @@ def load_musicgen(name_or_directory: str | Path) -> Assembly:
             heads=size.heads,
             layers=size.layers,
             segment_frames=round(SEGMENT_SECONDS * codec.frame_rate),
+            feed_forward_ratio=size.feed_forward_ratio,
             frame_rate=codec.frame_rate,
             text=TextConfig(kind="t5", name=text.name_or_path or str(name_or_directory), dim=size.text_dim),
         )

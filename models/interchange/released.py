@@ -66,6 +66,7 @@ def _language_model(released: ReleasedFile, layout: StemLayout, codec: StemCodec
             heads=size.heads,
             layers=size.layers,
             segment_frames=round(config["dataset"]["segment_duration"] * codec.frame_rate),
+            feed_forward_ratio=size.feed_forward_ratio,
             frame_rate=codec.frame_rate,
             text=TextConfig(kind="t5", name=text["t5"]["name"], dim=size.text_dim),
         )

@@ -33,6 +33,7 @@ class LMConfig:
     heads: int
     layers: int
     segment_frames: int
+    feed_forward_ratio: int = 4
     frame_rate: float = 50.0
     text: TextConfig = field(default_factory=TextConfig)
     codecs: dict[str, str] = field(default_factory=dict)
@@ -74,6 +75,7 @@ class StemLM(nn.Module):
                 heads=config.heads,
                 layers=config.layers,
                 text_dim=self.text.dim,
+                feed_forward_ratio=config.feed_forward_ratio,
             )
         )
 

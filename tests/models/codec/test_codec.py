@@ -86,7 +86,7 @@ def test_the_digest_follows_the_weights(codec: StemCodec) -> None:
 
 
 @pytest.mark.parametrize("codebooks", [1, 2, 3, 4, 7, 8, 32])
-@pytest.mark.parametrize("cardinality", [16, 256, 1000, 1024, 2048])
+@pytest.mark.parametrize("cardinality", [16, 256, 1024, 2048])
 def test_transformers_derives_the_wanted_number_of_codebooks(codebooks: int, cardinality: int) -> None:
     from transformers.models.encodec.modeling_encodec import EncodecResidualVectorQuantizer
 
@@ -181,7 +181,12 @@ def test_stereo_codecs_are_refused() -> None:
 
 @pytest.mark.parametrize(
     ("changes", "field"),
-    [({"filters": 0}, "filters"), ({"cardinality": 2**16}, "cardinality"), ({"ratios": (7,)}, "ratios")],
+    [
+        ({"filters": 0}, "filters"),
+        ({"cardinality": 2**16}, "cardinality"),
+        ({"cardinality": 1000}, "cardinality"),
+        ({"ratios": (7,)}, "ratios"),
+    ],
 )
 def test_impossible_sizes_are_refused(changes: dict[str, int], field: str) -> None:
     with pytest.raises(StemsError) as caught:

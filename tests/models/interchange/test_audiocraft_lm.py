@@ -11,9 +11,11 @@ from helpers.logits import undelay_logits
 from safetensors.torch import load_file
 from torch import Tensor
 
+from models.assembly import Assembly
 from models.delay import delay_codes
 from models.errors import StemsError
-from models.interchange.audiocraft_lm import load_transformer, read_released, released_delays
+from models.interchange.audiocraft_lm import read_released
+from models.interchange.importing import ImportConfig, import_model
 from models.lm.generation import Grid, fill
 from models.lm.objective import stream_loss
 from models.lm.sampling import Sampling
@@ -45,10 +47,12 @@ class Reference:
 
 
 @pytest.fixture(scope="module")
-def reference(reference_golden: Path) -> Reference:
-    released = read_released(reference_golden / "state_dict.bin")
-    golden = load_file(reference_golden / "golden.safetensors")
-    return Reference(golden, load_transformer(released), released_delays(released.config))
+def reference(reference_golden: Path, tmp_path_factory: pytest.TempPathFactory) -> Reference:
+    """As a user has it: imported, saved, loaded."""
+    output = tmp_path_factory.mktemp("imported") / "model"
+    import_model(ImportConfig(source=str(reference_golden), output=str(output)))
+    lm = Assembly.load(output).lm
+    return Reference(load_file(reference_golden / "golden.safetensors"), lm.transformer, lm.layout.delays)
 
 
 def test_logits(reference: Reference) -> None:

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from helpers.release import write_release
 from safetensors.torch import load_file
 from torch import Tensor
 
 import cli
 from models.assembly import Assembly
+from models.codec import CodecSize, StemCodec, build_codec
+from models.codec.quantizer import start_codebooks
 from models.errors import StemsError
+from models.interchange.importing import ImportConfig, import_model
 from models.interchange.released import load_release
+from models.lm.language_model import LMConfig, StemLM
 from models.lm.sampling import Sampling
-from models.stems import MUSICGEN_STEM
+from models.lm.transformer import Condition
+from models.stems import MUSICGEN_STEM, StemLayout
+from models.text import TextConfig
 
 STEMS = MUSICGEN_STEM.names
 
@@ -77,6 +85,55 @@ def test_stems_import_writes_a_model_that_says_its_licence(
     assert torch.equal(imported.codecs["other"].encode(golden["wav"]), golden["other.codes"].long())
     assert cli.main(["import", "--source", str(reference_golden), "--output", str(output)]) == 2
     assert "exists already" in capsys.readouterr().err
+
+
+SEVEN = StemLayout.parse("bass:2,drums:1,other:4")
+
+
+def seven_codebooks() -> tuple[StemLM, dict[str, StemCodec]]:
+    """A language model and codecs whose every size differs from those of the reference vectors."""
+    torch.manual_seed(0)
+    size = CodecSize(filters=3, latent=8, cardinality=64, lstm_layers=1, ratios=(4, 5, 4, 4))
+    text = TextConfig(kind="t5", name="t5-base", dim=768)
+    sizes: dict[str, Any] = {"dim": 48, "heads": 6, "layers": 2, "feed_forward_ratio": 3, "segment_frames": 3000}
+    lm = StemLM(LMConfig(layout=SEVEN, cardinality=64, frame_rate=100.0, text=text, **sizes)).eval()
+    codecs = {stem.name: build_codec(size, stem.codebooks).eval() for stem in SEVEN.stems}
+    for codec in codecs.values():
+        start_codebooks(codec.network.quantizer, codec.latent(torch.randn(2, 1, 32_000)), seed=1)
+    return lm, codecs
+
+
+def test_a_release_of_other_sizes_streams_and_delays_is_the_same_model(tmp_path: Path) -> None:
+    lm, codecs = seven_codebooks()
+    write_release(tmp_path / "release", lm, codecs)
+    import_model(ImportConfig(source=str(tmp_path / "release"), output=str(tmp_path / "model")))
+    imported = Assembly.load(tmp_path / "model")
+    assert imported.lm.config == lm.config
+    assert imported.layout.delays == (0, 1, 0, 0, 1, 2, 3)
+    tokens, none = torch.randint(65, (1, 7, 9)), Condition.null(1, 768)
+    with torch.no_grad():
+        torch.testing.assert_close(imported.lm.transformer(tokens, none), lm.transformer(tokens, none))
+    wav = torch.randn(1, 1, 8000)
+    for stem, codec in codecs.items():
+        codes = codec.encode(wav)
+        assert codes.unique().numel() > 2
+        assert torch.equal(imported.codecs[stem].encode(wav), codes)
+        assert torch.equal(imported.codecs[stem].decode(codes), codec.decode(codes))
+
+
+@pytest.mark.parametrize(
+    ("said", "complaint"),
+    [
+        ({"positional_embedding": "rope"}, "positional_embedding='rope'"),
+        ({"bias_ff": True}, "bias_ff=True"),
+        ({"dim": 96}, "do not fit"),
+        ({"num_layers": 3}, "do not fit"),
+    ],
+)
+def test_a_release_that_is_built_otherwise_is_refused(tmp_path: Path, said: dict[str, Any], complaint: str) -> None:
+    write_release(tmp_path / "release", *seven_codebooks(), said)
+    with pytest.raises(StemsError, match=complaint):
+        load_release(tmp_path / "release")
 
 
 def test_what_is_no_model_is_refused_and_leaves_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
