@@ -1,13 +1,11 @@
 """Generation with guidance by the language model, against transformers' MusicGen.
 
 Same layer sizes, random weights, float32, same threads, one process; the two take turns, and the ratio is taken
-turn by turn. Run `python benchmarks/generation.py`; results belong in docs/BENCHMARKS.md.
+turn by turn. Run ``python -m benchmarks.generation``; results belong in docs/BENCHMARKS.md.
 """
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +13,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.turns import compare
 from models.interchange.musicgen import transformer_from_musicgen
 from models.lm.generation import Grid, fill
 from models.lm.sampling import Sampling
@@ -81,21 +80,6 @@ def generations(theirs: Any, ours: StemTransformer) -> tuple[Callable[[], None],
     return mine, peer
 
 
-def compare(mine: Callable[[], None], peer: Callable[[], None]) -> tuple[float, float, float]:
-    """Median seconds of each, and the median of the turns' ratios peer / mine."""
-    mine()
-    peer()
-    turns = [(_seconds(mine), _seconds(peer)) for _ in range(TURNS)]
-    ours, theirs = zip(*turns, strict=True)
-    return statistics.median(ours), statistics.median(theirs), statistics.median(b / a for a, b in turns)
-
-
-def _seconds(work: Callable[[], None]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
-
-
 def main() -> None:
     """Run the comparison and print the table."""
     torch.manual_seed(0)
@@ -103,8 +87,8 @@ def main() -> None:
     ours = transformer_from_musicgen(theirs.decoder, theirs.enc_to_dec_proj)
     title = f"{GENERATED_FRAMES} frames with guidance: {LAYERS} layers of {DIM}, {torch.get_num_threads()} threads"
     table = Table("here (s)", "transformers (s)", "times faster", title=title)
-    mine, peer, ratio = compare(*generations(theirs, ours))
-    table.add_row(f"{mine:.2f}", f"{peer:.2f}", f"{ratio:.2f}")
+    took = compare(*generations(theirs, ours), TURNS)
+    table.add_row(f"{took.ours:.2f}", f"{took.theirs:.2f}", f"{took.ratio:.2f}")
     Console().print(table)
 
 

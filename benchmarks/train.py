@@ -4,7 +4,7 @@ The small preset in MusicGen's layout, one example of 1,500 frames with 20 posit
 AdamW, the same threads. Each contender runs in a process of its own, for its peak memory, by turns; ratios are taken
 within a turn. Where there is a GPU, also the model FLOPs utilisation of the medium preset in bfloat16.
 
-Run ``python benchmarks/train.py`` on an idle machine; results belong in docs/BENCHMARKS.md.
+Run ``python -m benchmarks.train`` on an idle machine; results belong in docs/BENCHMARKS.md.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ import resource
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
+from benchmarks.turns import seconds
 from models.delay import delay_codes
 from models.lm.objective import stream_loss
 from models.lm.transformer import Condition, StemTransformer, TransformerSize
@@ -111,17 +112,10 @@ def contend(name: str, layers: int, steps: int) -> None:
     result = {}
     for precision, bfloat16 in reversed(PRECISIONS.items()):
         take(bfloat16)
-        result[precision] = statistics.median(seconds(take, bfloat16) for _ in range(steps))
+        result[precision] = statistics.median(seconds(partial(take, bfloat16)) for _ in range(steps))
         # The peak only rises, so the second precision's is that of both.
         result[f"{precision} GiB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(json.dumps(result))
-
-
-def seconds(take: Step, bfloat16: bool) -> float:
-    """How long one step takes."""
-    began = time.perf_counter()
-    take(bfloat16)
-    return time.perf_counter() - began
 
 
 def compare(layers: int, turns: int, steps: int) -> None:
@@ -129,7 +123,17 @@ def compare(layers: int, turns: int, steps: int) -> None:
     results: dict[str, list[dict[str, float]]] = {name: [] for name in CONTENDERS}
     for _ in range(turns):
         for name in CONTENDERS:
-            command = [sys.executable, __file__, "--contend", name, "--layers", str(layers), "--steps", str(steps)]
+            command = [
+                sys.executable,
+                "-m",
+                "benchmarks.train",
+                "--contend",
+                name,
+                "--layers",
+                str(layers),
+                "--steps",
+                str(steps),
+            ]
             answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
             results[name].append(json.loads(answer.splitlines()[-1]))
     title = f"{layers} layers of {LM_SIZES['small'].dim}, {FRAMES} frames, {torch.get_num_threads()} threads"
@@ -154,7 +158,7 @@ def utilisation(batch: int, steps: int) -> None:
     size = LM_SIZES["medium"]
     take = ours(size, batch, "cuda")
     take(True)
-    took = statistics.median(seconds(take, True) for _ in range(steps))
+    took = statistics.median(seconds(partial(take, True)) for _ in range(steps))
     # Products a step and layer: 12 dim² of self-attention and feed-forward, 2 dim² of cross-attention.
     weights = size.layers * 14 * size.dim**2 + size.dim * CODES * MUSICGEN.streams
     attention = size.layers * size.dim * FRAMES  # scores and mix, half of them masked
