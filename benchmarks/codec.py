@@ -55,8 +55,8 @@ def jobs(codec: StemCodec, song: Tensor) -> dict[str, tuple[Work, Work]]:
 def main() -> None:
     """Read the command line, compare, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=180.0, help="length of the song")
-    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=60.0, help="length of the song")
+    parser.add_argument("--turns", type=int, default=3)
     options = parser.parse_args()
     torch.manual_seed(0)
     title = f"{options.seconds:g} s of song, float32, {torch.get_num_threads()} threads, times real time"

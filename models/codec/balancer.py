@@ -15,6 +15,10 @@ from torch import Tensor, nn
 
 TINY = 1e-12
 
+ITEMS_A_WORKER = 8
+"""The reference sums the gradients of a worker's items, 64 on 8 GPUs, and so weighs the commitment, a mean, an eighth
+as much as means of both would. Here all are means, so that a batch may be divided at will, times this number."""
+
 
 class Balanced(NamedTuple):
     """One micro-batch's share of a balanced step.
@@ -28,8 +32,8 @@ class Balanced(NamedTuple):
     items: int
 
     def loss(self, output: Float[Tensor, "batch 1 samples"]) -> Float[Tensor, ""]:
-        """A scalar with the balanced gradient, a mean over items like every other loss."""
-        return (output * self.gradient).sum() / self.items
+        """A scalar with the balanced gradient: ``ITEMS_A_WORKER`` times its mean over items."""
+        return ITEMS_A_WORKER * (output * self.gradient).sum() / self.items
 
 
 class Balancer(nn.Module):

@@ -13,16 +13,18 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from models.codec.chunks import chunks
 from models.codec.network import build_network
 from models.codec.quantizer import quantize
 from models.codec.size import CodecSize
+from models.codec.whole_song import around_lstm, in_chunks, remember, through
 from models.digest import directory_digest
 from models.errors import StemsError
 
-CHUNK_SECONDS = 30.0
-BEFORE_SECONDS = 4.0
-AFTER_SECONDS = 0.32
+CHUNK_SECONDS = {"cpu": 3.5}
+"""With its context, the largest layer's output is just below 32 MB, from which on the C library asks the system for
+new memory each time, and much of the time goes into that."""
+
+LONG_CHUNK_SECONDS = 30.0
 
 
 class Reconstruction(NamedTuple):
@@ -113,43 +115,42 @@ class StemCodec(nn.Module):
         """The sound of codes, frames × hop samples."""
         return self.network.decoder(self.network.quantizer.decode(codes.transpose(0, 1)))
 
+    @torch.no_grad()
     def encode_song(
-        self,
-        wav: Float[Tensor, " samples"],
-        chunk_seconds: float = CHUNK_SECONDS,
-        before_seconds: float = BEFORE_SECONDS,
-        after_seconds: float = AFTER_SECONDS,
+        self, wav: Float[Tensor, " samples"], chunk_seconds: float = 0.0
     ) -> Int[Tensor, "codebooks frames"]:
-        """Codes of a whole song, in chunks: memory is that of one chunk.
+        """Codes of a whole song, those of :meth:`encode`, in the memory of a chunk.
 
-        Each chunk is computed with context around it and the context's codes are dropped. The convolutions see
-        about 0.1 s to each side, well within the context, and are exact. The LSTM runs forward through the whole
-        song; a chunk's starts ``before_seconds`` early from rest instead. What it would remember from before
-        that is lost, so a code right behind a chunk border may differ where two codes are almost equally near.
+        :mod:`models.codec.whole_song` says how. Sums are rounded otherwise in chunks of another size, so a code may
+        differ where two are equally near.
         """
-        frames = math.ceil(wav.shape[-1] / self.hop)
-        parts = []
-        for chunk in self._chunks(frames, chunk_seconds, before_seconds, after_seconds):
-            piece = wav[chunk.left * self.hop : chunk.right * self.hop]
-            parts.append(self.encode(piece[None, None])[0, :, chunk.kept])
-        return torch.cat(parts, dim=-1) if parts else torch.zeros(self.codebooks, 0, dtype=torch.long)
+        frames, chunk = math.ceil(wav.shape[-1] / self.hop), self._chunk(chunk_seconds)
+        if not frames:
+            return torch.zeros(self.codebooks, 0, dtype=torch.long)
+        down, lstm, last = around_lstm(self.network.encoder.layers)
+        features = in_chunks(through(down), wav[None, None], frames, chunk, per=self.hop, made=1)
+        features = remember(lstm, features, chunk)
+        latent = in_chunks(through(last), features, frames, chunk, per=1, made=1)
+        return self.network.quantizer.encode(latent)[:, 0]
 
+    @torch.no_grad()
     def decode_song(
-        self,
-        codes: Int[Tensor, "codebooks frames"],
-        chunk_seconds: float = CHUNK_SECONDS,
-        before_seconds: float = BEFORE_SECONDS,
-        after_seconds: float = AFTER_SECONDS,
+        self, codes: Int[Tensor, "codebooks frames"], chunk_seconds: float = 0.0
     ) -> Float[Tensor, " samples"]:
-        """The sound of a whole song's codes, in chunks as :meth:`encode_song`; frames × hop samples."""
-        parts = []
-        for chunk in self._chunks(codes.shape[-1], chunk_seconds, before_seconds, after_seconds):
-            sound = self.decode(codes[None, :, chunk.left : chunk.right].long())[0, 0]
-            parts.append(sound[chunk.kept.start * self.hop : chunk.kept.stop * self.hop])
-        return torch.cat(parts) if parts else torch.zeros(0)
+        """The sound of a whole song's codes, that of :meth:`decode`, in the memory of a chunk."""
+        frames, chunk = codes.shape[-1], self._chunk(chunk_seconds)
+        if not frames:
+            return torch.zeros(0)
+        first, lstm, up = around_lstm(self.network.decoder.layers)
+        vectors = self.network.quantizer.decode(codes[:, None].long())
+        features = in_chunks(through(first), vectors, frames, chunk, per=1, made=1)
+        features = remember(lstm, features, chunk)
+        return in_chunks(through(up), features, frames, chunk, per=1, made=self.hop)[0, 0]
 
-    def _chunks(self, frames: int, *seconds: float) -> Any:
-        return chunks(frames, *(max(0, round(value * self.frame_rate)) for value in seconds))
+    def _chunk(self, seconds: float) -> int:
+        """Frames of a chunk; 0 seconds choose what the device computes fastest."""
+        device = next(self.parameters()).device.type
+        return max(1, round((seconds or CHUNK_SECONDS.get(device, LONG_CHUNK_SECONDS)) * self.frame_rate))
 
     def save(self, directory: Path | str) -> None:
         """Write a directory that ``transformers.EncodecModel.from_pretrained`` opens, with a README."""

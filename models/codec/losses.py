@@ -15,9 +15,6 @@ WINDOWS = tuple(2**power for power in range(6, 12))
 FLOOR = 1e-3
 """−60 dB: what a spectrogram must exceed to count. Far below it, noise as faint as that would be all that matters."""
 
-QUIET = 5e-3
-"""Mean magnitude below which an item's errors no longer weigh more, the quieter it is."""
-
 
 class MelScales(nn.Module):
     """Mel magnitude spectrograms at several window sizes, hop a quarter of the window.
@@ -83,21 +80,12 @@ class LossWeights:
 def mel_loss(
     mels: MelScales, ours: Float[Tensor, "batch 1 n"], wanted: Float[Tensor, "batch 1 n"]
 ) -> Float[Tensor, ""]:
-    """How far mels are, as a share of what is wanted and by their logarithm: both loud and faint parts count."""
+    """L1 distance of mels and of their logarithms: both loud and faint parts count. A mean over items."""
     made, true = mels(ours), mels(wanted)
-    linear = torch.stack([_share_missed(a, b) for a, b in zip(made, true, strict=True)]).mean()
+    linear = torch.stack([(a - b).abs().mean() for a, b in zip(made, true, strict=True)]).mean()
     return linear + mel_distance(made, true)
 
 
 def wave_loss(ours: Float[Tensor, "batch 1 n"], wanted: Float[Tensor, "batch 1 n"]) -> Float[Tensor, ""]:
-    """L1 distance of the waveforms as a share of what is wanted."""
-    return _share_missed(ours, wanted)
-
-
-def _share_missed(ours: Tensor, theirs: Tensor) -> Tensor:
-    """L1 distance as a share of what is wanted, 1 for silence; the mean over items.
-
-    Plain L1 would all but vanish for a quiet stem. By item, so that workers may share a batch in any way.
-    """
-    missed = (ours - theirs).abs().flatten(1).mean(dim=1)
-    return (missed / theirs.abs().flatten(1).mean(dim=1).clamp(min=QUIET)).mean()
+    """L1 distance of the waveforms, a mean over items. The balancer sees to its scale."""
+    return (ours - wanted).abs().mean()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Int, Shaped
 from torch import Tensor
 
 
@@ -21,7 +21,12 @@ def codebook_use(codes: Int[Tensor, "batch codebooks frames"], cardinality: int)
     """The use of each codebook. Perplexity is between 1 and ``cardinality``, which is even use."""
     found = []
     for book in codes.transpose(0, 1):
-        counts = torch.bincount(book.reshape(-1), minlength=cardinality).double()
-        share = counts[counts > 0] / counts.sum()
-        found.append(CodebookUse(float((-(share * share.log()).sum()).exp()), len(share)))
+        counts = torch.bincount(book.reshape(-1), minlength=cardinality)
+        found.append(CodebookUse(perplexity(counts), int(counts.count_nonzero())))
     return found
+
+
+def perplexity(counts: Shaped[Tensor, " codes"]) -> float:
+    """The exponential of the entropy of codes that were chosen so often."""
+    share = counts[counts > 0].double() / counts.sum()
+    return float((-(share * share.log()).sum()).exp())

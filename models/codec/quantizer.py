@@ -86,6 +86,22 @@ def start_codebooks(
 
 
 @torch.no_grad()
+def settle_codebooks(quantizer: Any, vectors_a_step: int) -> None:
+    """Bring the averages to what steps of so many vectors keep them at.
+
+    Those of a started codebook count the vectors that started it, those of an older codec the vectors of its steps.
+    Left so, codes would count as dead that are not, or hold on to where they were.
+    """
+    for layer in quantizer.layers:
+        book = layer.codebook
+        total = book.cluster_size.sum()
+        even = torch.full_like(book.cluster_size, 1 / len(book.cluster_size))
+        share = torch.where(total > 0, book.cluster_size / total.clamp(min=1e-9), even)
+        book.cluster_size.copy_(share * vectors_a_step)
+        book.embed_avg.copy_(book.embed * book.cluster_size[:, None])
+
+
+@torch.no_grad()
 def update_codebooks(
     quantizer: Any,
     latent: Float[Tensor, "batch dim frames"],
@@ -93,9 +109,12 @@ def update_codebooks(
     seed: int,
     step: int,
     settings: QuantizerSettings = ENCODEC,
-) -> None:
-    """Move the codebooks after one step, given this worker's latents of the step and the codes they chose."""
-    remainder = _vectors(all_workers(latent))
+) -> list[int]:
+    """Move the codebooks after one step, given this worker's latents of the step and the codes they chose.
+
+    Returns how many dead codes were replaced in each.
+    """
+    remainder, replaced = _vectors(all_workers(latent)), []
     everywhere = all_workers(codes)
     for index, layer in enumerate(quantizer.layers):
         book, chosen = layer.codebook, everywhere[:, index].reshape(-1)
@@ -104,22 +123,24 @@ def update_codebooks(
         sums = torch.zeros_like(book.embed).index_add_(0, chosen, vectors)
         book.cluster_size.lerp_(counts, 1 - settings.decay)
         book.embed_avg.lerp_(sums, 1 - settings.decay)
-        _replace_dead(book, vectors, settings, _draws(seed, step + 1, index))
+        replaced.append(_replace_dead(book, vectors, settings, _draws(seed, step + 1, index)))
         # Laplace smoothing keeps rarely used codes from dividing by nearly nothing.
         total = book.cluster_size.sum()
         size = (book.cluster_size + settings.epsilon) / (total + len(counts) * settings.epsilon) * total
         book.embed.copy_(book.embed_avg / size[:, None])
+    return torch.stack(replaced).tolist()
 
 
 def _replace_dead(
     book: Any, vectors: Float[Tensor, "n dim"], settings: QuantizerSettings, draws: np.random.Generator
-) -> None:
-    """Put vectors of the batch in the place of dead codes, as if each had been used evenly."""
+) -> Int[Tensor, ""]:
+    """Put vectors of the batch in the place of dead codes, as if each had been used evenly; how many there were."""
     even = len(vectors) / book.embed.shape[0]
     dead = book.cluster_size < min(settings.dead_below, even / 4)
     picks = torch.from_numpy(draws.integers(len(vectors), size=book.embed.shape[0])).to(vectors.device)
     book.cluster_size.copy_(torch.where(dead, even, book.cluster_size))
     book.embed_avg.copy_(torch.where(dead[:, None], vectors[picks] * even, book.embed_avg))
+    return dead.sum()
 
 
 def _kmeans(

@@ -55,9 +55,12 @@ class CodecTrainer(nn.Module):
     def forward(self, wav: Float[Tensor, "batch 1 samples"]) -> TrainingPass:
         """Decode ``wav`` and judge the result. Every loss is a mean over items.
 
-        The scalar's gradient is the balanced one; its value is the weighted sum of the losses.
+        The scalar's gradient is the balanced one; its value is the weighted sum of the losses. Under autocast the
+        discriminator alone computes in less than float32: rounded sound is noise that only decoded sound would have,
+        and CUDA's LSTM would take float16.
         """
-        made = self.codec(wav)
+        with torch.autocast(wav.device.type, enabled=False):
+            made = self.codec(wav)
         output = made.wav.detach().float().requires_grad_()
         losses: dict[str, Tensor] = {}
         parts: dict[str, Tensor] = {"commitment": made.commitment}

@@ -17,13 +17,20 @@ from models.audio import Audio, write_audio
 from models.codec.balancer import Balanced
 from models.codec.codec import StemCodec, build_codec
 from models.codec.losses import LossWeights, mel_distance
-from models.codec.metrics import codebook_use
+from models.codec.metrics import codebook_use, perplexity
 from models.codec.network import with_codebooks
-from models.codec.quantizer import QuantizerSettings, all_workers, start_codebooks, update_codebooks
+from models.codec.quantizer import (
+    QuantizerSettings,
+    all_workers,
+    settle_codebooks,
+    start_codebooks,
+    update_codebooks,
+)
 from models.codec.trainer import CodecTrainer
 from models.errors import StemsError
 from models.presets import CODEC_SIZES, DISCRIMINATOR_SIZES
 from pipelines.evaluation.sdr import si_sdr
+from pipelines.training.ahead import Ahead
 from pipelines.training.codec_config import CodecTraining
 from pipelines.training.loop import TrainingResult, train
 from pipelines.training.recipe import Place, Recipe
@@ -67,7 +74,9 @@ class CodecRecipe(Recipe):
         self.held_out: np.ndarray
         self.device: torch.device
         self.parts: list[range]
+        self.sounds: Ahead[tuple[int, int], Tensor]
         self.seen: deque[Seen]
+        self.replaced = [0] * config.codebooks
 
     def prepare(self, place: Place) -> None:
         """Find the stems and split off the songs for validation."""
@@ -78,16 +87,20 @@ class CodecRecipe(Recipe):
         self.device = place.device
         mine = share(config.batch, place.rank, place.world)
         self.parts = parts(mine, min(config.accumulate, config.batch // place.world))
+        self.sounds = Ahead(lambda part: self._crops(*part))
         self.seen = deque(maxlen=len(self.parts))
 
     def loss(self, module: nn.Module, step: int, indices: Sequence[int]) -> tuple[Tensor, dict[str, float]]:
-        """The codec's balanced losses and the discriminator's own."""
-        if step == 0 and indices == self.parts[0]:
+        """The codec's balanced losses and the discriminator's own; how many codes the step before replaced."""
+        part = [list(part) for part in self.parts].index(list(indices))
+        if step == 0 and part == 0:
             self._start()
-        passed = module(self._crops(step, indices))
+        after = (step, part + 1) if part + 1 < len(self.parts) else (step + 1, 0)
+        passed = module(self.sounds.take((step, part), after).to(self.device))
         self.seen.append(Seen(passed.made.latent.detach(), passed.made.codes, passed.balanced))
         values = torch.stack(list(passed.parts.values())).tolist()
-        return passed.loss, dict(zip(passed.parts, values, strict=True))
+        replaced = {f"replaced_codes_{number}": float(count) for number, count in enumerate(self.replaced, start=1)}
+        return passed.loss, dict(zip(passed.parts, values, strict=True)) | replaced
 
     def optimizer(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """Adam with EnCodec's betas, for codec and discriminator alike."""
@@ -97,7 +110,8 @@ class CodecRecipe(Recipe):
         """Move the codebooks towards what chose them, and the balancer's averages."""
         latent = torch.cat([part.latent for part in self.seen])
         codes = torch.cat([part.codes for part in self.seen])
-        update_codebooks(self.codec.network.quantizer, latent, codes, self.config.seed, step, self.quantizer)
+        books, seed = self.codec.network.quantizer, self.config.seed
+        self.replaced = update_codebooks(books, latent, codes, seed, step, self.quantizer)
         self.trainer.balancer.update([part.balanced for part in self.seen])
 
     def validate(self, module: nn.Module) -> dict[str, float]:
@@ -105,7 +119,8 @@ class CodecRecipe(Recipe):
 
         Means over excerpts, none of which is silent. Beside them: the mel distance of no sound at all, which a
         codec must beat, and the level in dB of what silence becomes. ``unused_codes`` is the share of a codebook
-        that no excerpt needs. In float32, as codes are made later.
+        that no excerpt needs; ``training_perplexity`` tells how evenly codes were chosen over the last steps, of
+        which there are more. In float32, as codes are made later.
         """
         ratios, distances, nothing, codes = [], [], [], []
         mels = self.trainer.mels
@@ -128,6 +143,8 @@ class CodecRecipe(Recipe):
         for number, use in enumerate(codebook_use(torch.cat(codes), size), start=1):
             metrics |= {f"perplexity_{number}": use.perplexity, f"used_codes_{number}": float(use.used)}
             metrics |= {f"unused_codes_{number}": 1 - use.used / size}
+            chosen = self.codec.network.quantizer.layers[number - 1].codebook.cluster_size
+            metrics[f"training_perplexity_{number}"] = perplexity(chosen)
         return metrics
 
     def sample(self, directory: Path) -> None:
@@ -150,24 +167,29 @@ class CodecRecipe(Recipe):
         level = float(self.codec.decode(self.codec.encode(silence)).square().mean().sqrt())
         return 20 * math.log10(max(level, 1e-6))
 
-    def _crops(self, step: int, indices: Sequence[int]) -> Tensor:
-        """Some crops of a step, [indices, 1, samples]."""
+    def _crops(self, step: int, part: int) -> Tensor:
+        """The crops of a part of a step, [items, 1, samples], on the CPU."""
         samples = round(self.config.crop_seconds * self.codec.sample_rate)
-        drawn = [self.crops.draw(self.config.seed, step, index, samples) for index in indices]
-        return torch.from_numpy(np.stack(drawn)).to(self.device)[:, None]
+        drawn = [self.crops.draw(self.config.seed, step, index, samples) for index in self.parts[part]]
+        return torch.from_numpy(np.stack(drawn))[:, None]
 
+    @torch.no_grad()
     def _start(self) -> None:
         """Fit new codebooks to the first batches, and the balancer's averages to the first one."""
-        frames = self.config.batch * self.config.crop_seconds * self.codec.frame_rate
-        batches = math.ceil(START_VECTORS * self.codec.cardinality / frames)
-        with torch.no_grad():
-            mine = [
-                torch.cat([self.codec.latent(self._crops(step, part)).float() for part in self.parts])
-                for step in range(batches)
-            ]
-        latent = torch.cat([all_workers(one) for one in mine])
-        start_codebooks(self.codec.network.quantizer, latent, self.config.seed, self.quantizer)
-        self.trainer.balancer.update([self.trainer(self._crops(0, part)).balanced for part in self.parts])
+        with torch.autocast(self.device.type, enabled=False):
+            first = self._latent(0)
+            batches = math.ceil(START_VECTORS * self.codec.cardinality / (len(first) * first.shape[-1]))
+            latent = torch.cat([first, *(self._latent(step) for step in range(1, batches))])
+            start_codebooks(self.codec.network.quantizer, latent, self.config.seed, self.quantizer)
+            settle_codebooks(self.codec.network.quantizer, len(first) * first.shape[-1])
+        with torch.enable_grad():
+            every = [self._crops(0, part).to(self.device) for part in range(len(self.parts))]
+            self.trainer.balancer.update([self.trainer(sounds).balanced for sounds in every])
+
+    def _latent(self, step: int) -> Tensor:
+        """The latents of a whole step, the same on all workers."""
+        every = [self._crops(step, part).to(self.device) for part in range(len(self.parts))]
+        return all_workers(torch.cat([self.codec.latent(sounds) for sounds in every]))
 
 
 def _first_codec(config: CodecTraining) -> StemCodec:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +20,9 @@ SILENCE = 1e-3
 
 KEEP_SILENT = 0.1
 DRAWS = 10
+_NOTHING = np.zeros(0, np.float32)
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -31,14 +37,15 @@ class StemFile:
 def find_stems(folder: str | Path, stem: str) -> list[StemFile]:
     """The named stem of every song in a folder, by song name. Songs that lack it are passed over.
 
-    StemsError ``missing`` when no song has it; ``unreadable`` or ``empty`` names a broken file.
+    So are broken files, with a warning. StemsError ``missing`` when no song has the stem.
     """
     found = []
     for song in sorted(path for path in Path(folder).glob("*") if path.is_dir()):
         for suffix in (".flac", ".wav"):
             path = song / f"{stem}{suffix}"
             if path.exists():
-                found.append(StemFile(song.name, path, audio_info(path).seconds))
+                with _passing_over(path):
+                    found.append(StemFile(song.name, path, audio_info(path).seconds))
                 break
     if not found:
         raise StemsError(
@@ -80,6 +87,7 @@ class StemCrops:
         seconds = np.array([file.seconds for file in files])
         self.keeps = 4 * rate * seconds.sum() <= memory_bytes
         self._decoded: dict[Path, np.ndarray] = {}
+        self._broken: set[Path] = set()
         self._until = np.cumsum(seconds / seconds.sum())
 
     def length(self, file: StemFile) -> int:
@@ -87,27 +95,39 @@ class StemCrops:
         return round(file.seconds * self.rate)
 
     def piece(self, file: StemFile, start: int, samples: int) -> np.ndarray:
-        """A part of a song, float32 [samples]; shorter where the song ends."""
-        if not self.keeps:
-            return read_excerpt(file.path, self.rate, start, samples).mono().samples[0]
-        if file.path not in self._decoded:
-            self._decoded[file.path] = read_audio(file.path).mono().resample(self.rate).samples[0]
-        return self._decoded[file.path][start : start + samples]
+        """A part of a song, float32 [samples]; shorter where the song ends, nothing where the file is damaged."""
+        try:
+            if not self.keeps:
+                return read_excerpt(file.path, self.rate, start, samples).mono().samples[0]
+            if file.path not in self._decoded:
+                self._decoded[file.path] = read_audio(file.path).mono().resample(self.rate).samples[0]
+            return self._decoded[file.path][start : start + samples]
+        except StemsError as error:
+            if file.path not in self._broken:
+                log.warning("%s Training goes on without what cannot be read of it.", error.message)
+            self._broken.add(file.path)
+            return _NOTHING
 
     def draw(self, seed: int, step: int, index: int, samples: int) -> np.ndarray:
         """The crop of item ``index`` of step ``step``, float32 [samples].
 
         Every second of sound is equally likely. Silent crops are drawn again, most of the time: a codec needs
-        only a few to learn silence. Songs shorter than the crop are padded with silence.
+        only a few to learn silence. What cannot be read is drawn again too. Songs shorter than the crop are padded
+        with silence.
         """
-        random = rng(seed, step, index)
+        random, crop = rng(seed, step, index), _NOTHING
         for _ in range(DRAWS):
             number = min(int(np.searchsorted(self._until, random.random())), len(self.files) - 1)
             file = self.files[number]
             start = int(random.integers(max(1, self.length(file) - samples + 1)))
-            crop = self.piece(file, start, samples)
+            found = self.piece(file, start, samples)
+            if not len(found):
+                continue
+            crop = found
             if not is_silent(crop) or random.random() < KEEP_SILENT:
                 break
+        if not len(crop):
+            raise _unreadable(self.files)
         return np.pad(crop, (0, samples - len(crop)))
 
     def excerpts(self, count: int, samples: int) -> np.ndarray:
@@ -121,11 +141,31 @@ class StemCrops:
             rounds = -(-count // len(self.files))
             place = (number // len(self.files) + 0.5) / rounds
             piece = self.piece(file, int(place * max(0, self.length(file) - samples)), samples)
-            if not is_silent(piece) or (number == count - 1 and not kept):
+            if len(piece) and (not is_silent(piece) or (number == count - 1 and not kept)):
                 kept.append(np.pad(piece, (0, samples - len(piece))))
+        if not kept:
+            raise _unreadable(self.files)
         return np.stack(kept)
 
 
 def is_silent(samples: np.ndarray) -> bool:
     """Whether the RMS is below −60 dB."""
     return float(np.sqrt(np.mean(np.square(samples)))) < SILENCE
+
+
+@contextmanager
+def _passing_over(path: Path) -> Iterator[None]:
+    """Leave out a file that cannot be opened, and say so."""
+    try:
+        yield
+    except StemsError as error:
+        log.warning("%s Training goes on without it.", error.message)
+
+
+def _unreadable(files: list[StemFile]) -> StemsError:
+    return StemsError(
+        f"Hardly any of the {len(files)} songs around '{files[0].path}' can be read.",
+        "Make these stems again, or take the damaged files away.",
+        code="unreadable",
+        field="stems",
+    )

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.codec.balancer import Balancer
+from models.codec.balancer import ITEMS_A_WORKER, Balancer
 
 
 def items(count: int = 5, seed: int = 1) -> Tensor:
@@ -39,7 +39,7 @@ def test_the_scalar_has_the_balanced_gradient_as_a_mean_over_items() -> None:
     sound = output.detach().clone().requires_grad_()
     balanced.loss(sound).backward()
     assert sound.grad is not None
-    torch.testing.assert_close(sound.grad, balanced.gradient / 5)
+    torch.testing.assert_close(sound.grad, ITEMS_A_WORKER * balanced.gradient / 5)
 
 
 @pytest.mark.parametrize("cut", [2, 4])

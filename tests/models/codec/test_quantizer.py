@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from models.codec import CodecSize, build_codec
-from models.codec.quantizer import QuantizerSettings, quantize, start_codebooks, update_codebooks
+from models.codec.quantizer import QuantizerSettings, quantize, settle_codebooks, start_codebooks, update_codebooks
 
 SIZE = CodecSize(filters=2, latent=4, cardinality=8, lstm_layers=1)
 
@@ -82,10 +82,28 @@ def test_dead_codes_come_back_to_life() -> None:
     book.embed[3] = book.embed_avg[3] = 100.0
     book.cluster_size[3] = 1.0
     settings = QuantizerSettings(decay=0.5)
-    for step in range(8):
+    replaced = [
         update_codebooks(quantizer, latent, quantize(quantizer, latent)[1], seed=0, step=step, settings=settings)
+        for step in range(8)
+    ]
+    assert [1] in replaced
     flat = latent.transpose(1, 2).reshape(-1, 4)
     assert torch.cdist(book.embed[3:4], flat).min() < 1.0
+
+
+@pytest.mark.parametrize("scale", [0.0, 0.01, 100.0])
+def test_codes_of_another_run_do_not_count_as_dead_for_its_batch_size(scale: float) -> None:
+    quantizer, latent = new_quantizer(1), latents()
+    start_codebooks(quantizer, latent, seed=0)
+    book = quantizer.layers[0].codebook
+    before = book.embed.clone()
+    book.cluster_size *= scale
+    book.embed_avg *= scale
+    settle_codebooks(quantizer, 4 * 30)
+    assert float(book.cluster_size.sum()) == pytest.approx(4 * 30)
+    replaced = update_codebooks(quantizer, latent, quantize(quantizer, latent)[1], seed=0, step=0)
+    assert replaced == [0]
+    torch.testing.assert_close(book.embed, before, rtol=0, atol=0.05)
 
 
 def test_learning_repeats() -> None:

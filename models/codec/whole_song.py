@@ -1,0 +1,79 @@
+"""A whole song through an EnCodec network: convolutions in chunks with context, the LSTM in one go.
+
+An encoder is convolutions down to the frame rate, an LSTM, a last convolution; a decoder is the mirror image of it.
+Convolutions see little around a chunk, so that much is computed twice and dropped. The LSTM remembers all of a song,
+so it hands its state on. The result is that of the song in one piece, in the memory of a chunk (and 0.2 MB a second
+between the parts).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from models.codec.chunks import chunks
+
+CONTEXT = 6
+"""Frames to each side of a chunk: as far as any convolution sees, also where all of it lies in the past."""
+
+
+def around_lstm(layers: Iterable[nn.Module]) -> tuple[list[nn.Module], Any, list[nn.Module]]:
+    """The layers before an encoder's or decoder's LSTM, the LSTM, and those after it."""
+    from transformers.models.encodec.modeling_encodec import EncodecLSTM
+
+    every = list(layers)
+    [place] = [index for index, layer in enumerate(every) if isinstance(layer, EncodecLSTM)]
+    return every[:place], every[place], every[place + 1 :]
+
+
+def through(layers: Iterable[nn.Module]) -> Callable[[Tensor], Tensor]:
+    """One layer after the other, as a function."""
+
+    def run(x: Tensor) -> Tensor:
+        for layer in layers:
+            x = layer(x)
+        return x
+
+    return run
+
+
+def in_chunks(
+    work: Callable[[Tensor], Tensor],
+    x: Float[Tensor, "*rest length"],
+    frames: int,
+    chunk: int,
+    *,
+    per: int,
+    made: int,
+) -> Tensor:
+    """Apply convolutions to ``frames`` frames, ``chunk`` at a time.
+
+    Args:
+        work: convolutions that see at most ``CONTEXT`` frames to each side.
+        x: their input, ``per`` values a frame; the last frame may lack some.
+        frames: how many there are.
+        chunk: frames at a time, without their context.
+        per: values of the input in a frame.
+        made: values of the output in a frame.
+    """
+    parts = []
+    for piece in chunks(frames, chunk, CONTEXT, CONTEXT):
+        result = work(x[..., piece.left * per : piece.right * per])
+        parts.append(result[..., piece.kept.start * made : piece.kept.stop * made])
+    return torch.cat(parts, dim=-1)
+
+
+def remember(
+    layer: Any, x: Float[Tensor, "batch channels frames"], chunk: int
+) -> Float[Tensor, "batch channels frames"]:
+    """An EnCodec LSTM with its skip connection, ``chunk`` frames at a time, its state handed on."""
+    parts, state = [], None
+    for piece in x.split(chunk, dim=-1):
+        steps = piece.permute(2, 0, 1)
+        mixed, state = layer.lstm(steps, state)
+        parts.append((mixed + steps).permute(1, 2, 0))
+    return torch.cat(parts, dim=-1)
