@@ -9,6 +9,7 @@ from pathlib import Path
 
 from models.assembly import ABOUT, MAX_SECONDS, Assembly, write_about
 from models.errors import StemsError
+from models.licence import keep_licences
 
 
 def assemble(
@@ -35,6 +36,7 @@ def assemble(
         if separator is not None:
             shutil.copytree(separator, partial / "separator")
         write_about(partial, max_seconds)
+        keep_licences([partial / "lm", *(partial / "codecs" / name for name in codecs)], partial)
         model = Assembly.load(partial)
         _check_separator(model)
         shutil.rmtree(directory, ignore_errors=True)

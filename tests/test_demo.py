@@ -57,6 +57,11 @@ def test_the_language_model_knows_more_than_frequencies(facts: DemoFacts) -> Non
     assert np.mean(final) < 0.95 * np.mean(entropies)
 
 
+def test_the_language_model_listens_to_the_other_stems(facts: DemoFacts) -> None:
+    for row in facts.context:
+        assert row.right < row.wrong - 0.01, row
+
+
 def test_the_edit_changes_the_bass_and_nothing_else(facts: DemoFacts) -> None:
     kept = {stem.name: stem.identical for stem in facts.edited.stems}
     assert kept == {"bass": False, "drums": True, "other": True}

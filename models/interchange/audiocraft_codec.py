@@ -22,12 +22,13 @@ _RENAMES = (
 
 def load_codec(released: ReleasedFile) -> StemCodec:
     """Build the codec that the configuration describes and fill in its weights; StemsError if they do not fit."""
+    from huggingface_hub.errors import StrictDataclassError
     from transformers import EncodecModel
 
     try:
         network = EncodecModel(_encodec_config(released.config))
         network.load_state_dict({_renamed(name): value for name, value in released.weights.items()})
-    except (KeyError, ValueError, RuntimeError) as error:
+    except (KeyError, ValueError, RuntimeError, StrictDataclassError) as error:
         raise StemsError(
             f"The codec's weights do not fit its configuration ({str(error).splitlines()[-1].strip()}).",
             "Copy the released file again.",

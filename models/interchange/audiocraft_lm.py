@@ -6,6 +6,7 @@ A torch file with the weights under ``best_state`` and the configuration as YAML
 from __future__ import annotations
 
 import pickle
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from torch import Tensor
 from models.editing import PREFIX_STRIDE
 from models.errors import StemsError
 from models.lm.transformer import StemTransformer, TransformerSize
+
+_REFERENCE = re.compile(r"\$\{([\w.]+)\}")
 
 _TEXT = "condition_provider.conditioners.description.output_proj"
 
@@ -56,7 +59,7 @@ def read_released(path: Path) -> ReleasedFile:
         raise StemsError(f"There is no '{path}'.", "Give the directory of a released checkpoint.", code="missing")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-        return ReleasedFile(dict(content["best_state"]), yaml.safe_load(content["xp.cfg"]))
+        return ReleasedFile(dict(content["best_state"]), read_config(content["xp.cfg"]))
     except pickle.UnpicklingError as error:
         raise StemsError(
             f"'{path}' holds more than weights, so it is not opened.", "Only load checkpoints of plain tensors."
@@ -65,6 +68,25 @@ def read_released(path: Path) -> ReleasedFile:
         raise StemsError(
             f"'{path}' is not a released checkpoint ({error}).", "It needs the entries best_state and xp.cfg."
         ) from error
+
+
+def read_config(text: str) -> dict[str, Any]:
+    """A configuration as YAML text, in which ``${a.b}`` stands for the value at that path."""
+    config: dict[str, Any] = yaml.safe_load(text)
+
+    def resolved(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: resolved(item) for name, item in value.items()}
+        if isinstance(value, list):
+            return [resolved(item) for item in value]
+        if isinstance(value, str) and (path := _REFERENCE.fullmatch(value)):
+            found: Any = config
+            for name in path[1].split("."):
+                found = found.get(name) if isinstance(found, dict) else None
+            return value if found is None else resolved(found)
+        return value
+
+    return {name: resolved(value) for name, value in config.items()}
 
 
 def released_delays(config: dict[str, Any]) -> tuple[int, ...]:

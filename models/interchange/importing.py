@@ -10,11 +10,15 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from models.errors import StemsError
+from models.licence import put_licence
 
 LICENCE = (
     "Weights released as MusicGen-Stem, MusicGen or EnCodec are licensed CC-BY-NC 4.0: not for commercial use. "
     "The licence of the weights holds for this directory and for models trained from it."
 )
+
+# The hub holds some weights several times over.
+_WANTED = ("*.json", "*.safetensors", "*.model", "*.txt", "state_dict.bin", "compression_state_dict_*.bin")
 
 
 class ImportConfig(BaseModel):
@@ -43,8 +47,9 @@ def import_model(config: ImportConfig) -> Path:
     partial.parent.mkdir(parents=True, exist_ok=True)
     try:
         _convert(source, partial)
-        with (partial / "README.md").open("a") as readme:
-            readme.write(f"\nImported from `{config.source}`.\n\n{LICENCE}\n")
+        for part in (partial, partial / "lm", *sorted(partial.glob("codecs/*"))):
+            if part.is_dir():
+                put_licence(part, f"Imported from `{config.source}`. {LICENCE}")
         partial.replace(output)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -54,10 +59,11 @@ def import_model(config: ImportConfig) -> Path:
 
 def _convert(source: Path, output: Path) -> None:
     from models.interchange.musicgen import load_musicgen
-    from models.interchange.released import LM_FILE, load_release
+    from models.interchange.released import CODEC_FILES, load_release
 
     kind = _model_type(source)
-    if (source / LM_FILE).is_file():
+    # MusicGens on the hub hold the authors' files beside transformers', but no codecs of stems.
+    if any(source.glob(CODEC_FILES)):
         load_release(source).save(output)
     elif kind == "musicgen":
         load_musicgen(source).save(output)
@@ -68,7 +74,7 @@ def _convert(source: Path, output: Path) -> None:
     else:
         raise StemsError(
             f"'{source}' is of no format that is known here (model type '{kind or 'none'}').",
-            f"Give a directory with {LM_FILE}, or a MusicGen or EnCodec as transformers saves them.",
+            f"Give a directory with {CODEC_FILES}, or a MusicGen or EnCodec as transformers saves them.",
             field="source",
         )
 
@@ -81,7 +87,7 @@ def _locate(source: str) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(source))
+        return Path(snapshot_download(source, allow_patterns=list(_WANTED)))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise StemsError(
             f"'{source}' is no directory, and the hub gives no such model ({type(error).__name__}).",

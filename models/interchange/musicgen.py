@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ def load_musicgen(name_or_directory: str | Path) -> Assembly:
 
     try:
         theirs = MusicgenForConditionalGeneration.from_pretrained(name_or_directory, dtype=torch.float32)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, pickle.UnpicklingError) as error:
         raise StemsError(
             f"There is no MusicGen '{name_or_directory}' ({str(error).splitlines()[0]}).",
             "Give a hub name such as facebook/musicgen-small, or a directory.",

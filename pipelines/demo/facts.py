@@ -119,6 +119,20 @@ class LossCurve:
 
 
 @dataclass(frozen=True)
+class ContextRow:
+    """Loss of a hidden stem, in nats a code, given its own song's other stems and given another song's."""
+
+    stem: str
+    right: float
+    wrong: float
+
+    @property
+    def won(self) -> bool:
+        """Whether the right stems help."""
+        return self.right < self.wrong
+
+
+@dataclass(frozen=True)
 class StepTime:
     """Wall-clock seconds of one step of the demo."""
 
@@ -184,7 +198,7 @@ class DemoFacts:
 
     Attributes:
         counts, quarantine: what became of the catalog's files.
-        separation, codecs, vocal_filter, loss: how well each part does.
+        separation, codecs, vocal_filter, loss, context: how well each part does.
         steps: how long each step took, in order.
         generated, edited: what came out.
         machine: what it ran on, in words.
@@ -197,6 +211,7 @@ class DemoFacts:
     codecs: tuple[CodecRow, ...]
     vocal_filter: VocalFilter
     loss: LossCurve
+    context: tuple[ContextRow, ...]
     steps: tuple[StepTime, ...]
     generated: GeneratedSong
     edited: EditedSong
@@ -226,6 +241,12 @@ class DemoFacts:
             f"{stream}: validation loss {loss:.2f} nats, unigram entropy {self.loss.entropy[stream]:.2f}"
             for stream, loss in self.loss.final.items()
             if not self.loss.won(stream)
+        ]
+        words += [
+            f"hidden {row.stem}: its own song's other stems tell no more ({row.right:.2f} nats) than another song's "
+            f"({row.wrong:.2f})"
+            for row in self.context
+            if not row.won
         ]
         words += [
             f"edited {stem.name}: {'nothing changed' if stem.regenerated else 'tokens differ from the source'}"

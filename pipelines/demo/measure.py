@@ -15,6 +15,7 @@ from models.song import Song
 from pipelines.demo.facts import (
     Clip,
     CodecRow,
+    ContextRow,
     Counts,
     EditedSong,
     EditedStem,
@@ -105,6 +106,14 @@ def loss_curve(training: TrainingResult, table: TokenTable, model: Assembly) -> 
             if f"valid/text/{streams[0]}" in row
         ),
         entropy=unigram_cross_entropy(table.rows(), model.layout, model.lm.config.cardinality),
+    )
+
+
+def context_rows(training: TrainingResult, stems: Sequence[str]) -> tuple[ContextRow, ...]:
+    """What hearing the other stems is worth to the language model, by hidden stem."""
+    final = training.final
+    return tuple(
+        ContextRow(stem, final[f"valid/edit/{stem}"], final[f"valid/edit_wrong_context/{stem}"]) for stem in stems
     )
 
 

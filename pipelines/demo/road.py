@@ -27,6 +27,7 @@ from pipelines.demo.facts import DemoFacts, StepTime
 from pipelines.demo.measure import (
     Edit,
     codec_row,
+    context_rows,
     edited_clips,
     generated_clips,
     loss_curve,
@@ -289,6 +290,7 @@ def _measure(road: Road, band: Band, model: Assembly, parts: Trained, generated:
         codecs=tuple(codec_row(stem, model.codecs[stem], result) for stem, result in parts.codecs.items()),
         vocal_filter=vocal_filter(table, band.catalog),
         loss=loss_curve(parts.lm, table, model),
+        context=context_rows(parts.lm, model.layout.names),
         steps=(),
         generated=generated_clips(generated, road.folder / "generated"),
         edited=edited_clips(edit, model, road.folder / "edited"),

@@ -72,7 +72,8 @@ class CheckpointWriter:
 
     def __init__(self, output: Path, config: TrainingConfig, place: Place) -> None:
         self.output, self.config, self.place = output, config, place
-        self._group = dist.new_group(backend="gloo") if place.world > 1 else None
+        # Tensors are written from the CPU, which a group of GPUs cannot agree on, even if it is of one.
+        self._group = dist.new_group(backend="gloo") if dist.is_initialized() else None
         self._pending: tuple[int, Future[Any]] | None = None
 
     def save(self, step: int, state: dict[str, Any]) -> None:
@@ -82,7 +83,7 @@ class CheckpointWriter:
             {**state, "step": step},
             checkpoint_id=self._unfinished(step),
             process_group=self._group,
-            no_dist=self._group is None,
+            no_dist=self.place.world == 1,
         )
         self._pending = step, writing
 

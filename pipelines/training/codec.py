@@ -28,6 +28,7 @@ from models.codec.quantizer import (
 )
 from models.codec.trainer import CodecTrainer
 from models.errors import StemsError
+from models.licence import keep_licences
 from models.presets import CODEC_SIZES, DISCRIMINATOR_SIZES
 from pipelines.evaluation.sdr import si_sdr
 from pipelines.training.ahead import Ahead
@@ -49,7 +50,8 @@ def train_codec(config: CodecTraining) -> TrainingResult:
 
     The history's first row holds the validation metrics of the untrained codec, with random-normal codebooks.
     """
-    return train(config, partial(CodecRecipe, config))
+    there = config.with_absolute("output", "stems", "start_from")
+    return train(there, partial(CodecRecipe, there))
 
 
 class Seen(NamedTuple):
@@ -160,6 +162,8 @@ class CodecRecipe(Recipe):
         for layer in self.codec.network.quantizer.layers:
             layer.codebook.inited.fill_(1.0)  # an averaged mark is not quite 1
         self.codec.save(directory)
+        if self.config.start_from:
+            keep_licences([Path(self.config.start_from)], directory)
 
     def _silence_level(self) -> float:
         """RMS in dB of two seconds of silence, encoded and decoded."""

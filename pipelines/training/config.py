@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -100,6 +101,15 @@ class TrainingConfig(BaseModel):
 
     tracking: str | None = "sqlite:///runs/mlflow.db"
     """MLflow tracking address. "off" or an empty value turns tracking off."""
+
+    def with_absolute(self, *names: str) -> Self:
+        """The same with local paths made absolute, since workers may run in another directory.
+
+        What is on an object store has an address that is the same everywhere.
+        """
+        paths = {name: getattr(self, name) for name in names}
+        local = {name: path for name, path in paths.items() if path and "://" not in path}
+        return self.model_copy(update={name: str(Path(path).absolute()) for name, path in local.items()})
 
     def identity(self) -> dict[str, Any]:
         """The settings that a resumed run must share with its checkpoint, as plain JSON data."""

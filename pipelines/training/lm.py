@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from models.codec.codec import StemCodec
 from models.digest import directory_digest
 from models.errors import StemsError
+from models.licence import keep_licences
 from models.lm.language_model import LMConfig, StemLM
 from models.lm.lora import merged
 from models.lm.objective import StreamLoss, stream_loss
@@ -19,8 +20,8 @@ from pipelines.training.captions import TextMerging, plain_prompt
 from pipelines.training.lm_batches import Batch, Sampler
 from pipelines.training.lm_config import LMTraining
 from pipelines.training.lm_samples import Listener
-from pipelines.training.lm_start import describe, first_model
-from pipelines.training.loop import TrainingResult, train
+from pipelines.training.lm_start import describe, first_model, lm_directory
+from pipelines.training.loop import TrainingResult, begun_with, train
 from pipelines.training.recipe import Place, Recipe
 from pipelines.training.songs import SongSet, open_songs, select_songs
 
@@ -29,17 +30,21 @@ SAMPLED_SONGS = 3
 
 
 def train_lm(config: LMTraining) -> TrainingResult:
-    """Train on the newest version of the table, or the one asked for, and export the model."""
-    there = _with_absolute_paths(config)
+    """Train on the newest version of the table, or the one asked for, and export the model.
+
+    A run that goes on reads the version that it began with, however much the table has grown since.
+    """
+    there = config.with_absolute("output", "table", "codecs", "start_from")
+    if there.table_version is None:
+        there = there.model_copy(update={"table_version": begun_with(there, "table_version")})
     digests = {folder.name: directory_digest(folder) for folder in _codec_directories(there.codecs)}
-    chosen = select_songs(there.table, config.table_version, digests)
+    chosen = select_songs(there.table, there.table_version, digests)
     lm_config = describe(there, chosen.layout, chosen.codecs)
     # Copied here, once, so that the workers find it.
     open_songs(chosen, song_folder(there))
     # Pinned, so that every worker and every resumed run reads the same songs.
-    pinned = {"table_version": chosen.version}
-    recipe = partial(LMRecipe, there.model_copy(update=pinned), lm_config)
-    return train(config.model_copy(update=pinned), recipe)
+    pinned = there.model_copy(update={"table_version": chosen.version})
+    return train(pinned, partial(LMRecipe, pinned, lm_config))
 
 
 def song_folder(config: LMTraining) -> Path:
@@ -104,9 +109,10 @@ class LMRecipe(Recipe):
         metrics |= {f"text/{name}": value for name, value in self._named(text).items()}
         if len(self.songs.layout.stems) == 1:
             return metrics
+        contexts = {"edit": False} | ({"edit_wrong_context": True} if len(songs) > 1 else {})
         for stem in self.songs.layout.names:
             part = self.songs.layout.slice(stem)
-            for name, swapped in (("edit", False), ("edit_wrong_context", True)):
+            for name, swapped in contexts.items():
                 batch = self.sampler.edit_validation(songs, stem, count, swapped=swapped)
                 metrics[f"{name}/{stem}"] = float(self._evaluate(module, batch).per_stream[part].mean())
         return metrics
@@ -135,6 +141,8 @@ class LMRecipe(Recipe):
         """Write the language model; adapters become part of its weights."""
         self.lm.transformer = merged(self.lm.transformer)
         self.lm.save(directory)
+        if self.config.start_from:
+            keep_licences([lm_directory(self.config.start_from)], directory)
 
     def _evaluate(self, module: nn.Module, batch: Batch) -> StreamLoss:
         """Loss of a validation batch, some examples at a time."""
@@ -149,13 +157,6 @@ class LMRecipe(Recipe):
 
     def _named(self, loss: StreamLoss) -> dict[str, float]:
         return dict(zip(self.lm.layout.stream_names, loss.per_stream.tolist(), strict=True))
-
-
-def _with_absolute_paths(config: LMTraining) -> LMTraining:
-    """Workers may run in another directory. What is on an object store has an address that is the same everywhere."""
-    paths = {name: getattr(config, name) for name in ("output", "table", "codecs", "start_from")}
-    local = {name: path for name, path in paths.items() if path and "://" not in path}
-    return config.model_copy(update={name: str(Path(path).absolute()) for name, path in local.items()})
 
 
 def _codec_directories(root: str) -> list[Path]:

@@ -120,10 +120,11 @@ class Sampler:
         for index in range(count):
             draw = rng(self.seed, _VALIDATION_STEP, index)
             cut = _cut(songs[index % len(songs)].codes, edit_frames(self.segment_frames), draw)
+            other = _cut(songs[(index + 1) % len(songs)].codes, cut.shape[1], draw)
+            # Both of one length, so that both losses are of the same frames.
+            cut = cut[:, : other.shape[1]]
             if swapped:
-                other = _cut(songs[(index + 1) % len(songs)].codes, cut.shape[1], draw)
-                frames = min(cut.shape[1], other.shape[1])
-                cut = np.where(masked[:, None], cut[:, :frames], other[:, :frames])
+                cut = np.where(masked[:, None], cut, other)
             examples.append(self._assemble(cut, masked))
         return Batch.of(examples, [""] * count)
 

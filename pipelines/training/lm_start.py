@@ -57,7 +57,7 @@ def first_model(config: LMTraining, lm_config: LMConfig) -> StemLM:
     """
     if not config.start_from:
         return StemLM(lm_config)
-    model = StemLM.load(_lm_directory(config.start_from))
+    model = StemLM.load(lm_directory(config.start_from))
     other_stems = str(model.layout) != str(lm_config.layout)
     if other_stems:
         model = warm_start(model, lm_config.layout, lm_config.codecs)
@@ -96,7 +96,7 @@ def _started(
                 f"Leave {field} out: a model that is started from brings its own.",
                 field=field,
             )
-    base = LMConfig.load(_lm_directory(config.start_from))
+    base = LMConfig.load(lm_directory(config.start_from))
     if (base.cardinality, base.frame_rate) != (cardinality, frame_rate):
         raise StemsError(
             f"The model to start from reads {base.cardinality} codes a stream at {base.frame_rate:g} Hz, the codecs "
@@ -130,7 +130,7 @@ def _codecs_beside(directory: Path, layout: StemLayout) -> dict[str, str]:
     return {stem: directory_digest(folder) for stem, folder in folders.items() if folder.is_dir()}
 
 
-def _lm_directory(start_from: str) -> Path:
+def lm_directory(start_from: str) -> Path:
     """The language model's own directory, also where a whole model is named."""
     whole = Path(start_from) / "lm"
     return whole if whole.is_dir() else Path(start_from)

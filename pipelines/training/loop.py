@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.table import Table
@@ -24,7 +25,7 @@ from pipelines.training.notice import TerminationNotice
 from pipelines.training.on_ray import run_on_ray
 from pipelines.training.progress import summary_table
 from pipelines.training.recipe import Place, Recipe
-from pipelines.training.tracking import record_model
+from pipelines.training.tracking import check_store, record_model
 from pipelines.training.whole import finished_recipe
 from pipelines.training.worker import Worker
 
@@ -56,7 +57,7 @@ def train(config: TrainingConfig, make_recipe: Callable[[], Recipe]) -> Training
     Continues a run that stopped; returns at once for one that is finished. StemsError when the settings
     differ from the run's checkpoint (``mismatch``), or when the loss stays non-finite (``diverged``).
     """
-    config = _with_absolute_paths(config)
+    config = _with_absolute_store(config.with_absolute("output"))
     output = Path(config.output)
     if config.batch < config.workers or config.min_workers > config.workers:
         raise StemsError(
@@ -68,6 +69,7 @@ def train(config: TrainingConfig, make_recipe: Callable[[], Recipe]) -> Training
     if not _finished(config):
         began = time.perf_counter()
         if config.workers:
+            check_store(config)
             run_on_ray(config, make_recipe)
         else:
             device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -77,6 +79,14 @@ def train(config: TrainingConfig, make_recipe: Callable[[], Recipe]) -> Training
     done = json.loads((output / "result.json").read_text())
     history = read_history(output / "metrics.jsonl")
     return TrainingResult(output / "model", done["steps"], done["seconds"], history, latest(history))
+
+
+def begun_with(config: TrainingConfig, field: str) -> Any:
+    """What a setting was in the checkpoint that ``config`` continues; None where it starts a run."""
+    found = checkpoints(Path(config.output))
+    if not found or config.resume is False:
+        return None
+    return json.loads((found[-1][1] / "config.json").read_text()).get(field)
 
 
 def _settle_resume(config: TrainingConfig) -> None:
@@ -124,9 +134,9 @@ def _export(config: TrainingConfig, make_recipe: Callable[[], Recipe], began: fl
     fresh.replace(output / "result.json")
 
 
-def _with_absolute_paths(config: TrainingConfig) -> TrainingConfig:
-    """Workers may run in another directory: resolve relative paths here."""
+def _with_absolute_store(config: TrainingConfig) -> TrainingConfig:
+    """Workers may run in another directory than the one that a SQLite file's path starts from."""
     tracking = config.tracking
     if tracking and tracking.startswith(_SQLITE):
         tracking = f"{_SQLITE}{Path(tracking.removeprefix(_SQLITE)).absolute()}"
-    return config.model_copy(update={"output": str(Path(config.output).absolute()), "tracking": tracking})
+    return config.model_copy(update={"tracking": tracking})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -31,7 +32,7 @@ def run_on_ray(config: TrainingConfig, make_recipe: Callable[[], Recipe]) -> Non
     if not ray.is_initialized():
         ray.init()
     workers = (config.min_workers, config.workers) if config.min_workers else config.workers
-    gpus = ray.cluster_resources().get("GPU", 0) >= config.workers
+    gpus = _on_gpus(config, ray.cluster_resources().get("GPU", 0))
 
     def each_worker() -> None:
         import torch
@@ -45,7 +46,12 @@ def run_on_ray(config: TrainingConfig, make_recipe: Callable[[], Recipe]) -> Non
         context = ray_train.get_context()
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // context.get_local_world_size()))
         place = Place(context.get_world_rank(), context.get_world_size(), get_device())
-        Worker(config, make_recipe, place, PreemptionNotice()).run()
+        try:
+            Worker(config, make_recipe, place, PreemptionNotice()).run()
+        except StemsError as error:
+            # All workers come to the same error, and would again: ending well spares the restarts.
+            if place.rank == 0:
+                _write_error(config, error)
 
     trainer = TorchTrainer(
         each_worker,
@@ -58,14 +64,32 @@ def run_on_ray(config: TrainingConfig, make_recipe: Callable[[], Recipe]) -> Non
             failure_config=FailureConfig(max_failures=config.restarts),
         ),
     )
-    try:
-        with _watch(config):
-            trainer.fit()
-    except Exception as error:
-        for cause in getattr(error, "worker_failures", {}).values():
-            if isinstance(cause, StemsError):
-                raise cause from error
-        raise
+    _error_file(config).unlink(missing_ok=True)
+    with _watch(config):
+        trainer.fit()
+    if _error_file(config).exists():
+        raise StemsError(**json.loads(_error_file(config).read_text()))
+
+
+def _on_gpus(config: TrainingConfig, gpus: float) -> bool:
+    """Whether each worker gets a GPU; a cluster that has some, but too few, is refused."""
+    fewest = config.min_workers or config.workers
+    if 0 < gpus < fewest:
+        raise StemsError(
+            f"The cluster has {gpus:g} GPUs for {fewest} workers or more.",
+            "Lower workers or min_workers, or wait until there are as many.",
+            field="workers",
+        )
+    return gpus > 0
+
+
+def _error_file(config: TrainingConfig) -> Path:
+    return Path(config.output) / ".error.json"
+
+
+def _write_error(config: TrainingConfig, error: StemsError) -> None:
+    said = {"message": error.message, "mend": error.mend, "code": error.code, "field": error.field}
+    _error_file(config).write_text(json.dumps(said))
 
 
 @contextmanager

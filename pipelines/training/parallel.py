@@ -68,6 +68,15 @@ def summed_over_workers(values: Sequence[float], place: Place) -> list[float]:
     return list(tensor.tolist())
 
 
+def agreed_on(value: int, place: Place) -> int:
+    """The first worker's value, on all of them: each may see a shared folder as it was a moment ago."""
+    if place.world == 1:
+        return value
+    found = [value]
+    dist.broadcast_object_list(found, src=0)
+    return found[0]
+
+
 def all_finite(state: Mapping[str, Any], place: Place) -> bool:
     """Whether no tensor of a nested state, on any worker, holds NaN or infinity."""
     broken = sum(not _is_finite(tensor) for tensor in _tensors(state))

@@ -23,7 +23,8 @@ from pipelines.training.separator_config import SeparatorTraining
 
 def train_separator(config: SeparatorTraining) -> TrainingResult:
     """Train on the multitrack folder and export the separator, with its vocal threshold where it hears vocals."""
-    return train(config, partial(SeparatorRecipe, config))
+    there = config.with_absolute("output", "data")
+    return train(there, partial(SeparatorRecipe, there))
 
 
 class SeparatorRecipe(Recipe):

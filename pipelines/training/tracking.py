@@ -31,6 +31,12 @@ def create_store(tracking: str) -> None:
     open_store(tracking)
 
 
+def check_store(config: TrainingConfig) -> None:
+    """Refuse an address at which a new run cannot be opened, before workers start; a run that goes on may wait."""
+    if config.tracking and config.tracking != "off" and not (Path(config.output) / RUN_FILE).exists():
+        open_store(config.tracking)
+
+
 class Tracker:
     """Writes one training run to an MLflow store; does nothing where ``tracking`` is off.
 

@@ -25,6 +25,7 @@ from pipelines.training.config import TrainingConfig
 from pipelines.training.history import History, Row
 from pipelines.training.notice import Notice
 from pipelines.training.parallel import (
+    agreed_on,
     all_finite,
     clip_gradients,
     computes_bfloat16,
@@ -38,6 +39,9 @@ from pipelines.training.sampler import parts, share
 from pipelines.training.schedule import learning_rate
 from pipelines.training.tracking import Tracker
 from pipelines.training.whole import whole_recipe
+
+SHORT_HANDED = 10
+"""How much more often is saved while there are fewer workers than asked for."""
 
 PATIENCE = 10
 """Steps in a row that may have a loss or gradient that is not finite."""
@@ -67,6 +71,7 @@ class Worker:
         self.writer = CheckpointWriter(self.output, config, place)
         file = self.output / "metrics.jsonl"
         self.history = History.resume(file, self.start) if self.writes else History(None, [])
+        self.skipped = sum(row.get("taken") == 0 for row in self.history.rows)
         self.tracker = Tracker(config if self.writes else config.model_copy(update={"tracking": None}))
         self.tracker.describe(self.recipe.facts())
 
@@ -74,6 +79,12 @@ class Worker:
     def writes(self) -> bool:
         """Whether this worker keeps the records."""
         return self.place.rank == 0
+
+    @property
+    def _save_every(self) -> int:
+        """Steps between two checkpoints: few while machines are missing, since their return starts workers anew."""
+        every = self.config.checkpoint_every
+        return every if self.place.world >= self.config.workers else max(1, every // SHORT_HANDED)
 
     def run(self) -> None:
         """Train to the last step; its checkpoint is what is left behind."""
@@ -100,7 +111,8 @@ class Worker:
             bar.at(done, metrics["loss"])
             if done % config.log_every == 0 or last or not metrics["taken"]:
                 seconds = round(time.perf_counter() - began, 3)
-                self._note({"step": done, **_finite(metrics), "seconds": seconds})
+                self.skipped += metrics["taken"] == 0
+                self._note({"step": done, **_finite(metrics), "skipped": self.skipped, "seconds": seconds})
             skipped = 0 if metrics["taken"] else skipped + 1
             if skipped >= PATIENCE:
                 self.writer.settle()
@@ -111,7 +123,7 @@ class Worker:
                 self._sample(done)
             self.writer.settle(wait=False)
             leaving = not warned and self.notice.given()
-            if done % config.checkpoint_every == 0 or last or leaving:
+            if done % self._save_every == 0 or last or leaving:
                 self._save(done)
             if leaving:
                 warned = True
@@ -197,16 +209,18 @@ class Worker:
 
     def _state(self) -> dict[str, Any]:
         """All that a resumed run needs. Tensors are those in use, or this worker's shards of them."""
+        if not self.optimizer.state:  # no step was taken yet: without gradients torch makes what a step would
+            self.optimizer.zero_grad(set_to_none=True)
         module, optimizer = get_state_dict(self.recipe.module, self.optimizer)
         average = {"average": self.average.state} if self.average else {}
         return {"module": module, "optimizer": optimizer, **average}
 
     def _restore(self) -> int:
         """Load the newest checkpoint; the steps already done."""
-        found = checkpoints(self.output)
-        if not found:
+        step = agreed_on(max((step for step, _ in checkpoints(self.output)), default=0), self.place)
+        if not step:
             return 0
-        step, path = found[-1]
+        path = dict(checkpoints(self.output)).get(step, self.output / "checkpoints" / f"step-{step}")
         state = self._state()
         load_state(path, state, alone=self.place.world == 1)
         set_state_dict(

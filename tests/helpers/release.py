@@ -90,7 +90,7 @@ def _codec_config(codec: StemCodec) -> dict[str, Any]:
     return {
         "sample_rate": codec.sample_rate,
         "channels": 1,
-        "encodec": {"renormalize": False},
+        "encodec": {"renormalize": False, "causal": config.use_causal_conv},
         "seanet": {
             "dimension": config.hidden_size,
             "n_filters": config.num_filters,
@@ -102,7 +102,7 @@ def _codec_config(codec: StemCodec) -> dict[str, Any]:
             "dilation_base": config.dilation_growth_rate,
             "compress": config.compress,
             "lstm": config.num_lstm_layers,
-            "causal": config.use_causal_conv,
+            "causal": "${encodec.causal}",  # as the authors' tools write it
             "true_skip": not config.use_conv_shortcut,
             "pad_mode": config.pad_mode,
             "norm": config.norm_type,

@@ -93,6 +93,15 @@ def gradients(worker: Worker) -> tuple[dict[str, float], dict[str, Tensor]]:
     return metrics, {name: g.full_tensor() if isinstance(g, DTensor) else g for name, g in named.items()}
 
 
+def adapted_gradients(worker: Worker) -> tuple[dict[str, float], dict[str, Tensor]]:
+    """The same where adapters have learned something: they start at zero, and so would half of their gradients."""
+    with torch.no_grad():
+        for name, parameter in worker.recipe.module.named_parameters():
+            if name.endswith(".up"):
+                parameter.fill_(0.01)
+    return gradients(worker)
+
+
 def run_workers(
     config: LMTraining, world: int, job: Job = train, *, stop_after: int | None = None, killed: int | None = None
 ) -> Any:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from models.assembly import Assembly
+from models.codec.codec import StemCodec
 from models.delay import delay_codes
 from models.errors import StemsError
+from models.interchange.importing import ImportConfig, import_model
 from models.interchange.musicgen import load_musicgen, transformer_from_musicgen
 from models.lm.generation import Grid, fill
 from models.lm.sampling import Sampling
@@ -113,6 +117,44 @@ def test_a_saved_musicgen_becomes_a_model_of_one_stem(musicgen: Any, tmp_path: P
     assert assembly.layout.names == ("mix",)
     song = assembly.generate("", 0.2, Sampling(seed=1))
     assert song.codes.shape == (4, 10)
+
+
+def test_a_musicgen_of_the_hub_is_imported_from_among_the_authors_files(musicgen: Any, tmp_path: Path) -> None:
+    hub = tmp_path / "musicgen-small"
+    musicgen.save_pretrained(hub)
+    for name in ("state_dict.bin", "compression_state_dict.bin"):
+        (hub / name).write_bytes(b"the same weights in another form")
+    import_model(ImportConfig(source=str(hub), output=str(tmp_path / "model")))
+    assert Assembly.load(tmp_path / "model").layout == MUSICGEN
+
+
+def test_an_encodec_of_the_hub_becomes_a_codec(musicgen: Any, tmp_path: Path) -> None:
+    musicgen.audio_encoder.save_pretrained(tmp_path / "encodec_32khz")
+    import_model(ImportConfig(source=str(tmp_path / "encodec_32khz"), output=str(tmp_path / "codec")))
+    codec = StemCodec.load(tmp_path / "codec")
+    assert codec.codebooks == 4
+    assert "CC-BY-NC" in (tmp_path / "codec" / "README.md").read_text()
+
+
+def test_a_stereo_musicgen_is_refused(musicgen: Any, tmp_path: Path) -> None:
+    musicgen.save_pretrained(tmp_path)
+    said = json.loads((tmp_path / "config.json").read_text())
+    said["decoder"]["audio_channels"] = 2
+    (tmp_path / "config.json").write_text(json.dumps(said))
+    with pytest.raises(StemsError, match="stereo"):
+        load_musicgen(tmp_path)
+
+
+def test_a_hostile_musicgen_is_refused(musicgen: Any, tmp_path: Path) -> None:
+    class Hostile:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return exec, ("raise SystemExit('a pickle ran code')",)
+
+    musicgen.save_pretrained(tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    torch.save({"weights": Hostile()}, tmp_path / "pytorch_model.bin")
+    with pytest.raises(StemsError):
+        load_musicgen(tmp_path)
 
 
 def test_a_name_that_is_nowhere_says_so(tmp_path: Path) -> None:

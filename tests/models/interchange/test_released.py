@@ -34,8 +34,11 @@ def golden(reference_golden: Path) -> dict[str, Tensor]:
 
 
 @pytest.fixture(scope="module")
-def release(reference_golden: Path) -> Assembly:
-    return load_release(reference_golden)
+def release(reference_golden: Path, tmp_path_factory: pytest.TempPathFactory) -> Assembly:
+    """As a user has it: imported, saved, loaded."""
+    output = tmp_path_factory.mktemp("imported") / "model"
+    import_model(ImportConfig(source=str(reference_golden), output=str(output)))
+    return Assembly.load(output)
 
 
 def test_layout_and_sizes_are_read_from_the_release(release: Assembly) -> None:
@@ -52,6 +55,8 @@ def test_codecs_give_the_references_codes_and_sound(release: Assembly, golden: d
     codes = codec.encode(golden["wav"])
     assert torch.equal(codes, golden[f"{stem}.codes"].long())
     torch.testing.assert_close(latent, golden[f"{stem}.latent"], atol=1e-4, rtol=0)
+    quantized = codec.network.quantizer.decode(codes.transpose(0, 1))
+    torch.testing.assert_close(quantized, golden[f"{stem}.quantized"], atol=1e-4, rtol=0)
     torch.testing.assert_close(codec.decode(codes), golden[f"{stem}.decoded"], atol=1e-4, rtol=0)
 
 
@@ -81,6 +86,7 @@ def test_stems_import_writes_a_model_that_says_its_licence(
     assert cli.main(["import", "--source", str(reference_golden), "--output", str(output)]) == 0
     assert "CC-BY-NC" in capsys.readouterr().out
     assert "CC-BY-NC" in (output / "README.md").read_text()
+    assert all("CC-BY-NC" in (output / part / "LICENCE.md").read_text() for part in ("lm", "codecs/bass"))
     imported = Assembly.load(output)
     assert torch.equal(imported.codecs["other"].encode(golden["wav"]), golden["other.codes"].long())
     assert cli.main(["import", "--source", str(reference_golden), "--output", str(output)]) == 2

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
 from torch import Tensor, nn
 
 from models.audio import Audio, read_audio, write_audio
@@ -17,10 +20,15 @@ from models.codec import CodecSize, StemCodec
 from models.codec.discriminator import DiscriminatorSize
 from models.errors import StemsError
 from models.presets import CODEC_SIZES, DISCRIMINATOR_SIZES
+from pipelines.training.checkpoints import checkpoints
 from pipelines.training.codec import CodecRecipe, train_codec
 from pipelines.training.codec_config import CodecTraining
 from pipelines.training.loop import TrainingResult
+from pipelines.training.notice import Notice
+from pipelines.training.recipe import Place
 from pipelines.training.stems import StemCrops, find_stems, hold_out, is_silent
+from pipelines.training.whole import finished_recipe
+from pipelines.training.worker import Worker
 
 RATE = 32_000
 
@@ -46,11 +54,14 @@ def settings(folder: Path, output: Path, **changes: Any) -> CodecTraining:
     return CodecTraining(stems=str(folder), output=str(output), stem="bass", **(fields | changes))
 
 
+SIZE = CodecSize(filters=2, latent=8, cardinality=16, lstm_layers=1, ratios=(4, 4, 5, 8))
+JUDGE = DiscriminatorSize(filters=2, windows=(256, 128))
+
+
 @pytest.fixture(autouse=True)
 def small_codec(monkeypatch: pytest.MonkeyPatch) -> None:
-    size = CodecSize(filters=2, latent=8, cardinality=16, lstm_layers=1, ratios=(4, 4, 5, 8))
-    monkeypatch.setitem(CODEC_SIZES, "tiny", size)
-    monkeypatch.setitem(DISCRIMINATOR_SIZES, "tiny", DiscriminatorSize(filters=2, windows=(256, 128)))
+    monkeypatch.setitem(CODEC_SIZES, "tiny", SIZE)
+    monkeypatch.setitem(DISCRIMINATOR_SIZES, "tiny", JUDGE)
     monkeypatch.setattr("pipelines.training.codec.EXCERPTS", 2)
     monkeypatch.setattr("pipelines.training.codec.EXCERPT_SECONDS", 1.0)
 
@@ -110,6 +121,33 @@ def test_micro_batches_teach_what_the_batch_teaches(
     )
     for name, value in first.items():
         torch.testing.assert_close(second[name], value, rtol=1e-5, atol=1e-5, msg=name)
+
+
+class PlainSteps(CodecRecipe):
+    """Steps along the gradient: Adam would make much of differences in the last digit."""
+
+    def optimizer(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        return torch.optim.SGD(parameters)
+
+
+def train_as_worker(rank: int, world: int, meet: Path, config: CodecTraining) -> None:
+    torch.set_num_threads(1)
+    CODEC_SIZES["tiny"], DISCRIMINATOR_SIZES["tiny"] = SIZE, JUDGE
+    dist.init_process_group("gloo", init_method=f"file://{meet}", rank=rank, world_size=world)
+    Worker(config, partial(PlainSteps, config), Place(rank, world, torch.device("cpu")), Notice()).run()
+    dist.destroy_process_group()
+
+
+def test_two_workers_train_the_codec_that_one_trains(folder: Path, tmp_path: Path) -> None:
+    states = []
+    for world in (1, 2):
+        config = settings(folder, tmp_path / str(world), **WHOLE, steps=4, accumulate=2)
+        Path(config.output).mkdir()
+        mp.spawn(train_as_worker, args=(world, tmp_path / f"meet-{world}", config), nprocs=world)
+        _, checkpoint = checkpoints(Path(config.output))[-1]
+        states.append(finished_recipe(partial(PlainSteps, config), checkpoint, averaged=False).module.state_dict())
+    for name, value in states[0].items():
+        torch.testing.assert_close(states[1][name], value, rtol=1e-4, atol=1e-5, msg=name)
 
 
 def test_a_codec_trained_by_the_whole_recipe_is_an_encodec_model_with_the_same_codes(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,6 +52,25 @@ def test_it_learns_and_what_it_exports_opens(data: Path, tmp_path: Path) -> None
     assert lm.layout == LAYOUT
     assert lm.config.codecs["bass"] == directory_digest(data / "codecs" / "bass")
     assert lm.config.cardinality == SPECIAL
+
+
+def test_run_twice_it_goes_on_with_the_songs_that_it_began_with(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(data / "tokens", tmp_path / "tokens")
+    chosen = config(data, tmp_path / "run", table=str(tmp_path / "tokens"), steps=2)
+    first = train_lm(chosen)
+    table = TokenTable(str(tmp_path / "tokens"))
+    began_with = table.version
+    codecs = table.rows(columns=["codecs"])["codecs"][0].as_py()
+    table.commit_tokens([song_row(99, codecs, "train")])
+    assert table.version > began_with
+    monkeypatch.chdir(tmp_path)  # the same table by another name
+    longer = train_lm(chosen.model_copy(update={"steps": 4, "table": "tokens"}))
+    assert longer.steps == 4
+    assert longer.history[: len(first.history) - 1] == first.history[:-1]
+    said = json.loads((tmp_path / "run" / "checkpoints" / "step-4" / "config.json").read_text())
+    assert said["table_version"] == began_with
 
 
 def test_a_batch_is_a_function_of_seed_step_and_index(songs: SongSet) -> None:

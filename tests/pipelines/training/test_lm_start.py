@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.tiny import CODEC, LAYOUT, tiny_codec, tiny_lm
-from helpers.workers import gradients, run_workers
+from helpers.workers import adapted_gradients, run_workers
 
 from models.assembling import assemble
 from models.digest import directory_digest
 from models.errors import StemsError
+from models.licence import put_licence
 from models.lm.language_model import StemLM
 from models.stems import MUSICGEN, StemLayout
 from pipelines.training.lm import train_lm
@@ -65,6 +66,18 @@ def test_a_trained_model_is_trained_on(data: Path, tmp_path: Path, trained: Path
     assert all(torch.allclose(value, theirs[name], atol=1e-6) for name, value in ours.items())
     result = train_lm(config(data, tmp_path / "more", start_from=str(trained)))
     assert changed(trained, result.directory) == set(theirs)
+
+
+def test_the_licence_of_the_weights_goes_along(data: Path, tmp_path: Path, trained: Path) -> None:
+    shutil.copytree(trained, tmp_path / "imported")
+    put_licence(tmp_path / "imported", "Weights are CC-BY-NC 4.0.")
+    result = train_lm(config(data, tmp_path / "run", start_from=str(tmp_path / "imported"), steps=1))
+    codecs = {name: data / "codecs" / name for name in LAYOUT.names}
+    assemble(tmp_path / "model", result.directory, codecs, None)
+    for part in ("lm", "."):
+        for name in ("LICENCE.md", "README.md"):
+            assert "CC-BY-NC 4.0" in (tmp_path / "model" / part / name).read_text()
+    assert not (tmp_path / "model" / "codecs" / "bass" / "LICENCE.md").exists()
 
 
 def test_a_whole_model_may_be_named(data: Path, tmp_path: Path, trained: Path, digests: dict[str, str]) -> None:
@@ -156,13 +169,14 @@ def test_with_adapters_the_tables_of_new_stems_are_still_learned(data: Path, tmp
 
 def test_adapters_learn_the_same_spread_over_two_workers(data: Path, tmp_path: Path, trained: Path) -> None:
     chosen = {"start_from": str(trained), "lora_rank": 2, "batch": 5}
-    metrics, expected = run_workers(config(data, tmp_path / "one", **chosen), 1, gradients)
+    metrics, expected = run_workers(config(data, tmp_path / "one", **chosen), 1, adapted_gradients)
     both = config(data, tmp_path / "two", **chosen, sharding="fsdp", recompute=True, accumulate=2)
-    theirs, found = run_workers(both, 2, gradients)
+    theirs, found = run_workers(both, 2, adapted_gradients)
     assert theirs == pytest.approx(metrics, abs=1e-5)
     assert expected.keys() == found.keys()
     assert {name.rpartition(".")[2] for name in found} == {"up", "down"}
-    assert max(float(grad.abs().max()) for grad in expected.values()) > 1e-3
+    for kind in ("up", "down"):
+        assert max(float(grad.abs().max()) for name, grad in expected.items() if name.endswith(kind)) > 1e-3
     for name, grad in found.items():
         torch.testing.assert_close(grad, expected[name], rtol=0, atol=1e-5, msg=name)
 

@@ -22,9 +22,12 @@ from pipelines.training.checkpoints import checkpoints
 from pipelines.training.config import TrainingConfig
 from pipelines.training.history import read_history
 from pipelines.training.loop import TrainingResult, train
+from pipelines.training.notice import Notice
+from pipelines.training.on_ray import _on_gpus
 from pipelines.training.recipe import Place, Recipe
 from pipelines.training.sampler import rng, share
 from pipelines.training.schedule import learning_rate
+from pipelines.training.worker import Worker
 
 
 class StoppedError(Exception):
@@ -185,7 +188,26 @@ def test_ten_such_steps_in_a_row_stop_the_run(tmp_path: Path) -> None:
     with pytest.raises(StemsError, match="learning_rate") as caught:
         learn(settings(tmp_path), nan_at=range(1, 12))
     assert caught.value.code == "diverged"
+    assert read_history(tmp_path / "metrics.jsonl")[-1]["skipped"] == 10
     assert [step for step, _ in checkpoints(tmp_path)] == [4, 8]
+
+
+def test_a_run_that_was_stopped_before_it_took_a_step_goes_on(tmp_path: Path) -> None:
+    changes = {"checkpoint_every": 2}
+    whole = learn(settings(tmp_path / "whole", **changes), nan_at=range(3))
+    with pytest.raises(StoppedError):
+        learn(settings(tmp_path / "stopped", **changes), nan_at=range(3), stop_at=3)
+    resumed = learn(settings(tmp_path / "stopped", **changes), nan_at=range(3))
+    assert all(torch.equal(value, weights(resumed)[name]) for name, value in weights(whole).items())
+    assert whole.final["skipped"] == resumed.final["skipped"] == 3
+
+
+def test_fewer_workers_than_asked_for_save_more_often(tmp_path: Path) -> None:
+    config = settings(tmp_path, steps=60, checkpoint_every=40, workers=2)
+    place = Place(0, 1, torch.device("cpu"))
+    with pytest.raises(StoppedError):
+        Worker(config, lambda: Sums(config, stop_at=30), place, Notice()).run()
+    assert [step for step, _ in checkpoints(tmp_path)] == [24, 28]
 
 
 @pytest.mark.parametrize(("field", "value"), [("seed", 4), ("batch", 8), ("learning_rate", 0.1)])
@@ -354,6 +376,22 @@ def test_two_ray_workers_learn_what_one_process_learns(tmp_path: Path, ray_local
     torch.testing.assert_close(weights(together), weights(alone), rtol=1e-4, atol=1e-5)
 
 
+def test_what_a_ray_worker_finds_wrong_is_said_once(tmp_path: Path, ray_local: object) -> None:
+    config = settings(tmp_path, workers=1)
+    with pytest.raises(StemsError, match="learning_rate") as caught:
+        train(config, _recipe_maker(config, nan_at=range(1, 12)))
+    assert caught.value.code == "diverged"
+    assert len([row for row in read_history(tmp_path / "metrics.jsonl") if row.get("taken") == 0]) == 10
+
+
+def test_too_few_gpus_are_not_made_up_for_by_processors(tmp_path: Path) -> None:
+    config = settings(tmp_path, workers=4, min_workers=2)
+    assert not _on_gpus(config, 0)
+    assert _on_gpus(config, 2)
+    with pytest.raises(StemsError, match="1 GPUs for 2 workers"):
+        _on_gpus(config, 1)
+
+
 @pytest.mark.parametrize("changes", [{"workers": 5}, {"workers": 2, "min_workers": 3}])
 def test_workers_without_work_are_refused(tmp_path: Path, changes: dict[str, int]) -> None:
     with pytest.raises(StemsError, match="min_workers") as caught:
@@ -361,14 +399,14 @@ def test_workers_without_work_are_refused(tmp_path: Path, changes: dict[str, int
     assert caught.value.field == "workers"
 
 
-def _recipe_maker(config: TrainingConfig) -> Callable[[], Recipe]:
+def _recipe_maker(config: TrainingConfig, **traits: Any) -> Callable[[], Recipe]:
     # Workers cannot import this file: send the class itself.
     import sys
 
     from ray import cloudpickle
 
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
-    return lambda: Sums(config, dropout=0.0)
+    return lambda: Sums(config, dropout=0.0, **traits)
 
 
 def test_products_are_computed_in_the_precision_asked_for(tmp_path: Path) -> None:
