@@ -14,10 +14,15 @@ from models.lm.transformer import Condition, StemTransformer
 
 @dataclass(frozen=True)
 class StreamLoss:
-    """Cross-entropy in nats: its mean over streams (what is minimised), and of each stream."""
+    """Cross-entropy in nats: its mean (what is minimised), and that of each stream of each example."""
 
     mean: Float[Tensor, ""]
-    per_stream: Float[Tensor, " streams"]
+    per_example: Float[Tensor, "batch streams"]
+
+    @property
+    def per_stream(self) -> Float[Tensor, " streams"]:
+        """The mean over examples."""
+        return self.per_example.mean(dim=0)
 
 
 def stream_loss(
@@ -41,5 +46,5 @@ def stream_loss(
     # Steps before streams is how the heads lay logits out: nothing of their size is copied here.
     logits = model(sequence[..., :frames], condition).transpose(1, 2)
     losses = F.cross_entropy(logits.flatten(0, 2).float(), targets.flatten(), reduction="none", ignore_index=-100)
-    per_stream = (losses.view(targets.shape).sum(dim=1) / wanted.sum(dim=1).clamp(min=1)).mean(dim=0)
-    return StreamLoss(per_stream.mean(), per_stream)
+    per_example = losses.view(targets.shape).sum(dim=1) / wanted.sum(dim=1).clamp(min=1)
+    return StreamLoss(per_example.mean(dim=0).mean(), per_example)

@@ -120,16 +120,20 @@ class LossCurve:
 
 @dataclass(frozen=True)
 class ContextRow:
-    """Loss of a hidden stem, in nats a code, given its own song's other stems and given another song's."""
+    """Loss of a hidden stem, in nats a code, given its own song's other stems and given another song's.
+
+    ``share`` is that of the examples in which its own song's tell more.
+    """
 
     stem: str
     right: float
     wrong: float
+    share: float
 
     @property
     def won(self) -> bool:
-        """Whether the right stems help."""
-        return self.right < self.wrong
+        """Whether the right stems help, on the whole and mostly."""
+        return self.right < self.wrong and self.share > 0.5
 
 
 @dataclass(frozen=True)

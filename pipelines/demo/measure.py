@@ -111,10 +111,8 @@ def loss_curve(training: TrainingResult, table: TokenTable, model: Assembly) -> 
 
 def context_rows(training: TrainingResult, stems: Sequence[str]) -> tuple[ContextRow, ...]:
     """What hearing the other stems is worth to the language model, by hidden stem."""
-    final = training.final
-    return tuple(
-        ContextRow(stem, final[f"valid/edit/{stem}"], final[f"valid/edit_wrong_context/{stem}"]) for stem in stems
-    )
+    kinds = ("edit", "edit_wrong_context", "edit_listens")
+    return tuple(ContextRow(stem, *(training.final[f"valid/{kind}/{stem}"] for kind in kinds)) for stem in stems)
 
 
 def generated_clips(song: Song, folder: Path) -> GeneratedSong:

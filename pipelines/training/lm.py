@@ -100,7 +100,10 @@ class LMRecipe(Recipe):
         return loss.mean, self._named(loss)
 
     def validate(self, module: nn.Module) -> dict[str, float]:
-        """Loss on held-out songs: text-to-music by stream; editing by stem, in its own and in a wrong context."""
+        """Loss on held-out songs: text-to-music by stream; editing by stem, in its own and in a wrong context.
+
+        ``edit_listens`` is the share of examples in which the own context tells more of the hidden stem.
+        """
         songs, count = self.songs.valid, self.config.validation_examples
         if not songs:
             return {}
@@ -109,13 +112,20 @@ class LMRecipe(Recipe):
         metrics |= {f"text/{name}": value for name, value in self._named(text).items()}
         if len(self.songs.layout.stems) == 1:
             return metrics
-        contexts = {"edit": False} | ({"edit_wrong_context": True} if len(songs) > 1 else {})
         for stem in self.songs.layout.names:
-            part = self.songs.layout.slice(stem)
-            for name, swapped in contexts.items():
-                batch = self.sampler.edit_validation(songs, stem, count, swapped=swapped)
-                metrics[f"{name}/{stem}"] = float(self._evaluate(module, batch).per_stream[part].mean())
+            right = self._hidden_loss(module, stem, swapped=False)
+            metrics[f"edit/{stem}"] = float(right.mean())
+            if len(songs) > 1:
+                wrong = self._hidden_loss(module, stem, swapped=True)
+                metrics[f"edit_wrong_context/{stem}"] = float(wrong.mean())
+                metrics[f"edit_listens/{stem}"] = float((right < wrong).float().mean())
         return metrics
+
+    def _hidden_loss(self, module: nn.Module, stem: str, *, swapped: bool) -> Tensor:
+        """Loss of a hidden stem in each validation example, its context another song's where ``swapped``."""
+        count, part = self.config.validation_examples, self.songs.layout.slice(stem)
+        batch = self.sampler.edit_validation(self.songs.valid, stem, count, swapped=swapped)
+        return self._evaluate(module, batch).per_example[:, part].mean(dim=1)
 
     def facts(self) -> dict[str, str]:
         """The version of the table, and the digests of the codecs that made its tokens."""
@@ -146,14 +156,13 @@ class LMRecipe(Recipe):
 
     def _evaluate(self, module: nn.Module, batch: Batch) -> StreamLoss:
         """Loss of a validation batch, some examples at a time."""
-        rows, size = len(batch.prompts), VALIDATION_BATCH
-        parts: list[tuple[int, StreamLoss]] = []
-        for start in range(0, rows, size):
-            some = slice(start, start + size)
+        found: list[Tensor] = []
+        for start in range(0, len(batch.prompts), VALIDATION_BATCH):
+            some = slice(start, start + VALIDATION_BATCH)
             piece = Batch(batch.columns[some], batch.loss_columns[some], batch.prompts[some]).to(self.device)
-            parts.append((len(piece.prompts), module(piece.columns, piece.loss_columns, piece.prompts)))
-        per_stream = torch.stack([loss.per_stream * count for count, loss in parts]).sum(dim=0) / rows
-        return StreamLoss(per_stream.mean(), per_stream)
+            found.append(module(piece.columns, piece.loss_columns, piece.prompts).per_example)
+        per_example = torch.cat(found)
+        return StreamLoss(per_example.mean(dim=0).mean(), per_example)
 
     def _named(self, loss: StreamLoss) -> dict[str, float]:
         return dict(zip(self.lm.layout.stream_names, loss.per_stream.tolist(), strict=True))

@@ -65,7 +65,7 @@ def facts(tmp_path: Path) -> DemoFacts:
         codecs=(CodecRow("other", 2.0, 1.0, 4.0, (61.0, 50.4), 256, 2.0),),
         vocal_filter=VocalFilter(sung=3, dropped=3, instrumental=7, kept=7),
         loss=LossCurve(((0, 5.5), (10, 4.0)), ((0, {"bass": 5.5}), (10, {"bass": 3.2})), {"bass": 4.4}),
-        context=(ContextRow("bass", 3.1, 3.4),),
+        context=(ContextRow("bass", 3.1, 3.4, 0.9),),
         steps=(StepTime("prepare", 75.0), StepTime("generate", 3.25)),
         generated=GeneratedSong("funk & soul", clip("mix"), (clip("bass"),)),
         edited=EditedSong(
@@ -103,7 +103,7 @@ def test_report_states_numbers_beside_their_comparison(facts: DemoFacts, tmp_pat
         "4.1 dB −1.2 dB",
         "1.00 4.00 2.00 0.25 61, 50 of 256",
         "3.20 against 4.40: below",
-        "bass 3.10 3.40 0.30 it listens",
+        "bass 3.10 3.40 0.30 in 90 % of examples it listens",
         "only knows how often each code occurs",
         "3 of 3 sung songs were dropped, and 7 of 7",
         "“funk & soul”",
@@ -122,7 +122,7 @@ def test_report_states_numbers_beside_their_comparison(facts: DemoFacts, tmp_pat
         ({"codecs": (CodecRow("other", 2.0, 1.0, 4.0, (9.0,), 256, 0.5),)}, "2.00 of silence's"),
         ({"vocal_filter": VocalFilter(10, 8, 10, 10)}, "8 of 10 sung songs dropped"),
         ({"vocal_filter": VocalFilter(10, 10, 10, 8)}, "8 of 10 instrumental songs kept"),
-        ({"context": (ContextRow("bass", 3.4, 3.1),)}, "tell no more (3.40 nats) than another song's (3.10)"),
+        ({"context": (ContextRow("bass", 3.4, 3.1, 0.4),)}, "tell no more (3.40 nats) than another song's (3.10)"),
         ({"loss": LossCurve((), ((0, {"bass": 4.5}),), {"bass": 4.4})}, "validation loss 4.50 nats, unigram"),
     ],
 )

@@ -57,6 +57,7 @@ def final(tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
 def test_the_right_context_tells_what_to_play(final: dict[str, float]) -> None:
     assert final["valid/edit/drums"] < 0.5 * np.log(CODES)
     assert final["valid/edit_wrong_context/drums"] > final["valid/edit/drums"] + 1.5
+    assert final["valid/edit_listens/drums"] == 1
 
 
 def test_a_stem_that_answers_nobody_gains_nothing_from_its_context(final: dict[str, float]) -> None:
