@@ -75,9 +75,9 @@ LM: dict[str, Any] = {
     "batch": 8,
     "learning_rate": 3e-3,
     "warmup_steps": 20,
-    "validate_every": 50,
+    "validate_every": 100,
     "checkpoint_every": 100,
-    "validation_examples": 12,
+    "validation_examples": 24,
 }
 
 NOTE = (
