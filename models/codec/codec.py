@@ -130,8 +130,11 @@ class StemCodec(nn.Module):
         down, lstm, last = around_lstm(self.network.encoder.layers)
         features = in_chunks(through(down), wav[None, None], frames, chunk, per=self.hop, made=1)
         features = remember(lstm, features, chunk)
-        latent = in_chunks(through(last), features, frames, chunk, per=1, made=1)
-        return self.network.quantizer.encode(latent)[:, 0]
+
+        def codes(piece: Tensor) -> Tensor:
+            return self.network.quantizer.encode(through(last)(piece))
+
+        return in_chunks(codes, features, frames, chunk, per=1, made=1)[:, 0]
 
     @torch.no_grad()
     def decode_song(
