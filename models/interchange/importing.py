@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Sequence
+from fnmatch import filter as fnfilter
+from fnmatch import fnmatch
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -12,13 +15,14 @@ from pydantic import BaseModel, ConfigDict
 from models.errors import StemsError
 from models.licence import put_licence
 
+LM_FILE = "state_dict.bin"
+CODEC_FILES = "compression_state_dict_*.bin"
+"""Names of the authors' released files; the codecs' end in their stem."""
+
 LICENCE = (
     "Weights released as MusicGen-Stem, MusicGen or EnCodec are licensed CC-BY-NC 4.0: not for commercial use. "
     "The licence of the weights holds for this directory and for models trained from it."
 )
-
-# The hub holds some weights several times over.
-_WANTED = ("*.json", "*.safetensors", "*.model", "*.txt", "state_dict.bin", "compression_state_dict_*.bin")
 
 
 class ImportConfig(BaseModel):
@@ -59,7 +63,7 @@ def import_model(config: ImportConfig) -> Path:
 
 def _convert(source: Path, output: Path) -> None:
     from models.interchange.musicgen import load_musicgen
-    from models.interchange.released import CODEC_FILES, load_release
+    from models.interchange.released import load_release
 
     kind = _model_type(source)
     # MusicGens on the hub hold the authors' files beside transformers', but no codecs of stems.
@@ -83,11 +87,15 @@ def _locate(source: str) -> Path:
     """A local directory as it is, or a snapshot of the hub's."""
     if Path(source).is_dir():
         return Path(source)
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(source, allow_patterns=list(_WANTED)))
+        try:
+            files = HfApi().list_repo_files(source)
+        except (HfHubHTTPError, OSError):
+            return Path(snapshot_download(source, local_files_only=True))  # what was fetched before
+        return Path(snapshot_download(source, allow_patterns=wanted_files(files)))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise StemsError(
             f"'{source}' is no directory, and the hub gives no such model ({type(error).__name__}).",
@@ -95,6 +103,14 @@ def _locate(source: str) -> Path:
             code="missing",
             field="source",
         ) from error
+
+
+def wanted_files(files: Sequence[str]) -> list[str]:
+    """Of a hub's files, those that an import reads: it holds some weights several times over."""
+    told = [name for name in files if name.endswith((".json", ".model", ".txt"))]
+    if any(fnmatch(name, CODEC_FILES) for name in files):
+        return [*told, LM_FILE, *fnfilter(files, CODEC_FILES)]
+    return told + (fnfilter(files, "*.safetensors") or fnfilter(files, "pytorch_model*.bin"))
 
 
 def _model_type(directory: Path) -> str:

@@ -9,12 +9,10 @@ from models.codec.codec import StemCodec
 from models.errors import StemsError
 from models.interchange.audiocraft_codec import load_codec
 from models.interchange.audiocraft_lm import ReleasedFile, load_transformer, read_released, released_delays
+from models.interchange.importing import CODEC_FILES, LM_FILE
 from models.lm.language_model import LMConfig, StemLM
 from models.stems import Stem, StemLayout
 from models.text import TextConfig
-
-LM_FILE = "state_dict.bin"
-CODEC_FILES = "compression_state_dict_*.bin"
 
 
 def load_release(directory: Path) -> Assembly:

@@ -110,9 +110,12 @@ def loss_curve(training: TrainingResult, table: TokenTable, model: Assembly) -> 
 
 
 def context_rows(training: TrainingResult, stems: Sequence[str]) -> tuple[ContextRow, ...]:
-    """What hearing the other stems is worth to the language model, by hidden stem."""
-    kinds = ("edit", "edit_wrong_context", "edit_listens")
-    return tuple(ContextRow(stem, *(training.final[f"valid/{kind}/{stem}"] for kind in kinds)) for stem in stems)
+    """What hearing the other stems is worth to the language model, by hidden stem; nothing without two songs."""
+    kinds, final = ("edit", "edit_wrong_context", "edit_listens"), training.final
+    rows = {
+        stem: [final[f"valid/{kind}/{stem}"] for kind in kinds if f"valid/{kind}/{stem}" in final] for stem in stems
+    }
+    return tuple(ContextRow(stem, *values) for stem, values in rows.items() if len(values) == len(kinds))
 
 
 def generated_clips(song: Song, folder: Path) -> GeneratedSong:

@@ -116,9 +116,11 @@ def load_state(path: Path, state: dict[str, Any], *, alone: bool) -> None:
     Raises:
         StemsError: ``unreadable`` when the checkpoint is damaged.
     """
+    # With others, anything else may be the death of one of them.
+    damage = (Exception, CheckpointException) if alone else CheckpointException
     try:
         dcp.load(state, checkpoint_id=path, no_dist=alone)
-    except (Exception, CheckpointException) as error:
+    except damage as error:
         raise StemsError(
             f"The checkpoint {path} cannot be read: {error}.",
             "Delete that directory to continue from the one before it, or train with resume false.",

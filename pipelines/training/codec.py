@@ -51,7 +51,7 @@ def train_codec(config: CodecTraining) -> TrainingResult:
     The history's first row holds the validation metrics of the untrained codec, with random-normal codebooks.
     """
     there = config.with_absolute("output", "stems", "start_from")
-    return train(there, partial(CodecRecipe, there))
+    return train(config, partial(CodecRecipe, there))
 
 
 class Seen(NamedTuple):
@@ -78,7 +78,6 @@ class CodecRecipe(Recipe):
         self.parts: list[range]
         self.sounds: Ahead[tuple[int, int], Tensor]
         self.seen: deque[Seen]
-        self.replaced = [0] * config.codebooks
 
     def prepare(self, place: Place) -> None:
         """Find the stems and split off the songs for validation."""
@@ -93,7 +92,7 @@ class CodecRecipe(Recipe):
         self.seen = deque(maxlen=len(self.parts))
 
     def loss(self, module: nn.Module, step: int, indices: Sequence[int]) -> tuple[Tensor, dict[str, float]]:
-        """The codec's balanced losses and the discriminator's own; how many codes the step before replaced."""
+        """The codec's balanced losses and the discriminator's own; how many codes were replaced before this step."""
         part = [list(part) for part in self.parts].index(list(indices))
         if step == 0 and part == 0:
             self._start()
@@ -101,7 +100,8 @@ class CodecRecipe(Recipe):
         passed = module(self.sounds.take((step, part), after).to(self.device))
         self.seen.append(Seen(passed.made.latent.detach(), passed.made.codes, passed.balanced))
         values = torch.stack(list(passed.parts.values())).tolist()
-        replaced = {f"replaced_codes_{number}": float(count) for number, count in enumerate(self.replaced, start=1)}
+        counts = self.trainer.replaced.tolist()
+        replaced = {f"replaced_codes_{number}": float(count) for number, count in enumerate(counts, start=1)}
         return passed.loss, dict(zip(passed.parts, values, strict=True)) | replaced
 
     def optimizer(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
@@ -113,7 +113,7 @@ class CodecRecipe(Recipe):
         latent = torch.cat([part.latent for part in self.seen])
         codes = torch.cat([part.codes for part in self.seen])
         books, seed = self.codec.network.quantizer, self.config.seed
-        self.replaced = update_codebooks(books, latent, codes, seed, step, self.quantizer)
+        self.trainer.replaced += update_codebooks(books, latent, codes, seed, step, self.quantizer)
         self.trainer.balancer.update([part.balanced for part in self.seen])
 
     def validate(self, module: nn.Module) -> dict[str, float]:

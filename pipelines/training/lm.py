@@ -43,8 +43,9 @@ def train_lm(config: LMTraining) -> TrainingResult:
     # Copied here, once, so that the workers find it.
     open_songs(chosen, song_folder(there))
     # Pinned, so that every worker and every resumed run reads the same songs.
-    pinned = there.model_copy(update={"table_version": chosen.version})
-    return train(pinned, partial(LMRecipe, pinned, lm_config))
+    pinned = {"table_version": chosen.version}
+    recipe = partial(LMRecipe, there.model_copy(update=pinned), lm_config)
+    return train(config.model_copy(update=pinned), recipe)
 
 
 def song_folder(config: LMTraining) -> Path:

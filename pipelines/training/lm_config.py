@@ -15,6 +15,7 @@ class LMTraining(TrainingConfig):
     FREE: ClassVar[frozenset[str]] = TrainingConfig.FREE | {
         "sharding",
         "recompute",
+        "validation_examples",
         "sample_prompts",
         "sample_seconds",
     }

@@ -46,12 +46,14 @@ def run_on_ray(config: TrainingConfig, make_recipe: Callable[[], Recipe]) -> Non
         context = ray_train.get_context()
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // context.get_local_world_size()))
         place = Place(context.get_world_rank(), context.get_world_size(), get_device())
+        if _error_file(config).exists():
+            return  # it would only happen again: end well, and spare the other restarts
         try:
             Worker(config, make_recipe, place, PreemptionNotice()).run()
         except StemsError as error:
-            # All workers come to the same error, and would again: ending well spares the restarts.
-            if place.rank == 0:
-                _write_error(config, error)
+            _write_error(config, error)
+            if place.world > 1:
+                raise  # the others may wait for this one: Ray ends them
 
     trainer = TorchTrainer(
         each_worker,
@@ -65,10 +67,12 @@ def run_on_ray(config: TrainingConfig, make_recipe: Callable[[], Recipe]) -> Non
         ),
     )
     _error_file(config).unlink(missing_ok=True)
-    with _watch(config):
-        trainer.fit()
-    if _error_file(config).exists():
-        raise StemsError(**json.loads(_error_file(config).read_text()))
+    try:
+        with _watch(config):
+            trainer.fit()
+    finally:
+        if _error_file(config).exists():
+            raise StemsError(**json.loads(_error_file(config).read_text()))
 
 
 def _on_gpus(config: TrainingConfig, gpus: float) -> bool:
@@ -88,8 +92,11 @@ def _error_file(config: TrainingConfig) -> Path:
 
 
 def _write_error(config: TrainingConfig, error: StemsError) -> None:
+    """Say what is wrong where the driver and later workers find it; the file appears whole."""
     said = {"message": error.message, "mend": error.mend, "code": error.code, "field": error.field}
-    _error_file(config).write_text(json.dumps(said))
+    partial = _error_file(config).with_suffix(f".{os.getpid()}")
+    partial.write_text(json.dumps(said))
+    partial.replace(_error_file(config))
 
 
 @contextmanager

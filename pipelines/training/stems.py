@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +18,9 @@ SILENCE = 1e-3
 
 KEEP_SILENT = 0.1
 DRAWS = 10
+UNREADABLE_DRAWS = 1000
+"""Draws in a row that find nothing to read, after which the collection is given up."""
+
 _NOTHING = np.zeros(0, np.float32)
 
 log = logging.getLogger(__name__)
@@ -37,16 +38,24 @@ class StemFile:
 def find_stems(folder: str | Path, stem: str) -> list[StemFile]:
     """The named stem of every song in a folder, by song name. Songs that lack it are passed over.
 
-    So are broken files, with a warning. StemsError ``missing`` when no song has the stem.
+    So are broken files, with a warning. StemsError ``missing`` when no song has the stem, ``unreadable`` when none
+    of them can be opened.
     """
-    found = []
+    found: list[StemFile] = []
+    broken: list[StemFile] = []
     for song in sorted(path for path in Path(folder).glob("*") if path.is_dir()):
         for suffix in (".flac", ".wav"):
             path = song / f"{stem}{suffix}"
-            if path.exists():
-                with _passing_over(path):
-                    found.append(StemFile(song.name, path, audio_info(path).seconds))
+            if not path.exists():
+                continue
+            try:
+                found.append(StemFile(song.name, path, audio_info(path).seconds))
                 break
+            except StemsError as error:
+                log.warning("%s Training goes on without it.", error.message)
+                broken.append(StemFile(song.name, path, 0.0))
+    if broken and not found:
+        raise _unreadable(broken)
     if not found:
         raise StemsError(
             f"No song in {folder} has a stem '{stem}'.",
@@ -99,9 +108,9 @@ class StemCrops:
         try:
             if not self.keeps:
                 return read_excerpt(file.path, self.rate, start, samples).mono().samples[0]
-            if file.path not in self._decoded:
+            if file.path not in self._decoded and file.path not in self._broken:
                 self._decoded[file.path] = read_audio(file.path).mono().resample(self.rate).samples[0]
-            return self._decoded[file.path][start : start + samples]
+            return self._decoded.get(file.path, _NOTHING)[start : start + samples]
         except StemsError as error:
             if file.path not in self._broken:
                 log.warning("%s Training goes on without what cannot be read of it.", error.message)
@@ -115,20 +124,23 @@ class StemCrops:
         only a few to learn silence. What cannot be read is drawn again too. Songs shorter than the crop are padded
         with silence.
         """
-        random, crop = rng(seed, step, index), _NOTHING
+        random = rng(seed, step, index)
         for _ in range(DRAWS):
+            crop = self._somewhere(random, samples)
+            if not is_silent(crop) or random.random() < KEEP_SILENT:
+                break
+        return np.pad(crop, (0, samples - len(crop)))
+
+    def _somewhere(self, random: np.random.Generator, samples: int) -> np.ndarray:
+        """A piece that can be read, of any song, silent or not."""
+        for _ in range(UNREADABLE_DRAWS):
             number = min(int(np.searchsorted(self._until, random.random())), len(self.files) - 1)
             file = self.files[number]
             start = int(random.integers(max(1, self.length(file) - samples + 1)))
-            found = self.piece(file, start, samples)
-            if not len(found):
-                continue
-            crop = found
-            if not is_silent(crop) or random.random() < KEEP_SILENT:
-                break
-        if not len(crop):
-            raise _unreadable(self.files)
-        return np.pad(crop, (0, samples - len(crop)))
+            piece = self.piece(file, start, samples)
+            if len(piece):
+                return piece
+        raise _unreadable(self.files)
 
     def excerpts(self, count: int, samples: int) -> np.ndarray:
         """``count`` fixed excerpts [count, samples], spread evenly over the songs; silent ones are left out.
@@ -151,15 +163,6 @@ class StemCrops:
 def is_silent(samples: np.ndarray) -> bool:
     """Whether the RMS is below −60 dB."""
     return float(np.sqrt(np.mean(np.square(samples)))) < SILENCE
-
-
-@contextmanager
-def _passing_over(path: Path) -> Iterator[None]:
-    """Leave out a file that cannot be opened, and say so."""
-    try:
-        yield
-    except StemsError as error:
-        log.warning("%s Training goes on without it.", error.message)
 
 
 def _unreadable(files: list[StemFile]) -> StemsError:

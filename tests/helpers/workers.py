@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import multiprocessing
 import os
@@ -29,6 +30,8 @@ from pipelines.training.songs import select_songs
 from pipelines.training.worker import Worker
 
 SEGMENT = 48
+HANGS = 100
+"""Seconds after which a process that hangs says where."""
 
 
 class SmallLM(LMRecipe):
@@ -136,6 +139,7 @@ def _process(
     rank: int, world: int, folder: str, config_json: str, job: Job, stop_after: int | None, killed: int | None
 ) -> None:
     torch.set_num_threads(1)
+    faulthandler.dump_traceback_later(HANGS)
     if world > 1:
         dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=world)
     config = LMTraining.model_validate_json(config_json)

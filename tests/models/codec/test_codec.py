@@ -130,7 +130,7 @@ def test_a_song_in_chunks_has_the_codes_of_the_song_in_one(codec: StemCodec, sec
     pieces = codec.encode_song(wav, chunk_seconds=seconds)
     assert pieces.shape == whole.shape == (3, 203)
     # Sums of another order decide between codes that are equally near.
-    assert (pieces != whole).sum() <= 1
+    assert (pieces != whole).any(dim=0).sum() <= 1
 
 
 @pytest.mark.parametrize("seconds", [0.3, 1.0, 0.0])

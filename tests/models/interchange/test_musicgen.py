@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from models.assembly import Assembly
 from models.codec.codec import StemCodec
 from models.delay import delay_codes
 from models.errors import StemsError
-from models.interchange.importing import ImportConfig, import_model
+from models.interchange.importing import ImportConfig, import_model, wanted_files
 from models.interchange.musicgen import load_musicgen, transformer_from_musicgen
 from models.lm.generation import Grid, fill
 from models.lm.sampling import Sampling
@@ -153,8 +154,23 @@ def test_a_hostile_musicgen_is_refused(musicgen: Any, tmp_path: Path) -> None:
     musicgen.save_pretrained(tmp_path)
     (tmp_path / "model.safetensors").unlink()
     torch.save({"weights": Hostile()}, tmp_path / "pytorch_model.bin")
-    with pytest.raises(StemsError):
+    with pytest.raises(StemsError) as caught:
         load_musicgen(tmp_path)
+    assert isinstance(caught.value.__cause__, pickle.UnpicklingError)
+
+
+def test_of_a_hub_only_one_form_of_the_weights_is_fetched() -> None:
+    musicgen = [
+        "config.json",
+        "model.safetensors",
+        "pytorch_model.bin",
+        "state_dict.bin",
+        "compression_state_dict.bin",
+    ]
+    assert wanted_files(musicgen) == ["config.json", "model.safetensors"]
+    assert wanted_files(["config.json", "pytorch_model.bin"]) == ["config.json", "pytorch_model.bin"]
+    release = ["README.md", "state_dict.bin", "compression_state_dict_bass.bin", "compression_state_dict_drums.bin"]
+    assert wanted_files(release) == release[1:]
 
 
 def test_a_name_that_is_nowhere_says_so(tmp_path: Path) -> None:
