@@ -11,9 +11,11 @@ import os
 import random
 import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 
 from models.errors import StemsError
 
@@ -83,13 +85,13 @@ class KeyedTable:
         Raises:
             StemsError: there is no table, no such version, or its schema is of another release.
         """
-        return self._open(version).to_pyarrow_dataset().to_table(columns=columns, filter=filter)
+        return self._dataset(self._open(version)).to_table(columns=columns, filter=filter)
 
     def stream(
         self, columns: list[str], filter: Any, version: int | None, batch_rows: int
     ) -> Iterator[pa.RecordBatch]:
         """The same rows, a few at a time, in an order that is the version's own."""
-        data = self._open(version).to_pyarrow_dataset()
+        data = self._dataset(self._open(version))
         yield from data.to_batches(
             columns=columns, filter=filter, batch_size=batch_rows, batch_readahead=2, fragment_readahead=1
         )
@@ -133,7 +135,7 @@ class KeyedTable:
 
     def _keys(self, table: Any) -> list[frozenset[tuple[str, ...]]]:
         """Keys of each data file of a version; files never change, so each is read once."""
-        fragments = {fragment.path: fragment for fragment in table.to_pyarrow_dataset().get_fragments()}
+        fragments = {fragment.path: fragment for fragment in self._dataset(table).get_fragments()}
         self._keys_of_file = {
             path: self._keys_of_file[path]
             if path in self._keys_of_file
@@ -141,6 +143,14 @@ class KeyedTable:
             for path, fragment in fragments.items()
         }
         return list(self._keys_of_file.values())
+
+    def _dataset(self, table: Any) -> Any:
+        """A version's rows, unread. Local files are read by Arrow itself.
+
+        Delta's reader lets Arrow's threads call Python; one that does so while the process ends aborts or hangs it.
+        """
+        local = None if "://" in self.uri else SubTreeFileSystem(str(Path(self.uri).absolute()), LocalFileSystem())
+        return table.to_pyarrow_dataset(filesystem=local)
 
     def _open(self, version: int | None = None) -> Any:
         from deltalake import DeltaTable
