@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class DemoConfig(BaseModel):
     """Render a band, train everything small, prepare, make and edit a song, write a report.
 
-    The defaults take about eight minutes on two cores. A demo that was stopped goes on where it was.
+    The defaults take about ten minutes on two cores. A demo that was stopped goes on where it was.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
