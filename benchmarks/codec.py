@@ -32,7 +32,6 @@ def fitted_codec(codebooks: int) -> StemCodec:
     return codec
 
 
-@torch.no_grad()
 def jobs(codec: StemCodec, song: Tensor) -> dict[str, tuple[Work, Work]]:
     """For encoding and decoding: the work here, and the work of transformers on the same network."""
     network: Any = codec.network

@@ -2,7 +2,7 @@
 
 A grid of codes ``[streams, frames]`` becomes a sequence ``[streams, steps]``: stream k is shifted right by
 ``1 + delay[k]``, and every place that no code lands on holds the special id. Step 0 is all special; there
-are ``frames + max(delay) + 1`` steps (FACTS §2).
+are ``frames + max(delay) + 1`` steps (as in the reference).
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """The editing sequence and the training mixture, as pure functions of codes and random draws.
 
-An editing example is ``prefix | transition | target`` (FACTS §2): every 5th frame of the target with the
+An editing example is ``prefix | transition | target`` (as in the reference): every 5th frame of the target with the
 masked streams hidden, one column of special ids, then the target at full rate. The model reads what it may
 know of the whole excerpt, then writes the excerpt itself.
 """
@@ -64,7 +64,7 @@ def draw_masked_streams(layout: StemLayout, rng: np.random.Generator, partial: b
 
     One or two of three stems, each subset size equally likely (in general 1 … stems - 1); of a masked stem
     with residual codebooks, one of its :meth:`~models.stems.StemLayout.maskable_sets` (paper §III), or all of
-    them where ``partial`` is false, as in the reference (FACTS §2).
+    them where ``partial`` is false, as in the reference.
     """
     stems = len(layout.stems)
     count = int(rng.integers(1, stems)) if stems > 1 else 1

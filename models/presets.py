@@ -31,7 +31,7 @@ T5_BASE = TextConfig(kind="t5", name="t5-base", dim=768)
 LM_SIZES: dict[str, LMSize] = {
     # For a demo on two CPU cores; learns the rendered band in about a minute and a half.
     "tiny": LMSize(dim=128, heads=4, layers=4, segment_seconds=10.0, text=TextConfig(kind="bytes", dim=64)),
-    # MusicGen's three sizes; the paper's model is "medium" (FACTS §1.3, §2).
+    # MusicGen's three sizes; the paper's model is "medium" (paper §III; Copet et al., 2023).
     "small": LMSize(dim=1024, heads=16, layers=24, segment_seconds=30.0, text=T5_BASE),
     "medium": LMSize(dim=1536, heads=24, layers=48, segment_seconds=30.0, text=T5_BASE),
     "large": LMSize(dim=2048, heads=32, layers=48, segment_seconds=30.0, text=T5_BASE),
@@ -50,7 +50,7 @@ CODEC_SIZES: dict[str, CodecSize] = {
 DISCRIMINATOR_SIZES: dict[str, DiscriminatorSize] = {
     # For tests and trials on a CPU.
     "tiny": DiscriminatorSize(filters=8, windows=(1024, 256)),
-    # EnCodec's five scales (FACTS §2).
+    # EnCodec's five scales (§3.4).
     "paper": DiscriminatorSize(filters=32, windows=(2048, 1024, 512, 256, 128)),
 }
 

@@ -21,7 +21,7 @@ _MIX = "mix"
 class Stem:
     """One stem: its name, its number of codebooks, and each codebook's delay in frames.
 
-    Residual codebooks are delayed by one frame each unless said otherwise (paper §1, FACTS §1.3).
+    Residual codebooks are delayed by one frame each unless said otherwise (paper §1).
     """
 
     name: str
@@ -117,7 +117,7 @@ class StemLayout:
     def maskable_sets(self, name: str) -> tuple[tuple[int, ...], ...]:
         """The stream sets of a stem that training may mask: its last codebook, its last two, … all of them.
 
-        For the paper's ``other`` these are {4}, {4,3}, {4,3,2}, {4,3,2,1} (paper §III, FACTS §1.4).
+        For the paper's ``other`` these are {4}, {4,3}, {4,3,2}, {4,3,2,1} (paper §III).
         """
         part = self.slice(name)
         return tuple(tuple(range(first, part.stop)) for first in range(part.stop - 1, part.start - 1, -1))

@@ -23,7 +23,7 @@ FAINT = 1e-3
 
 @dataclass(frozen=True)
 class DiscriminatorSize:
-    """Channels of each layer, and the window sizes, one network each; the defaults are EnCodec's (FACTS §2)."""
+    """Channels of each layer, and the window sizes, one network each; the defaults are EnCodec's (§3.4)."""
 
     filters: int = 32
     windows: tuple[int, ...] = (2048, 1024, 512, 256, 128)

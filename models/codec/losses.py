@@ -66,7 +66,7 @@ def _log(mel: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Weights of the losses (FACTS §2); all but the commitment's are shares of the balanced gradient.
+    """Weights of the losses, those of MusicGen's codec; all but the commitment's are shares of the balanced gradient.
 
     ``adversarial`` weighs the adversarial and the feature loss, each; 0 trains without a discriminator.
     """

@@ -34,7 +34,7 @@ class TrainingPass(NamedTuple):
 
 
 class CodecTrainer(nn.Module):
-    """Codec and discriminator, which learn from one scalar (EnCodec §3.4, FACTS §2 "Codec training").
+    """Codec and discriminator, which learn from one scalar (EnCodec §3.4).
 
     The discriminator judges the decoded sound cut off from the codec: its own loss reaches its parameters and no
     further. The codec's losses reach the sound by ``autograd.grad``, which leaves no trace on the
@@ -63,7 +63,7 @@ class CodecTrainer(nn.Module):
         """
         with torch.autocast(wav.device.type, enabled=False):
             made = self.codec(wav)
-        output = made.wav.detach().float().requires_grad_()
+        output = made.wav.detach().requires_grad_()
         losses: dict[str, Tensor] = {}
         parts: dict[str, Tensor] = {"commitment": made.commitment}
         if self.discriminator is not None:
@@ -73,7 +73,7 @@ class CodecTrainer(nn.Module):
         with torch.autocast(wav.device.type, enabled=False):
             losses |= {"mel": mel_loss(self.mels, output, wav), "wave": wave_loss(output, wav)}
             balanced = self.balancer(losses, output)
-            pulled = balanced.loss(made.wav.float())
+            pulled = balanced.loss(made.wav)
         loss = pulled + self.weights.commitment * made.commitment + parts.get("discriminator", 0.0)
         parts |= losses
         shown = sum(self._weight(name) * value.detach() for name, value in parts.items())

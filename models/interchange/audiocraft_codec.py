@@ -1,4 +1,4 @@
-"""The codecs of the authors' released format: ``compression_state_dict_<stem>.bin`` (FACTS §2)."""
+"""The codecs of the authors' released format: ``compression_state_dict_<stem>.bin``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The language model of the authors' released format: ``state_dict.bin`` (FACTS §2).
+"""The language model of the authors' released format: ``state_dict.bin``.
 
 A torch file with the weights under ``best_state`` and the configuration as YAML text under ``xp.cfg``.
 """

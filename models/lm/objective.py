@@ -35,8 +35,8 @@ def stream_loss(
     """Delay the columns, run the model on the steps that predict them, and take the loss where asked.
 
     The last ``delay[k]`` columns of stream k carry no loss: only steps where every stream is defined are run
-    (FACTS §2). The mean is over streams of the mean over examples of each example's mean: examples count the
-    same whatever their task, and a batch split over workers gives the same loss.
+    (as in the reference). The mean is over streams of the mean over examples of each example's mean: examples count
+    the same whatever their task, and a batch split over workers gives the same loss.
     """
     frames = columns.shape[-1]
     sequence = delay_codes(columns, delays, model.special)

@@ -14,7 +14,7 @@ from models.errors import StemsError
 
 @dataclass(frozen=True)
 class Sampling:
-    """Sampling parameters of one request. Defaults are MusicGen's (FACTS §2).
+    """Sampling parameters of one request. Defaults are MusicGen's.
 
     ``guidance`` 1 switches guidance off; ``top_k`` 0 and ``top_p`` 0 switch their filters off; ``temperature`` 0
     takes the most likely token; ``seed`` None draws one.

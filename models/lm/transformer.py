@@ -1,4 +1,4 @@
-"""The multi-stream transformer: MusicGen's decoder over any number of streams (FACTS §2).
+"""The multi-stream transformer: MusicGen's decoder over any number of streams, as in the reference.
 
 Pre-norm layers of causal self-attention, cross-attention to text and a GELU feed-forward, no biases; the input
 is the sum of one embedding a stream, the output one linear head a stream.
@@ -93,7 +93,7 @@ class Condition:
 def sinusoidal_positions(
     positions: Int[Tensor, " steps"], dim: int, max_period: float = 10_000.0
 ) -> Float[Tensor, "steps dim"]:
-    """Cosine half first, then sine; phase = position / max_period^(j / (dim/2 - 1)) (FACTS §2)."""
+    """Cosine half first, then sine; phase = position / max_period^(j / (dim/2 - 1))."""
     half = dim // 2
     exponent = torch.arange(half, device=positions.device, dtype=torch.float32) / max(half - 1, 1)
     phase = positions[:, None].float() / max_period**exponent

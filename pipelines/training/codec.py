@@ -50,7 +50,7 @@ def train_codec(config: CodecTraining) -> TrainingResult:
 
     The history's first row holds the validation metrics of the untrained codec, with random-normal codebooks.
     """
-    there = config.with_absolute("output", "stems", "start_from")
+    there = config.with_absolute("stems", "start_from")
     return train(config, partial(CodecRecipe, there))
 
 

@@ -10,7 +10,7 @@ from pipelines.training.config import TrainingConfig
 
 
 class LMTraining(TrainingConfig):
-    """Train the language model on a token table. Defaults are the paper's where it gives one (FACTS §1.4, §2)."""
+    """Train the language model on a token table. Defaults are the paper's where it gives one, else MusicGen's."""
 
     FREE: ClassVar[frozenset[str]] = TrainingConfig.FREE | {
         "sharding",

@@ -23,7 +23,7 @@ from pipelines.training.separator_config import SeparatorTraining
 
 def train_separator(config: SeparatorTraining) -> TrainingResult:
     """Train on the multitrack folder and export the separator, with its vocal threshold where it hears vocals."""
-    there = config.with_absolute("output", "data")
+    there = config.with_absolute("data")
     return train(config, partial(SeparatorRecipe, there))
 
 

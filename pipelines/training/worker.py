@@ -220,9 +220,8 @@ class Worker:
         step = agreed_on(max((step for step, _ in checkpoints(self.output)), default=0), self.place)
         if not step:
             return 0
-        path = dict(checkpoints(self.output)).get(step, self.output / "checkpoints" / f"step-{step}")
         state = self._state()
-        load_state(path, state, alone=self.place.world == 1)
+        load_state(self.output / "checkpoints" / f"step-{step}", state, alone=self.place.world == 1)
         set_state_dict(
             self.recipe.module,
             self.optimizer,
