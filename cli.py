@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import importlib
 import os
 import re
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from types import FrameType
+from typing import Any, get_origin
 
 import jsonargparse
 from pydantic import BaseModel, ValidationError
@@ -19,11 +24,24 @@ from models.errors import StemsError
 
 @dataclass(frozen=True)
 class Command:
-    """A command: where its settings and its function live (imported only when it is called)."""
+    """A command: where its settings and its function live (imported only when it is called).
+
+    Args:
+        help: one line for the list of commands.
+        settings: ``module:class`` of a pydantic model.
+        function: ``module:name`` of a function of it.
+        positional: settings given without ``--``, in order; the last may be a list, which takes one or more.
+            Only for a command without sub-commands.
+    """
 
     help: str
     settings: str
     function: str
+    positional: tuple[str, ...] = ()
+
+
+def _upkeep(about: str, settings: str, function: str, *positional: str) -> Command:
+    return Command(about, f"pipelines.upkeep.config:{settings}", f"pipelines.upkeep.{function}", positional)
 
 
 COMMANDS: dict[tuple[str, ...], Command] = {
@@ -32,10 +50,41 @@ COMMANDS: dict[tuple[str, ...], Command] = {
         "pipelines.demo.config:DemoConfig",
         "pipelines.demo.road:run_demo",
     ),
+    ("catalog",): Command(
+        "list the songs of a source in one catalog, or say what is wrong with it (--dry_run)",
+        "pipelines.catalog.config:CatalogConfig",
+        "pipelines.catalog.command:write_catalog",
+    ),
     ("prepare",): Command(
         "turn a catalog into a token table",
         "pipelines.tokens.config:PrepareConfig",
         "pipelines.tokens.prepare:prepare",
+    ),
+    ("prepare", "plan"): Command(
+        "say what prepare would do, and what it would cost",
+        "pipelines.tokens.config:PlanConfig",
+        "pipelines.tokens.plan:plan",
+    ),
+    ("prepare", "retry-quarantined"): Command(
+        "try the files in a table's quarantine again",
+        "pipelines.tokens.config:RetryConfig",
+        "pipelines.tokens.prepare:retry_quarantined",
+    ),
+    ("retokenize",): Command(
+        "encode kept stems anew with other codecs",
+        "pipelines.tokens.config:RetokenizeConfig",
+        "pipelines.tokens.retokenize:retokenize",
+    ),
+    ("table", "info"): _upkeep("say what a token table holds", "InfoConfig", "info:info", "table"),
+    ("table", "verify"): _upkeep("check a token table's contract", "VerifyConfig", "verify:verify", "table"),
+    ("table", "diff"): _upkeep("compare two token tables, song by song", "DiffConfig", "diff:diff", "a", "b"),
+    ("table", "compact"): _upkeep("join a table's small files", "CompactConfig", "compact:compact", "table"),
+    ("table", "vacuum"): _upkeep("delete files that no version needs", "VacuumConfig", "compact:vacuum", "table"),
+    ("table", "remove"): _upkeep(
+        "take songs down, never to return", "RemoveConfig", "remove:remove", "table", "songs"
+    ),
+    ("table", "export", "webdataset"): _upkeep(
+        "write a token table as tar files", "ExportConfig", "export:export_webdataset", "table"
     ),
     ("train", "codec"): Command(
         "train the codec of one stem",
@@ -76,104 +125,155 @@ COMMANDS: dict[tuple[str, ...], Command] = {
     ("serve",): Command("serve a model over HTTP", "serving.config:ServeConfig", "serving.app:run"),
 }
 
+INTERNAL, MEND, INTERRUPTED = 1, 2, 130
+EXIT_CODES = {"too_many_errors": 3, "contract": 4}
+"""Exit codes of errors by their code; of all others it is MEND."""
+
+_ABOUT = """\
+`stems COMMAND --help` explains the settings of one. With any: --config FILE.yaml reads settings from a file,
+--debug shows tracebacks.
+
+exit codes:
+    0  it worked
+    1  an internal error
+    2  something that you can mend: a setting, a file, a cluster that is too small
+    3  the job finished or stopped, but too many files failed
+    4  stems table verify found a broken contract
+  130  interrupted (Ctrl-C or SIGTERM): run the same command to go on"""
+
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; 0 when it worked, 2 for what the user can mend, 130 when interrupted."""
+    """Run one command and return its exit code: what each means is in `stems --help`."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     argv = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in argv
-    argv = [word for word in argv if word != "--debug"]
+    command = None
     try:
-        path, values = _parse(argv)
-        command = COMMANDS[path]
-        settings: type[BaseModel] = _find(command.settings)
-        config = settings(**values)
-        function: Callable[[BaseModel], Any] = _find(command.function)
-        _show(function(config))
-    except ValidationError as error:
-        if debug:
-            raise
-        for problem in error.errors(include_url=False):
-            field = ".".join(str(part) for part in problem["loc"])
-            print(f"stems: --{field} {problem['input']!r}: {problem['msg']}.", file=sys.stderr)
-        return 2
+        with _sigterm_interrupts():
+            path, words = _split([word for word in argv if word != "--debug"])
+            command = COMMANDS[path]
+            settings: type[BaseModel] = _find(command.settings)
+            config = settings(**_parse(path, words))
+            function: Callable[[BaseModel], Any] = _find(command.function)
+            return _show(function(config))
     except argparse.ArgumentError as error:
-        print(f"stems: {_plain(str(error))} See --help.", file=sys.stderr)
-        return 2
-    except StemsError as error:
-        if debug:
-            raise
-        print(f"stems: {error}", file=sys.stderr)
-        return 2
+        return _fail(f"{_plain(str(error), command)} See --help.", MEND)
     except KeyboardInterrupt:
-        print("stems: interrupted; run the same command to go on.", file=sys.stderr)
-        return 130
+        return _fail("interrupted; run the same command to go on.", INTERRUPTED)
     except Exception as error:
         if debug:
             raise
-        print(f"stems: {type(error).__name__}: {error}\nThe whole story: add --debug.", file=sys.stderr)
-        return 1
-    return 0
+        return _report(error, command)
 
 
-def _show(result: Any) -> None:
-    """Print the summary of a job that has one."""
+def _report(error: Exception, command: Command | None) -> int:
+    """Say what went wrong, in one line where a person can mend it."""
+    if isinstance(error, ValidationError):
+        for problem in error.errors(include_url=False):
+            field = _flag(".".join(str(part) for part in problem["loc"]), command)
+            what = f"{field} {problem['input']!r}: " if problem["loc"] else ""  # several settings together
+            _fail(f"{what}{problem['msg'].removeprefix('Value error, ')}.", MEND)
+        return MEND
+    if isinstance(error, StemsError):
+        return _fail(str(error), EXIT_CODES.get(error.code, MEND))
+    return _fail(f"{type(error).__name__}: {error}\nThe whole story: add --debug.", INTERNAL)
+
+
+def _fail(message: str, status: int) -> int:
+    print(f"stems: {message}", file=sys.stderr)
+    return status
+
+
+def _show(result: Any) -> int:
+    """Print the summary of a job that has one; its own exit code, or 0."""
     if hasattr(result, "summary"):
         from rich.console import Console
 
         Console().print(result.summary())
+    return int(getattr(result, "exit_code", 0))
 
 
-def _parse(argv: list[str]) -> tuple[tuple[str, ...], dict[str, Any]]:
-    """Read the command line into the command's path and the values that were set."""
-    parser = _parser(_Names(argv))
-    if not argv:
-        parser.print_help()
-        raise SystemExit(0)
-    values = parser.parse_args(argv).as_dict()
+@contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    """A scheduler's stop signal ends a job as Ctrl-C does. Only the main thread may listen to signals."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _split(argv: list[str]) -> tuple[tuple[str, ...], list[str]]:
+    """The command and the words after it; lists the commands, and exits, where none is named."""
     path: tuple[str, ...] = ()
-    while "subcommand" in values:
-        path = (*path, values["subcommand"])
-        values = values[values["subcommand"]]
-    values.pop("config", None)
-    return path, values
+    rest = argv
+    while rest and _under((*path, rest[0])):
+        path, rest = (*path, rest[0]), rest[1:]
+    word = rest[0] if rest else "--help"
+    if path in COMMANDS and (word.startswith("-") or len(_under(path)) == 1):
+        return path, rest
+    if word not in ("-h", "--help"):
+        raise StemsError(_unknown(path, word), code="unknown")
+    print(_listing(path))
+    raise SystemExit(0)
 
 
-class _Names:
-    """The words before the first option: which commands' settings are worth importing."""
-
-    def __init__(self, argv: list[str]) -> None:
-        stop = next((i for i, word in enumerate(argv) if word.startswith("-")), len(argv))
-        self.words = tuple(argv[:stop])
-
-    def asked(self, path: tuple[str, ...]) -> bool:
-        return self.words[: len(path)] == path
+def _under(path: tuple[str, ...]) -> dict[tuple[str, ...], Command]:
+    """The command of this path and those whose path goes on from it."""
+    return {name: command for name, command in COMMANDS.items() if name[: len(path)] == path}
 
 
-def _parser(names: _Names) -> jsonargparse.ArgumentParser:
+def _unknown(path: tuple[str, ...], word: str) -> str:
+    known = {name[i]: " ".join(name[: i + 1]) for name in _under(path) for i in range(len(path), len(name))}
+    nearest = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    mend = f"The nearest is '{known[nearest[0]]}'." if nearest else f"See `{' '.join(('stems', *path))} --help`."
+    return f"'{' '.join((*path, word))}' is no command. {mend}"
+
+
+def _listing(path: tuple[str, ...]) -> str:
+    below = {" ".join(name): command.help for name, command in _under(path).items()}
+    width = max(map(len, below))
+    lines = [f"  {name:<{width}}  {text}" for name, text in below.items()]
+    usage = f"usage: {' '.join(('stems', *path))} COMMAND ...\n"
+    return "\n".join([usage, "Multi-stem music: tokens, models, service.\n", *lines, "", _ABOUT])
+
+
+def _parse(path: tuple[str, ...], words: list[str]) -> dict[str, Any]:
+    """The settings that were set, from the command line and from a file."""
+    command, settings = COMMANDS[path], _find(COMMANDS[path].settings)
+    more = [" ".join(("stems", *name)) for name in _under(path) if name != path]
     jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
     parser = jsonargparse.ArgumentParser(
-        prog="stems", description="Multi-stem music: tokens, models, service.", exit_on_error=False
+        prog=" ".join(("stems", *path)),
+        description=command.help,
+        epilog=f"See also: {', '.join(more)}." if more else None,
+        exit_on_error=False,
     )
-    parser.add_argument("--debug", action="store_true", help="show tracebacks")
-    groups: dict[tuple[str, ...], Any] = {(): parser.add_subcommands(required=True, metavar="command")}
-    for path, command in COMMANDS.items():
-        parent = path[:-1]
-        if parent not in groups:
-            group = jsonargparse.ArgumentParser(description=f"{parent[-1]} a model", exit_on_error=False)
-            groups[()].add_subcommand(
-                parent[-1], group, help=f"{parent[-1]} a codec, the language model, a separator"
-            )
-            groups[parent] = group.add_subcommands(required=True, metavar="what")
-        leaf = jsonargparse.ArgumentParser(description=command.help, exit_on_error=False)
-        leaf.add_argument("--config", action="config", help="a YAML file of these settings")
-        if names.asked(path):
-            leaf.add_class_arguments(_find(command.settings))
-        groups[parent].add_subcommand(path[-1], leaf, help=command.help)
-    return parser
+    parser.add_argument("--config", action="config", help="a YAML file of these settings")
+    for name in command.positional:
+        field = settings.model_fields[name]
+        many = get_origin(field.annotation) in (list, tuple)
+        takes: dict[str, Any] = {"nargs": "+"} if many else {}
+        parser.add_argument(name, type=str, metavar=_flag(name, command), help=field.description, **takes)
+    parser.add_class_arguments(settings, skip=set(command.positional))
+    values: dict[str, Any] = parser.parse_args(words).as_dict()
+    values.pop("config")
+    return values
 
 
-def _plain(message: str) -> str:
+def _flag(name: str, command: Command | None) -> str:
+    """A setting as it is given on the command line."""
+    return name.upper() if command and name in command.positional else f"--{name}"
+
+
+def _plain(message: str, command: Command | None) -> str:
     """One line out of a parser's message, which may quote a whole validation report."""
     key = re.search(r'Parser key "([^"]+)"', message)
     value = re.search(r"(?:Got|Given) value: (.*)$", message, re.MULTILINE)
@@ -183,11 +283,10 @@ def _plain(message: str) -> str:
         wanted = sorted(set(re.findall(r"Expected <class '(\w+)'>", message)) - {"NoneType"})
         wanted = [choices[1]] if choices else wanted
         reason = said[1] if said else "expected " + " or ".join(wanted)
-        return f"--{key[1]} {value[1]}: {reason}."
+        return f"{_flag(key[1], command)} {value[1]}: {reason}."
     missing = re.search(r"arguments are required: (.*)", message)
     if missing:
-        names = [f"--{name.rsplit('.', 1)[-1]}" for name in missing[1].split(", ")]
-        return f"{', '.join(names)} must be given."
+        return f"{', '.join(_flag(name, command) for name in missing[1].split(', '))} must be given."
     return " ".join(message.split()).rstrip(".") + "."
 
 

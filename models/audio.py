@@ -1,4 +1,4 @@
-"""Audio in and out: read, resample, measure, write. The only file that touches audio libraries."""
+"""Audio in and out: read, resample, measure, write. With decoding.py the only file that touches audio libraries."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import numpy as np
 import soundfile
 import soxr
 
+from models.decoding import Bounds, open_sound, read_samples, unreadable
 from models.errors import StemsError
 
 AudioFormat = Literal["wav", "flac", "ogg", "mp3"]
@@ -32,8 +33,15 @@ _WRITE_BLOCK = 65_536
 # What a resampled excerpt needs of the file around it, in samples of the file, up to 192 kHz.
 _CONTEXT = 2048
 
-# pyloudnorm needs one gating block.
+# Values measured at once.
+_MEASURED = 2**18
+
+_FULL_SCALE = np.float32(1 - 2**-15)
+_SILENCE_BLOCK_S, _SILENCE_RMS = 0.05, 1e-3  # -60 dBFS
+
+# Of the gating blocks; seconds measured at once, and before them for the meter's filters to settle.
 _LOUDNESS_BLOCK_S = 0.4
+_LOUDNESS_PART_S, _LOUDNESS_LEAD_S = 60, 2
 
 
 @dataclass(frozen=True)
@@ -71,7 +79,7 @@ class Audio:
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """What a file's header says: rate in Hz, channels, length in seconds, container format."""
+    """What a file's header says: rate in Hz, channels, length in seconds (0 where it does not say), container."""
 
     rate: int
     channels: int
@@ -80,34 +88,33 @@ class AudioInfo:
 
 
 def audio_info(source: str | Path | bytes, *, name: str = "") -> AudioInfo:
-    """Read the header only. StemsError with code ``unreadable`` or ``empty``."""
-    with _open(source, name) as file:
-        return AudioInfo(file.samplerate, file.channels, file.frames / file.samplerate, file.format)
+    """Read the header only. StemsError with code ``missing``, ``empty``, ``unreadable`` or ``unsupported``."""
+    with open_sound(source, _label(source, name)) as file:
+        return AudioInfo(file.samplerate, file.channels, file.promised / file.samplerate, file.format)
 
 
-def read_audio(source: str | Path | bytes, *, name: str = "", max_seconds: float | None = None) -> Audio:
+def read_audio(
+    source: str | Path | bytes, *, name: str = "", max_seconds: float | None = None, max_bytes: int | None = None
+) -> Audio:
     """Decode a whole file or its bytes (WAV, FLAC, OGG, MP3 …).
 
     Args:
         source: a path, or the file's bytes.
         name: what to call it in errors; the path by default.
         max_seconds: refuse longer audio before it fills the memory.
+        max_bytes: refuse audio that takes more memory decoded, 4 bytes a sample and channel; likewise.
 
     Raises:
-        StemsError: with code ``unreadable``, ``empty``, ``too_long`` or ``not_finite``.
+        StemsError: with code ``missing``, ``empty``, ``unreadable``, ``unsupported`` (4 to 768 kHz and up to 256
+            channels are taken), ``too_long``, ``too_large``, ``not_finite`` or ``out_of_range``.
     """
-    label = _label(source, name)
-    with _open(source, name) as file:
-        seconds = file.frames / file.samplerate
-        limit = -1 if max_seconds is None else int(max_seconds * file.samplerate)
-        if 0 <= limit < file.frames:
-            raise StemsError(
-                f"'{label}' lasts {seconds:.0f} s; at most {max_seconds:.0f} s is taken.",
-                "Cut it, or raise the limit.",
-                code="too_long",
-            )
-        # Headers lie: never read more than the limit allows.
-        return _read(file, limit if limit < 0 else limit + 1, label)
+    label, bounds = _label(source, name), Bounds(max_seconds, max_bytes)
+    with open_sound(source, label) as file:
+        bounds.check(file, file.promised, label)
+        # Headers lie, and some say nothing: one sample more than is taken is read, and no more.
+        samples = read_samples(file, bounds.samples(file) + 1, label)
+        bounds.check(file, samples.shape[1], label, at_least=True)
+        return Audio(samples, file.samplerate)
 
 
 def read_excerpt(source: str | Path, rate: int, start: int, samples: int) -> Audio:
@@ -117,7 +124,7 @@ def read_excerpt(source: str | Path, rate: int, start: int, samples: int) -> Aud
     Raises what :func:`read_audio` does.
     """
     label = _label(source, "")
-    with _open(source, "") as file:
+    with open_sound(source, label) as file:
         # Both rates have a sample at the same instant once in `grid` samples of the file.
         shared = math.gcd(file.samplerate, rate)
         grid, context = file.samplerate // shared, 0 if file.samplerate == rate else _CONTEXT
@@ -126,23 +133,10 @@ def read_excerpt(source: str | Path, rate: int, start: int, samples: int) -> Aud
         try:
             file.seek(min(first * grid, file.frames))
         except (soundfile.SoundFileError, RuntimeError) as error:
-            raise _unreadable(label, error) from error
-        around = _read(file, max(0, stop - first * grid), label).resample(rate)
+            raise unreadable(label, error) from error
+        around = Audio(read_samples(file, max(0, stop - first * grid), label), file.samplerate).resample(rate)
     offset = start - first * (rate // shared)
     return Audio(around.samples[:, offset : offset + samples], rate)
-
-
-def _read(file: soundfile.SoundFile, count: int, label: str) -> Audio:
-    """The next ``count`` samples, all for -1."""
-    try:
-        samples = file.read(count, dtype="float32", always_2d=True)
-    except (soundfile.SoundFileError, RuntimeError) as error:
-        raise _unreadable(label, error) from error
-    if len(samples) == 0:
-        raise StemsError(f"'{label}' holds no audio.", "Replace it by a complete file.", code="empty")
-    if not np.isfinite(samples).all():
-        raise StemsError(f"'{label}' has samples that are not numbers.", "Export it again.", code="not_finite")
-    return Audio(np.ascontiguousarray(samples.T), file.samplerate)
 
 
 def encode_audio(audio: Audio, format: AudioFormat = "wav") -> bytes:
@@ -176,41 +170,87 @@ def safe_gain(*signals: np.ndarray) -> float:
 
 
 def loudness(audio: Audio) -> float:
-    """Integrated loudness in LUFS (ITU-R BS.1770); minus infinity for silence or less than 0.4 s."""
-    import pyloudnorm  # brings SciPy, which takes seconds to import and few callers need
+    """Integrated loudness in LUFS (ITU-R BS.1770); minus infinity for silence or less than 0.4 s.
 
+    Of more than two channels that of :meth:`Audio.stereo`.
+    """
     if audio.seconds < _LOUDNESS_BLOCK_S or not audio.samples.any():
         return float("-inf")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        # The meter takes at most five channels.
-        measured = audio if audio.samples.shape[0] <= 2 else audio.stereo()
-        return float(pyloudnorm.Meter(audio.rate).integrated_loudness(measured.samples.T))
+    levels = _block_levels(audio if audio.samples.shape[0] <= 2 else audio.stereo())
+    heard = levels[levels > -70]  # the standard's absolute gate, then 10 LU below what passed it
+    kept = heard[heard > _mean_level(heard) - 10]
+    return _mean_level(kept)
 
 
-def _open(source: str | Path | bytes, name: str) -> soundfile.SoundFile:
-    label = _label(source, name)
-    try:
-        empty = len(source) == 0 if isinstance(source, bytes) else Path(source).stat().st_size == 0
-        if empty:
-            raise StemsError(f"'{label}' is an empty file.", "Replace it by a complete file.", code="empty")
-        return soundfile.SoundFile(io.BytesIO(source) if isinstance(source, bytes) else str(source))
-    except FileNotFoundError as error:
-        raise StemsError(f"There is no file '{label}'.", "Check the path.", code="missing") from error
-    except (soundfile.SoundFileError, OSError, RuntimeError, TypeError) as error:
-        raise _unreadable(label, error) from error
+def clipped(audio: Audio) -> float:
+    """Share of the samples, of all channels, that are clipped: in [0, 1].
+
+    Clipped are samples at 16-bit full scale or beyond, |x| >= 1 - 2^-15, of one sign, where at least three follow
+    each other in a channel. A peak that just reaches full scale, as in a normalized song, takes one or two.
+    """
+    count = 0
+    for channel in audio.samples:
+        for start in range(0, channel.size, _MEASURED):
+            # Two more on each side, so that runs may cross the border.
+            before = min(2, start)
+            around = channel[start - before : start + _MEASURED + 2]
+            if max(around.max(), -around.min()) >= _FULL_SCALE:
+                runs = _in_runs(around >= _FULL_SCALE) | _in_runs(around <= -_FULL_SCALE)
+                count += int(runs[before : before + _MEASURED].sum())
+    return count / max(1, audio.samples.size)
+
+
+def silence(audio: Audio) -> float:
+    """Share of the time that is silent, in [0, 1]; 1 for no audio at all.
+
+    Counted are blocks of 50 ms (the last one may be shorter) in which every channel's RMS, about its mean in that
+    block, is below -60 dBFS: noise of 16-bit quantization is silence, and so is a constant offset.
+    """
+    size, total = max(1, round(audio.rate * _SILENCE_BLOCK_S)), audio.samples.shape[1]
+    silent, step = 0, size * max(1, _MEASURED // size)
+    for start in range(0, total, step):
+        part = audio.samples[:, start : start + step]
+        whole = part.shape[1] // size * size
+        loud = _deviation(part[:, :whole].reshape(len(part), -1, size)) >= _SILENCE_RMS
+        silent += size * int((~loud.any(axis=0)).sum())
+        if whole < part.shape[1] and not (_deviation(part[:, whole:]) >= _SILENCE_RMS).any():
+            silent += part.shape[1] - whole
+    return silent / total if total else 1.0
+
+
+def _block_levels(audio: Audio) -> np.ndarray:
+    """LUFS of each 0.4 s, every 0.1 s. In parts: the meter takes three times the memory of what it is given."""
+    import pyloudnorm  # brings SciPy, which takes seconds to import and few callers need
+
+    meter, levels = pyloudnorm.Meter(audio.rate), []
+    for start in range(0, math.ceil(audio.seconds), _LOUDNESS_PART_S):
+        first = max(0, start - _LOUDNESS_LEAD_S)
+        stop = round((start + _LOUDNESS_PART_S + _LOUDNESS_BLOCK_S - 0.1) * audio.rate)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            meter.integrated_loudness(audio.samples[:, first * audio.rate : stop].T)
+        levels += meter.blockwise_loudness[10 * (start - first) :]
+    return np.array(levels)
+
+
+def _mean_level(levels: np.ndarray) -> float:
+    """The level of the mean power; minus infinity for none."""
+    return 10 * math.log10(np.mean(10 ** (levels / 10))) if levels.size else float("-inf")
+
+
+def _in_runs(full: np.ndarray) -> np.ndarray:
+    """Those of the booleans ``[n]`` that are true with at least two neighbours in a row."""
+    runs = np.zeros_like(full)
+    three = full[:-2] & full[1:-1] & full[2:]
+    for shift in range(3):
+        runs[shift : shift + three.size] |= three
+    return runs
+
+
+def _deviation(blocks: np.ndarray) -> np.ndarray:
+    """Standard deviation along the last axis: the RMS of what changes."""
+    return np.std(blocks, axis=-1, dtype=np.float32)
 
 
 def _label(source: str | Path | bytes, name: str) -> str:
     return name or ("audio" if isinstance(source, bytes) else str(source))
-
-
-def _unreadable(label: str, error: Exception) -> StemsError:
-    reason = str(error).rsplit(": ", 1)[-1].rstrip(".")
-    if reason.startswith("File does not exist"):  # what libsndfile says of an MP3 without one whole frame
-        reason = "it is cut short"
-    return StemsError(
-        f"'{label}' cannot be read as audio ({reason}).",
-        f"Give a whole file in one of these formats: {', '.join(FORMATS)}.",
-        code="unreadable",
-    )

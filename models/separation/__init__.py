@@ -3,5 +3,6 @@
 from models.separation.directory import load_separator_directory, save_separator
 from models.separation.network import SeparatorSize, build_htdemucs
 from models.separation.separator import Separator
+from models.separation.vocals import Probe
 
-__all__ = ["Separator", "SeparatorSize", "build_htdemucs", "load_separator_directory", "save_separator"]
+__all__ = ["Probe", "Separator", "SeparatorSize", "build_htdemucs", "load_separator_directory", "save_separator"]

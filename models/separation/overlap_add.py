@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
+from typing import TypeVar
 
 import torch
 from jaxtyping import Float
@@ -72,24 +73,41 @@ def windows(song: int, samples: int, segment: int) -> list[Window]:
     return [Window(song, start, min(segment, samples - start), segment) for start in starts]
 
 
-Network = Callable[[Float[Tensor, "batch channels segment"]], Float[Tensor, "batch sources channels segment"]]
+Batch = Float[Tensor, "batch channels segment"]
+Output = Float[Tensor, "batch sources channels segment"]
+Start = Callable[[Batch], Callable[[], Output]]
+"""Begins to compute a batch; the call that comes back waits for its output, in float32 on the CPU."""
 
 
 def run_windows(
-    network: Network,
+    start: Start,
     songs: list[Float[Tensor, "channels _"]],
     levels: list[Level],
     todo: Iterable[Window],
     batch: int,
-) -> Iterator[tuple[Window, Float[Tensor, "sources channels _"]]]:
-    """Each window with the network's output for it, normalised still, `batch` windows at a time."""
-    pending = iter(todo)
-    while group := list(islice(pending, batch)):
-        inputs = torch.stack([window.cut(songs[window.song], levels[window.song]) for window in group])
-        with torch.no_grad():
-            outputs = network(inputs)
-        for window, output in zip(group, outputs, strict=True):
-            yield window, window.trim(output)
+) -> Iterator[Float[Tensor, "sources channels _"]]:
+    """The network's output for each window in turn, normalised still, `batch` windows at a time."""
+
+    def begin() -> Iterator[tuple[list[Window], Callable[[], Output]]]:
+        pending = iter(todo)
+        while group := list(islice(pending, batch)):
+            yield group, start(torch.stack([w.cut(songs[w.song], levels[w.song]) for w in group]))
+
+    for group, wait in _one_ahead(begin()):
+        for window, output in zip(group, wait(), strict=True):
+            yield window.trim(output)
+
+
+T = TypeVar("T")
+
+
+def _one_ahead(items: Iterable[T]) -> Iterator[T]:
+    """The same items, each handed out once the next is there: an accelerator computes that while this one is used."""
+    held: list[T] = []
+    for item in items:
+        yield from held
+        held = [item]
+    yield from held
 
 
 class CrossFade:
@@ -106,9 +124,9 @@ class CrossFade:
         """Add one window's output."""
         ramp = self._ramp[: window.length]
         where = slice(window.start, window.start + window.length)
-        self._sum[..., where] += ramp * output
+        self._sum[..., where].addcmul_(ramp, output)
         self._weight[where] += ramp
 
     def finish(self, level: Level) -> Float[Tensor, "sources channels samples"]:
         """The whole song at its original level. Works in place: to be called once."""
-        return self._sum.div_(self._weight).mul_(level.deviation).add_(level.mean)
+        return self._sum.div_(self._weight / level.deviation).add_(level.mean)

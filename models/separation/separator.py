@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import chain, islice
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,9 +14,10 @@ from torch import Tensor
 
 from models.errors import StemsError
 from models.separation.directory import CONFIG, load_separator_directory
+from models.separation.ensemble import Ensemble, Precision
 from models.separation.overlap_add import CrossFade, Level, Window, run_windows, windows
 from models.separation.released import load_released, load_repository
-from models.separation.vocals import DEFAULT_THRESHOLD, VOCALS, Heard, probe_windows, song_score
+from models.separation.vocals import DEFAULT_THRESHOLD, VOCALS, Heard, Probe, probe_windows, song_score
 
 if TYPE_CHECKING:
     from demucs.htdemucs import HTDemucs
@@ -27,11 +28,20 @@ Wave = Float[np.ndarray, "2 _"]
 class Separator:
     """Takes songs apart with one Demucs, or with a weighted bag of them, many songs to a batch.
 
+    Args:
+        networks: one, or several of one kind.
+        weights: each network's weight for each source, in any unit; None: all the same.
+        device: where they compute.
+        vocal_threshold: see below.
+        batch: see below.
+        precision: what they compute in; None: float32 on a CPU, otherwise bfloat16 or, on older GPUs, float16.
+
     Attributes:
         sources: names of the stems, in the network's order.
         sample_rate: the rate of songs and stems in Hz (44,100 for every released network).
         vocal_threshold: the vocal score above which a song counts as sung: measured in training, else 0.05.
-        batch: segments that go through the network at once: 4 on a CPU, whose caches are small, else 16.
+        batch: segments that go through the network at once: 16, but on a CPU, where more take memory and no less
+            time, as many as last 4 s, and at least one.
     """
 
     def __init__(
@@ -42,6 +52,7 @@ class Separator:
         device: str = "cpu",
         vocal_threshold: float = DEFAULT_THRESHOLD,
         batch: int | None = None,
+        precision: Precision | None = None,
     ) -> None:
         first = networks[0]
         if any(n.segment != first.segment or n.samplerate != first.samplerate for n in networks):
@@ -54,12 +65,10 @@ class Separator:
         self.sources: tuple[str, ...] = tuple(first.sources)
         self.sample_rate = int(first.samplerate)
         self.vocal_threshold = vocal_threshold
-        self.device = torch.device(device)
-        self.batch = batch or (4 if self.device.type == "cpu" else 16)
         self._segment = int(first.samplerate * first.segment)
-        self._networks = [network.to(self.device).eval() for network in networks]
-        rows = torch.tensor(weights if weights is not None else [[1.0] * len(self.sources)] * len(networks))
-        self._weights = (rows / rows.sum(0))[:, :, None, None].to(self.device)
+        self.batch = batch or (max(1, int(4 / self.segment_seconds)) if torch.device(device).type == "cpu" else 16)
+        rows = weights if weights is not None else [[1.0] * len(self.sources)] * len(networks)
+        self._networks = Ensemble(networks, rows, torch.device(device), precision)
 
     @classmethod
     def load(cls, name_or_directory: str | Path, device: str = "cpu") -> Separator:
@@ -83,36 +92,63 @@ class Separator:
         """Seconds of audio that the network hears at once."""
         return self._segment / self.sample_rate
 
-    def separate(self, songs: Sequence[np.ndarray]) -> list[dict[str, Wave]]:
-        """Take songs apart: stereo float32 at `sample_rate` in, for each song one such wave a source out.
+    def listen(self, songs: Sequence[np.ndarray]) -> list[Probe]:
+        """How vocal each song is, heard on a few of the windows that :meth:`separate` computes.
 
-        Segments of all songs share batches, and a result does not depend on the songs beside it beyond
-        rounding. A song's result needs `len(sources)` times its own memory.
-        """
-        waves = [_as_tensor(song) for song in songs]
-        levels = [Level.of(wave) for wave in waves]
-        plans = [windows(k, wave.shape[-1], self._segment) for k, wave in enumerate(waves)]
-        outputs = run_windows(self._apply, waves, levels, chain.from_iterable(plans), self.batch)
-        return [
-            self._assemble(wave, level, islice(outputs, len(plan)))
-            for wave, level, plan in zip(waves, levels, plans, strict=True)
-        ]
-
-    def _assemble(self, wave: Tensor, level: Level, outputs: Iterable[tuple[Window, Tensor]]) -> dict[str, Wave]:
-        fade = CrossFade(len(self.sources), wave.shape[0], wave.shape[1], self._segment)
-        for window, output in outputs:
-            fade.add(window, output)
-        return dict(zip(self.sources, fade.finish(level).numpy(), strict=True))
-
-    def vocal_score(self, songs: Sequence[np.ndarray]) -> list[float]:
-        """How vocal each song is, from 0 to 1, heard on a few excerpts of it.
-
-        Excerpts of one segment are spread over the song, about 24 s in all, each the loudest of its part of
-        the song. The score is the vocal share of energy in the most vocal half of them; silence scores 0.
+        They are spread over the song, about 24 s in all, each the loudest of its part of the song. The score is the
+        vocal share of energy in the most vocal half of them; silence scores 0. A probe needs the memory of the
+        separated excerpts until it is dropped.
 
         Raises:
             StemsError: this separator has no vocals.
         """
+        vocals = self._vocals()
+        waves = [_as_tensor(song) for song in songs]
+        plans = [probe_windows(self._plan(k, wave), wave, self.sample_rate) for k, wave in enumerate(waves)]
+        outputs = self._outputs(waves, chain.from_iterable(plans))
+        heard = [{window.start: output for window, output in zip(plan, outputs, strict=False)} for plan in plans]
+        return [Probe(song_score([Heard.of(output, vocals) for output in of.values()]), of) for of in heard]
+
+    def vocal_score(self, songs: Sequence[np.ndarray]) -> list[float]:
+        """The scores of :meth:`listen` alone, for songs that are not to be separated."""
+        return [self.listen([song])[0].score for song in songs]
+
+    def separate(
+        self, songs: Sequence[np.ndarray], probes: Sequence[Probe | None] | None = None
+    ) -> list[dict[str, Wave]]:
+        """Take songs apart: stereo float32 at `sample_rate` in, for each song one such wave a source out.
+
+        Segments of all songs share batches, and a result does not depend on the songs beside it beyond
+        rounding. A song's result needs `len(sources)` times its own memory.
+
+        Args:
+            songs: what to take apart.
+            probes: what :meth:`listen` gave for these very songs; it saves time and changes nothing else.
+        """
+        waves = [_as_tensor(song) for song in songs]
+        plans = [self._plan(k, wave) for k, wave in enumerate(waves)]
+        heard = [probe.heard if probe else {} for probe in probes or [None] * len(waves)]
+        todo = (w for plan, known in zip(plans, heard, strict=True) for w in plan if w.start not in known)
+        outputs = self._outputs(waves, todo)
+        return [
+            self._assemble(wave, plan, known, outputs) for wave, plan, known in zip(waves, plans, heard, strict=True)
+        ]
+
+    def _plan(self, song: int, wave: Tensor) -> list[Window]:
+        return windows(song, wave.shape[-1], self._segment)
+
+    def _outputs(self, waves: list[Tensor], todo: Iterable[Window]) -> Iterator[Tensor]:
+        return run_windows(self._networks.start, waves, [Level.of(wave) for wave in waves], todo, self.batch)
+
+    def _assemble(
+        self, wave: Tensor, plan: Sequence[Window], heard: Mapping[int, Tensor], outputs: Iterator[Tensor]
+    ) -> dict[str, Wave]:
+        fade = CrossFade(len(self.sources), wave.shape[0], wave.shape[1], self._segment)
+        for window in plan:
+            fade.add(window, heard[window.start] if window.start in heard else next(outputs))
+        return dict(zip(self.sources, fade.finish(Level.of(wave)).numpy(), strict=True))
+
+    def _vocals(self) -> int:
         if VOCALS not in self.sources:
             raise StemsError(
                 f"This separator cannot score singing: its sources are {', '.join(self.sources)}.",
@@ -120,21 +156,7 @@ class Separator:
                 code="no_vocals",
                 field="separator",
             )
-        index = self.sources.index(VOCALS)
-        waves = [_as_tensor(song) for song in songs]
-        levels = [Level.of(wave) for wave in waves]
-        plan = [w for k, wave in enumerate(waves) for w in probe_windows(k, wave, self._segment, self.sample_rate)]
-        excerpts: list[list[Heard]] = [[] for _ in waves]
-        for window, output in run_windows(self._apply, waves, levels, plan, self.batch):
-            excerpts[window.song].append(Heard.of(output, index))
-        return [song_score(heard) for heard in excerpts]
-
-    def _apply(
-        self, inputs: Float[Tensor, "batch channels segment"]
-    ) -> Float[Tensor, "batch sources channels segment"]:
-        inputs = inputs.to(self.device)
-        outputs = sum(w * network(inputs) for network, w in zip(self._networks, self._weights, strict=True))
-        return torch.as_tensor(outputs).cpu()
+        return self.sources.index(VOCALS)
 
 
 def _as_tensor(song: np.ndarray) -> Float[Tensor, "2 _"]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 import torch
@@ -25,35 +26,46 @@ PROBE_SECONDS = 24.0
 MOST_VOCAL = 0.5
 """Share of the excerpts that decide: a song is as vocal as the most vocal half of what was heard of it."""
 
-_HOPS = 8  # in a segment: the grid on which excerpts start
-_SILENCE = 1e-4  # of the loudest excerpt's energy: -40 dB
+_SILENCE = 1e-4  # of the loudest window's energy: -40 dB
 _FLOOR = 1e-4  # scores below this count as this
 
 
-def probe_windows(song: int, wave: Float[Tensor, "channels samples"], segment: int, rate: int) -> list[Window]:
-    """Full segments to listen to, spread over the song, the loudest one of each part of it.
+@dataclass(frozen=True)
+class Probe:
+    """What listening to a song gave: its vocal score, and what need not be computed again to separate it.
+
+    Attributes:
+        score: how vocal the song is, 0..1.
+        heard: the network's output for some of the song's windows, by the sample at which they start.
+    """
+
+    score: float
+    heard: Mapping[int, Float[Tensor, "sources channels _"]]
+
+
+def probe_windows(plan: Sequence[Window], wave: Float[Tensor, "channels samples"], rate: int) -> list[Window]:
+    """The windows of a song to listen to, spread over it: the loudest one of each part.
 
     The song is cut into as many equal parts as there are segments in `PROBE_SECONDS`, and no part is shorter
-    than a segment. An excerpt starts in its part. One that is 40 dB quieter than the loudest is silence, whose
-    noise is nobody's voice, and is left out; a silent song gives none.
+    than a segment. A window belongs to the part in which its middle lies. One that is 40 dB quieter than the
+    loudest is silence, whose noise is nobody's voice, and is left out; a silent song gives none.
+
+    Args:
+        plan: all windows of the song, in order.
+        wave: the song.
+        rate: its samples a second.
     """
-    samples = wave.shape[-1]
-    if samples <= segment:
-        return [Window(song, 0, samples, segment)] if wave.abs().max() > 0 else []
+    samples, segment = wave.shape[-1], plan[0].segment
     parts = max(1, min(math.ceil(PROBE_SECONDS * rate / segment), samples // segment))
-    hop = max(1, segment // _HOPS)
-    hops = wave[:, : samples // hop * hop].unflatten(1, (-1, hop))
-    energy = torch.linalg.vector_norm(hops, dim=(0, 2)).double().square()
-    total = torch.cat([energy.new_zeros(1), energy.cumsum(0)])
-    chosen = []
-    for part in range(parts):
-        last = min((part + 1) * samples // parts - 1, samples - segment) // hop
-        first = min(math.ceil(part * samples / parts / hop), last)
-        heard = total[first + _HOPS : last + _HOPS + 1] - total[first : last + 1]
-        best = int(heard.argmax())
-        chosen.append((float(heard[best]), Window(song, (first + best) * hop, segment, segment)))
-    loudest = max(heard for heard, _ in chosen)
-    return [window for heard, window in chosen if heard > loudest * _SILENCE]
+    energy = {window: _energy(wave[:, window.start : window.start + window.length]) for window in plan}
+    by_part = groupby(plan, lambda window: (2 * window.start + window.length) * parts // (2 * samples))
+    chosen = [max(part, key=energy.__getitem__) for _, part in by_part]
+    loudest = max(energy[window] for window in chosen)
+    return [window for window in chosen if energy[window] > loudest * _SILENCE]
+
+
+def _energy(wave: Float[Tensor, "*any"]) -> float:
+    return float(torch.linalg.vector_norm(wave, dtype=torch.float64).square())
 
 
 @dataclass(frozen=True)
@@ -66,7 +78,7 @@ class Heard:
     @classmethod
     def of(cls, output: Float[Tensor, "sources channels samples"], vocals: int) -> Heard:
         """Measure a separated excerpt whose source number `vocals` is the voice."""
-        energy = output.double().square().sum(dim=(1, 2))
+        energy = torch.linalg.vector_norm(output, dim=(1, 2), dtype=torch.float64).square()
         return cls(float(energy[vocals]), float(energy.sum()))
 
     @property

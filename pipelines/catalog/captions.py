@@ -1,181 +1,137 @@
-"""What is said about songs: sidecar files next to the audio, and manifests (JSONL, CSV, Parquet)."""
+"""What is said about songs: title, caption, tags, length; in records of any format, and in sidecar files."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import unicodedata
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from models.errors import StemsError
-from pipelines.catalog.files import read_bytes
+from pipelines.catalog.problems import Problems
+from pipelines.catalog.records import read_text
 
-FILE_COLUMNS = ("file_name", "path")
 CAPTION_COLUMNS = ("caption", "text")
-MANIFEST_SUFFIXES = (".jsonl", ".csv", ".parquet")
-MANIFEST_NAMES = tuple(f"metadata{suffix}" for suffix in MANIFEST_SUFFIXES)
+SECONDS_COLUMNS = ("duration", "seconds")
+WORD_COLUMNS = ("title", *CAPTION_COLUMNS, "tags", *SECONDS_COLUMNS)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Words:
-    """Title, caption and tags of one song; each may be empty."""
+    """Title, caption, tags and length in seconds of one song; each may be empty, or 0."""
 
     title: str = ""
     caption: str = ""
     tags: tuple[str, ...] = ()
+    seconds: float = 0.0
 
     def over(self, other: Words) -> Words:
         """These words, and where one is empty, the other's."""
-        return Words(self.title or other.title, self.caption or other.caption, self.tags or other.tags)
-
-
-def read_sidecar(uri: str) -> Words:
-    """Words from ``<name>.json`` (``{"caption", "tags", "title"}``) or ``<name>.txt`` (the caption).
-
-    Raises:
-        StemsError: naming the file, when it is not UTF-8 text or not a JSON object.
-    """
-    text = _text(uri)
-    if not uri.lower().endswith(".json"):
-        return Words(caption=" ".join(text.split()))
-    try:
-        data = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise _bad(uri, error.lineno, f"is not JSON ({error.msg})", "Mend the file or remove it.") from error
-    if not isinstance(data, dict):
-        raise _bad(uri, 1, "is not an object", 'Write {"caption": "…", "tags": ["…"], "title": "…"}.')
-    return _words(data, uri, 1)
-
-
-def read_manifest(uri: str) -> dict[str, Words]:
-    """Words by file name, as the manifest spells it, in the manifest's order.
-
-    Columns or keys: ``file_name`` or ``path`` (required), ``caption`` or ``text``, ``tags`` (a list, or text
-    split at commas and semicolons), ``title``. Others are ignored.
-
-    Raises:
-        StemsError: naming the manifest and the line (of a Parquet file, the row, from 1).
-    """
-    words: dict[str, Words] = {}
-    first_line: dict[str, int] = {}
-    for line, record in _records(uri):
-        value = next((record[column] for column in FILE_COLUMNS if record.get(column)), None)
-        if not isinstance(value, str):
-            raise _bad(uri, line, "names no file", f"Give each line a '{FILE_COLUMNS[0]}' or '{FILE_COLUMNS[1]}'.")
-        name = normal_name(value)
-        if name in first_line:
-            raise _bad(uri, line, f"names '{value}', as line {first_line[name]} does", "Keep one line for each file.")
-        words[value], first_line[name] = _words(record, uri, line), line
-    return words
-
-
-def normal_name(name: str) -> str:
-    """One spelling of a file name: NFC (file systems differ on accents), ``/``, no ``./`` in front."""
-    name = unicodedata.normalize("NFC", name.strip())
-    return name if "://" in name else str(PurePosixPath(name.replace("\\", "/")))
-
-
-def _records(uri: str) -> Iterator[tuple[int, Mapping[str, object]]]:
-    suffix = PurePosixPath(uri).suffix.lower()
-    if suffix == ".jsonl":
-        yield from _json_lines(uri)
-    elif suffix == ".csv":
-        yield from _csv_lines(uri)
-    elif suffix == ".parquet":
-        yield from _parquet_rows(uri)
-    else:
-        raise StemsError(
-            f"'{uri}' is not a manifest.", f"Give a {', '.join(MANIFEST_SUFFIXES)} file.", field="manifest"
+        return Words(
+            self.title or other.title,
+            self.caption or other.caption,
+            self.tags or other.tags,
+            self.seconds or other.seconds,
         )
 
 
-def _json_lines(uri: str) -> Iterator[tuple[int, Mapping[str, object]]]:
-    for line, text in enumerate(_text(uri).split("\n"), start=1):
-        if not text.strip():
-            continue
-        try:
-            record = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise _bad(uri, line, f"is not JSON ({error.msg})", "Mend or remove the line.") from error
-        if not isinstance(record, dict):
-            raise _bad(uri, line, "is not an object", 'Write {"file_name": "…", "caption": "…"} on each line.')
-        yield line, record
+NO_WORDS = Words()
 
 
-def _csv_lines(uri: str) -> Iterator[tuple[int, Mapping[str, object]]]:
-    reader = csv.DictReader(io.StringIO(_text(uri), newline=""), restkey="", strict=True)
-    line = 1
-    try:
-        if not set(FILE_COLUMNS) & set(reader.fieldnames or ()):
-            raise _bad(uri, line, "lacks a column of file names", f"Name one column '{FILE_COLUMNS[0]}'.")
-        line = reader.line_num + 1
-        for record in reader:
-            if "" in record:
-                raise _bad(uri, line, "has more fields than the header", "Quote fields that hold a comma.")
-            yield line, record
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise _bad(uri, line, f"is not CSV ({error})", "Mend or remove the line.") from error
+class LineError(ValueError):
+    """A value of a line is not what its name says: ``what`` is wrong, and the mend."""
+
+    def __init__(self, what: str, mend: str) -> None:
+        super().__init__(what)
+        self.what, self.mend = what, mend
 
 
-def _parquet_rows(uri: str) -> Iterator[tuple[int, Mapping[str, object]]]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+def words_of(values: Mapping[str, object]) -> Words:
+    """Words from ``title``, ``caption`` or ``text``, ``tags``, and ``duration`` or ``seconds``.
 
-    try:
-        table = pq.read_table(pa.BufferReader(_data(uri)))
-    except pa.ArrowInvalid as error:
-        raise _bad(uri, 1, f"is not Parquet ({error})", "Write the file again.") from error
-    wanted = [c for c in (*FILE_COLUMNS, *CAPTION_COLUMNS, "tags", "title") if c in table.column_names]
-    yield from enumerate(table.select(wanted).to_pylist(), start=1)
-
-
-def _words(record: Mapping[str, object], uri: str, line: int) -> Words:
-    title = _string(record, ("title",), uri, line)
-    caption = _string(record, CAPTION_COLUMNS, uri, line)
-    return Words(title, caption, _tags(record.get("tags"), uri, line))
+    Raises:
+        LineError: one of them is not text, a list of text, or a number.
+    """
+    return Words(
+        title=text_of(values, "title"),
+        caption=text_of(values, *CAPTION_COLUMNS),
+        tags=tags_of(values.get("tags")),
+        seconds=seconds_of(values, *SECONDS_COLUMNS),
+    )
 
 
-def _string(record: Mapping[str, object], columns: tuple[str, ...], uri: str, line: int) -> str:
-    column = next((c for c in columns if record.get(c) is not None), columns[0])
-    value = record.get(column)
+def text_of(values: Mapping[str, object], *columns: str) -> str:
+    """The first of these columns that is there, as one line of text; empty without any."""
+    column = next((c for c in columns if values.get(c) is not None), columns[0])
+    value = values.get(column)
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise _bad(uri, line, f"has a '{column}' that is not text", "Write it in quotes.")
-    return " ".join(value.split())
+        raise LineError(f"has a '{column}' that is not text", "Write it in quotes.")
+    return one_line(value)
 
 
-def _tags(value: object, uri: str, line: int) -> tuple[str, ...]:
+def tags_of(value: object) -> tuple[str, ...]:
+    """Tags from a list, or from text split at commas and semicolons."""
     if value is None:
         return ()
     parts = value.replace(";", ",").split(",") if isinstance(value, str) else value
     if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
-        raise _bad(uri, line, "has 'tags' that are not a list of text", 'Write ["calm", "piano"] or "calm, piano".')
-    return tuple(tag for tag in (" ".join(part.split()) for part in parts) if tag)
+        raise LineError("has 'tags' that are not a list of text", 'Write ["calm", "piano"] or "calm, piano".')
+    return tuple(tag for tag in map(one_line, parts) if tag)
 
 
-def _text(uri: str) -> str:
+def seconds_of(values: Mapping[str, object], *columns: str) -> float:
+    """The first of these columns that is there, in seconds; 0 without any, and for NaN, which is a gap in pandas."""
+    column = next((c for c in columns if values.get(c) not in (None, "")), columns[0])
+    value = values.get(column)
+    if value in (None, ""):
+        return 0.0
     try:
-        return _data(uri).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise StemsError(f"'{uri}' is not UTF-8 text.", "Save it as UTF-8.", field="manifest") from error
+        seconds = float(value) if isinstance(value, (int, float, str)) and not isinstance(value, bool) else -1.0
+    except (ValueError, OverflowError):
+        seconds = -1.0
+    if seconds < 0 or math.isinf(seconds):
+        raise LineError(f"has a '{column}' that is no length", "Write seconds, as in 215.3.")
+    return 0.0 if math.isnan(seconds) else seconds
 
 
-def _data(uri: str) -> bytes:
+def distinct(tags: Iterable[str]) -> tuple[str, ...]:
+    """Tags without repetition, in the order of their first mention."""
+    return tuple(dict.fromkeys(tags))
+
+
+def one_line(text: str) -> str:
+    """Text with single spaces between its words, and "?" for what UTF-8 cannot hold."""
+    return " ".join(text.split()).encode(errors="replace").decode()
+
+
+def read_sidecar(uri: str, problems: Problems, allow_hosts: Collection[str] = ()) -> Words:
+    """Words from ``<name>.json`` (``{"caption", "tags", "title", "seconds"}``) or ``<name>.txt`` (the caption)."""
     try:
-        return read_bytes(uri)
-    except OSError as error:
-        raise StemsError(
-            f"'{uri}' cannot be read ({error.strerror or error}).",
-            "Check the path.",
-            code="missing",
-            field="manifest",
-        ) from error
+        text = read_text(uri, allow_hosts)
+    except StemsError as error:
+        problems.fatal(error)
+        return Words()
+    if not uri.lower().endswith(".json"):
+        return Words(caption=one_line(text))
+    values = json_object(text, uri, problems)
+    try:
+        return words_of(values)
+    except LineError as error:
+        problems.bad_line(f"{uri}, line 1", error.what, error.mend)
+        return Words()
 
 
-def _bad(uri: str, line: int, what: str, mend: str) -> StemsError:
-    return StemsError(f"{uri}, line {line}: the line {what}.", mend, code="bad_line", field="manifest")
+def json_object(text: str, uri: str, problems: Problems) -> Mapping[str, object]:
+    """A file that is one JSON object; empty, with a fatal problem, where it is not."""
+    try:
+        values = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        line, reason = (error.lineno, error.msg) if isinstance(error, json.JSONDecodeError) else (1, "too deep")
+        problems.bad_line(f"{uri}, line {line}", f"is not JSON ({reason})", "Mend the file or remove it.")
+        return {}
+    if not isinstance(values, dict):
+        problems.bad_line(f"{uri}, line 1", "is not an object", 'Write {"caption": "…", "tags": ["…"]}.')
+        return {}
+    return values

@@ -1,161 +1,165 @@
-"""List and read files, on a disk or in an object store."""
+"""Files wherever they are: read, describe, write and remove them on a disk, in an object store or over HTTP."""
 
 from __future__ import annotations
 
 import errno
-import logging
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-from urllib.parse import quote_from_bytes, unquote_to_bytes
+import shutil
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
-from models.errors import StemsError
+from pipelines.catalog.addresses import MISSING, SourceFile, absolute, is_remote, local_name, local_path, local_uri
+from pipelines.catalog.http import is_http, read_http, too_large
+from pipelines.catalog.stores import Store, Unreachable
+from pipelines.catalog.walk import list_folder, remote_stamp
 
-logger = logging.getLogger(__name__)
+__all__ = [
+    "SourceFile",
+    "Unreachable",
+    "absolute",
+    "describe",
+    "describe_all",
+    "exists",
+    "in_parallel",
+    "is_remote",
+    "list_folder",
+    "local_path",
+    "local_uri",
+    "read_bytes",
+    "remove_tree",
+    "write_bytes",
+]
+
+_AT_ONCE = 32
+_WORTH_LISTING = 50
+"""Files named in one folder of a store from which on the folder is listed: a page holds a thousand."""
+
+A = TypeVar("A")
+B = TypeVar("B")
 
 
-@dataclass(frozen=True)
-class SourceFile:
-    """A file below a folder.
+def read_bytes(uri: str, *, allow_hosts: Collection[str] = (), max_bytes: int | None = None) -> bytes:
+    """All bytes of a file.
 
     Args:
-        name: path relative to the folder, with ``/``.
-        uri: where to read it, see :func:`local_uri`.
-        size: bytes; 0 for a broken link.
-        stamp: modification time in nanoseconds, or ETag; "missing" for a broken link.
+        uri: a path, ``file://``, ``s3://`` or, of an allowed host, ``http(s)://``.
+        allow_hosts: hosts that may be read from; see :func:`pipelines.catalog.http.read_http`.
+        max_bytes: refuse larger files, unread where their size is known.
+
+    Raises:
+        FileNotFoundError: there is none. OSError: it cannot be read.
+        Unreachable: store or host stay away after several tries.
+        StemsError: code ``too_large``; ``host`` for a host that is not allowed.
     """
-
-    name: str
-    uri: str
-    size: int
-    stamp: str
-
-
-def is_remote(uri: str) -> bool:
-    """True for ``s3://`` and its like, False for paths and ``file://``."""
-    return "://" in uri and not uri.startswith("file://")
-
-
-def local_uri(path: str) -> str:
-    """The path itself; percent-encoded, with ``file://``, when it is not UTF-8 and no table could hold it."""
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return "file://" + quote_from_bytes(os.fsencode(path))
-    return path
-
-
-def local_path(uri: str) -> Path:
-    """The inverse of :func:`local_uri`."""
-    return Path(os.fsdecode(unquote_to_bytes(uri.removeprefix("file://"))) if uri.startswith("file://") else uri)
-
-
-def absolute(path: str) -> str:
-    """An absolute path without ``..``; links are kept, so that a link that moves on keeps its songs' names."""
-    return os.path.abspath(local_path(path))  # noqa: PTH100 - resolve() would follow links
-
-
-def read_bytes(uri: str) -> bytes:
-    """All bytes of a file; OSError when it cannot be read."""
-    if not is_remote(uri):
-        file = local_path(uri)
-        if file.exists() and not file.is_file():  # a pipe that nobody writes to would be waited for
-            raise OSError(errno.EINVAL, "not a regular file")
-        return file.read_bytes()
-    filesystem, path = _filesystem(uri)
-    data: bytes = filesystem.cat_file(path)
-    return data
-
-
-def describe(uri: str) -> SourceFile:
-    """Size and stamp of one file; "missing" where there is none, so that the job can say so later."""
-    name = uri.rsplit("/", 1)[-1]
+    if is_http(uri):
+        return read_http(uri, allow_hosts, max_bytes=max_bytes).data
     if is_remote(uri):
-        filesystem, path = _filesystem(uri)
-        try:
-            info = filesystem.info(path)
-        except FileNotFoundError:
-            return SourceFile(name, uri, 0, "missing")
-        return SourceFile(name, uri, info["size"], _remote_stamp(info))
+        store = Store(uri)
+        if max_bytes is not None:
+            _check_size(uri, store.info()["size"], max_bytes)
+        return store.read()
+    file = local_path(uri)
+    if file.exists() and not file.is_file():  # a pipe that nobody writes to would be waited for
+        raise OSError(errno.EINVAL, "not a regular file")
+    if max_bytes is not None:
+        _check_size(uri, file.stat().st_size, max_bytes)
+    return file.read_bytes()
+
+
+def _check_size(uri: str, size: int, max_bytes: int) -> None:
+    if size > max_bytes:
+        raise too_large(uri, size, max_bytes)
+
+
+def describe(uri: str, allow_hosts: Collection[str] = ()) -> SourceFile:
+    """Size and stamp of one file; "missing" where there is none, so that the job can say so later.
+
+    Raises what :func:`read_bytes` does, but for missing local files.
+    """
+    name = uri.rsplit("/", 1)[-1]
     try:
-        status = local_path(uri).stat()
-    except OSError:
-        return SourceFile(name, uri, 0, "missing")
+        if is_http(uri):
+            answer = read_http(uri, allow_hosts, method="HEAD")
+            return SourceFile(name, uri, answer.size, answer.stamp)
+        if is_remote(uri):
+            info = Store(uri).info()
+            return SourceFile(name, uri, info["size"], remote_stamp(info))
+    except FileNotFoundError:
+        return SourceFile(name, uri, 0, MISSING)
+    try:
+        status = os.stat(local_name(uri))  # noqa: PTH116 - ten thousands of them
+    except (OSError, ValueError):  # ValueError: a zero byte in the name
+        return SourceFile(name, uri, 0, MISSING)
     return SourceFile(name, uri, status.st_size, str(status.st_mtime_ns))
 
 
-def list_folder(folder: str) -> list[SourceFile]:
-    """Every file below a folder, at any depth, sorted by name.
-
-    Hidden files and folders are skipped (partial writes, ``._`` resource forks). Links are followed, a folder
-    reached twice is visited once, and a folder that may not be opened is skipped with a warning.
-    """
-    if is_remote(folder):
-        return sorted(_list_remote(folder), key=lambda file: file.name)
-    root = absolute(folder)
-    if not os.path.isdir(root):  # noqa: PTH112 - names that are not UTF-8 pass through os.path unharmed
-        raise StemsError(f"There is no folder '{folder}'.", "Check the path.", code="missing", field="catalog")
-    return sorted(_list_local(root), key=lambda file: file.name)
+def describe_all(uris: Sequence[str], allow_hosts: Collection[str] = ()) -> list[SourceFile]:
+    """:func:`describe` for many files, in their order: remote ones at once, or by listing the folder of many."""
+    found = _listed([uri for uri in uris if is_remote(uri) and not is_http(uri)])
+    asked = [uri for uri in uris if is_remote(uri) and uri not in found]
+    found |= dict(zip(asked, in_parallel(lambda uri: describe(uri, allow_hosts), asked), strict=True))
+    return [found[uri] if uri in found else describe(uri) for uri in uris]
 
 
-def _list_local(root: str) -> Iterator[SourceFile]:
-    seen: set[tuple[int, int]] = set()
-    pending = [(root, "")]
-    while pending:
-        folder, prefix = pending.pop()
+def _listed(uris: Sequence[str]) -> dict[str, SourceFile]:
+    """Those of the files that lie in folders worth listing."""
+    folders: dict[str, list[str]] = defaultdict(list)
+    for uri in uris:
+        folders[uri.rpartition("/")[0]].append(uri)
+    found: dict[str, SourceFile] = {}
+    for folder, names in folders.items():
+        if len(names) >= _WORTH_LISTING:
+            children = {path.rsplit("/", 1)[-1]: info for path, info in Store(folder).children().items()}
+            for uri in names:
+                name = uri.rsplit("/", 1)[-1]
+                info = children.get(name, {})
+                found[uri] = SourceFile(name, uri, info.get("size", 0), remote_stamp(info) if info else MISSING)
+    return found
+
+
+def in_parallel(function: Callable[[A], B], items: Sequence[A]) -> list[B]:
+    """``function`` of each item, many at once; for work that waits. The first error ends it."""
+    if not items:
+        return []
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        futures = [pool.submit(function, item) for item in items]
         try:
-            status = os.stat(folder)  # noqa: PTH116
-            if (status.st_dev, status.st_ino) in seen:
-                continue
-            seen.add((status.st_dev, status.st_ino))
-            children = sorted(os.scandir(folder), key=lambda child: child.name)
-        except OSError as error:
-            logger.warning("Folder '%s' is skipped: %s.", local_uri(folder), error.strerror)
-            continue
-        for child in children:
-            if child.name.startswith("."):
-                continue
-            name = f"{prefix}{child.name}"
-            if _is_folder(child):
-                pending.append((child.path, f"{name}/"))
-            else:
-                yield _local_file(child, name)
+            return [future.result() for future in futures]
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
-def _is_folder(child: os.DirEntry[str]) -> bool:
+def exists(uri: str) -> bool:
+    """Whether there is a file, or a folder that is not empty, in a local path or an object store."""
+    return Store(uri).exists() if is_remote(uri) else local_path(uri).exists()
+
+
+def write_bytes(uri: str, data: bytes) -> None:
+    """Write a file, local (with its folders) or in an object store; it appears whole or not at all."""
+    if is_remote(uri):
+        Store(uri).write(data)
+        return
+    path = local_path(uri)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.partial")
     try:
-        return child.is_dir()
-    except OSError:  # a link that points to itself
-        return False
+        partial.write_bytes(data)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
-def _local_file(child: os.DirEntry[str], name: str) -> SourceFile:
-    try:
-        status = child.stat()
-    except OSError:
-        return SourceFile(name, local_uri(child.path), 0, "missing")
-    return SourceFile(name, local_uri(child.path), status.st_size, str(status.st_mtime_ns))
-
-
-def _list_remote(folder: str) -> Iterator[SourceFile]:
-    filesystem, root = _filesystem(folder)
-    found = filesystem.find(root, detail=True)
-    if not found:
-        raise StemsError(f"There is nothing at '{folder}'.", "Check the address.", code="missing", field="catalog")
-    for path, info in found.items():
-        name = path[len(root.rstrip("/")) + 1 :]
-        if not any(part.startswith(".") for part in name.split("/")):
-            yield SourceFile(name, filesystem.unstrip_protocol(path), info["size"], _remote_stamp(info))
-
-
-def _remote_stamp(info: dict[str, object]) -> str:
-    return str(info.get("ETag") or info.get("LastModified") or info.get("mtime") or "")
-
-
-def _filesystem(uri: str) -> tuple[Any, str]:
-    from fsspec.core import url_to_fs  # type: ignore[import-untyped]
-
-    filesystem, path = url_to_fs(uri)
-    return filesystem, path
+def remove_tree(uri: str) -> None:
+    """Delete a file, or a folder with everything in it, local or in an object store; nothing where there is none."""
+    if is_remote(uri):
+        Store(uri).remove()
+        return
+    path = local_path(uri)
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

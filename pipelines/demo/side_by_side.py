@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress
 
-from pipelines.tokens.stream import start_ray
+from pipelines.tokens.cluster import start_ray
 from pipelines.training.config import TrainingConfig
 from pipelines.training.history import read_history
 from pipelines.training.loop import TrainingResult

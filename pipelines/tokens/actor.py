@@ -1,33 +1,75 @@
-"""The worker of the second stage: holds the models, takes batches of inspected files."""
+"""The workers of the second phase: tasks that fetch bytes, and the actor that holds the models."""
 
 from __future__ import annotations
 
+import json
 import math
-from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from models.errors import StemsError
-from pipelines.tokens.inspect import INSPECTED, entry_from_json
+from pipelines.catalog.files import read_bytes
+from pipelines.tokens.metrics import StageMetrics
+from pipelines.tokens.reasons import FAILED, MODELS_FAIL
+from pipelines.tokens.source import fetch
+from pipelines.tokens.stems_folder import stem_uri
 from pipelines.tokens.tokenize import SongTokenizer, SourceSong, TokenizerSettings, Verdict
+from pipelines.tokens.work import Work, work_from_json
 
-MODELS_FAIL = "models_fail"
+FETCHED = pa.schema(
+    [
+        ("line", pa.string()),  # JSON of the Work
+        ("reason", pa.string()),  # empty, or why the bytes could not be had
+        ("message", pa.string()),
+        ("uris", pa.list_(pa.string())),
+        ("blobs", pa.list_(pa.large_binary())),  # compressed bytes, one an uri
+    ]
+)
 
 TOKENIZED = pa.schema(
     [
-        *(column for column in INSPECTED if column.name != "data"),
-        ("vocal_score", pa.float32()),  # null where a tag decided
-        ("decided_by", pa.string()),  # empty unless dropped for its vocals
+        ("song_id", pa.string()),
+        ("reason", pa.string()),  # empty, or a quarantine code
+        ("message", pa.string()),
+        ("vocal_score", pa.float32()),
+        ("sung", pa.bool_()),
         ("frames", pa.int32()),
+        ("frame_rate", pa.float32()),
         ("codes", pa.large_binary()),  # int16 [streams, frames], row by row; empty unless tokenized
+        ("stem_loudness", pa.list_(pa.float32())),
+        ("residual_db", pa.float32()),
+        ("folder", pa.string()),
+        ("took", pa.string()),  # JSON: seconds by stage
     ]
 )
 
 
+def fetch_files(batch: pa.Table, *, allow_hosts: tuple[str, ...], max_bytes: int | None) -> pa.Table:
+    """The compressed bytes of each work's files: column ``line`` in, :data:`FETCHED` out, row for row."""
+    rows = [_fetch(line, allow_hosts, max_bytes) for line in batch["line"].to_pylist()]
+    return pa.Table.from_pylist(rows, schema=FETCHED)
+
+
+def _fetch(line: str, allow_hosts: tuple[str, ...], max_bytes: int | None) -> dict[str, Any]:
+    work = work_from_json(line)
+    try:
+        if work.folder:
+            blobs = {uri: read_bytes(uri) for uri in (stem_uri(work.folder, name) for name in work.encode)}
+        else:
+            blobs = fetch(work.entry, allow_hosts=allow_hosts, max_bytes=max_bytes)
+    except StemsError as error:
+        return {"line": line, "reason": error.code, "message": str(error), "uris": [], "blobs": []}
+    except Exception as error:  # whatever a store's client may raise
+        reason = "missing" if isinstance(error, FileNotFoundError) else f"{FAILED}{type(error).__name__}"
+        return {"line": line, "reason": reason, "message": str(error)[:500], "uris": [], "blobs": []}
+    return {"line": line, "reason": "", "message": "", "uris": list(blobs), "blobs": list(blobs.values())}
+
+
 class TokenizerActor:
-    """Loads the models when the first song comes (bad files need none); its threads are its CPUs.
+    """Loads the models when the first song comes; its threads are its CPUs.
 
     Models that cannot be loaded give every song the reason :data:`MODELS_FAIL`: no song is to blame.
     """
@@ -35,46 +77,72 @@ class TokenizerActor:
     def __init__(self, settings: TokenizerSettings) -> None:
         self._settings = settings
         self._tokenizer: SongTokenizer | None = None
+        self._metrics = StageMetrics()
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        """:data:`pipelines.tokens.inspect.INSPECTED` in, :data:`TOKENIZED` out, row for row."""
+        """:data:`FETCHED` in, :data:`TOKENIZED` out, row for row."""
         rows = batch.to_pylist()
+        works = [work_from_json(row["line"]) for row in rows]
         songs = [
-            SourceSong(entry_from_json(row["entry"]), row["song_id"], row["seconds"], row["data"])
-            for row in rows
+            SourceSong(work, dict(zip(row["uris"], row["blobs"], strict=True)))
+            for work, row in zip(works, rows, strict=True)
             if not row["reason"]
         ]
         found = iter(self._process(songs) if songs else [])
         verdicts = [Verdict(row["reason"], row["message"]) if row["reason"] else next(found) for row in rows]
-        done = [_with_verdict(row, verdict) for row, verdict in zip(rows, verdicts, strict=True)]
-        return pa.Table.from_pylist(done, schema=TOKENIZED)
+        for work, verdict in zip(works, verdicts, strict=True):
+            for stage, took in verdict.took.items():
+                self._metrics.add(stage, verdict.reason or "ok", work.seconds, took)
+        return pa.Table.from_pylist(list(map(_row, works, verdicts)), schema=TOKENIZED)
 
     def _process(self, songs: list[SourceSong]) -> list[Verdict]:
         try:
-            self._tokenizer = self._tokenizer or _load(self._settings)
+            self._tokenizer = self._tokenizer or self._load()
         except Exception as error:  # a library may raise anything at a damaged file
             said = str(error) if isinstance(error, StemsError) else f"{type(error).__name__}: {error}"
             return [Verdict(MODELS_FAIL, said)] * len(songs)
         return self._tokenizer.process(songs)
 
+    def _load(self) -> SongTokenizer:
+        import ray
+        import torch
 
-def _load(settings: TokenizerSettings) -> SongTokenizer:
-    import ray
-    import torch
+        loaded = load_tokenizer(self._settings)
+        cpus = ray.get_runtime_context().get_assigned_resources().get("CPU", 1)
+        torch.set_num_threads(max(1, math.ceil(cpus)))
+        return loaded
 
+
+def load_tokenizer(settings: TokenizerSettings) -> SongTokenizer:
+    """The models, in this process.
+
+    Raises what loading a separator and codecs does.
+    """
     from models.codec.codec import StemCodec
+    from models.memory import keep_freed_memory
     from models.separation import Separator
 
-    separator = Separator.load(settings.separator, device=settings.device)
+    keep_freed_memory()
+    separator = Separator.load(settings.separator, device=settings.device) if settings.separator else None
     codecs = {
         name: StemCodec.load(Path(settings.codecs) / name, device=settings.device) for name in settings.layout.names
     }
-    cpus = ray.get_runtime_context().get_assigned_resources().get("CPU", 1)
-    torch.set_num_threads(max(1, math.ceil(cpus)))
     return SongTokenizer(settings, separator, codecs)
 
 
-def _with_verdict(row: dict[str, object], verdict: Verdict) -> dict[str, object]:
-    kept = {name: value for name, value in row.items() if name != "data"}
+def _row(work: Work, verdict: Verdict) -> dict[str, Any]:
     codes = np.zeros((0, 0), np.int16) if verdict.codes is None else verdict.codes
-    return {**kept, **asdict(verdict), "frames": codes.shape[1], "codes": codes.tobytes()}
+    return {
+        "song_id": work.song_id,
+        "reason": verdict.reason,
+        "message": verdict.message,
+        "vocal_score": verdict.vocal_score,
+        "sung": verdict.sung,
+        "frames": codes.shape[1],
+        "frame_rate": verdict.frame_rate,
+        "codes": codes.tobytes(),
+        "stem_loudness": verdict.stem_loudness,
+        "residual_db": verdict.residual_db,
+        "folder": verdict.folder,
+        "took": json.dumps(verdict.took),
+    }

@@ -1,95 +1,137 @@
-"""Results to rows: sort each into its table, take each song once, commit in batches."""
+"""Results of the second phase to rows."""
 
 from __future__ import annotations
 
-import time
-from collections import Counter
+import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from models.errors import StemsError
-from pipelines.catalog.schema import CatalogEntry
-from pipelines.tokens.actor import MODELS_FAIL
-from pipelines.tokens.config import PrepareConfig
-from pipelines.tokens.inspect import DUPLICATE, FAILED, duplicate_message, entry_from_json
-from pipelines.tokens.schema import DroppedRow, Identity, QuarantineRow, TokenRow
-from pipelines.tokens.splits import split_of
+from models.stems import StemLayout
+from pipelines.tokens.choose import dropped_row
+from pipelines.tokens.decisions import SCORE
+from pipelines.tokens.earlier import earlier_codes
+from pipelines.tokens.known import Facts
+from pipelines.tokens.reasons import CRASHED, FAILED, MODELS_FAIL, UNREACHABLE
+from pipelines.tokens.report import ReportBuilder
+from pipelines.tokens.schema import Identity, QuarantineRow, StemsRow, TokenRow
 from pipelines.tokens.table import TokenTable
+from pipelines.tokens.work import Work
+from pipelines.tokens.writer import Writer
 
 MOST_SUSPECTS = 8
 
 
-class Collector:
-    """Takes results in catalog order, so that of equal songs the first is kept, and commits now and then.
+@dataclass(frozen=True)
+class Plan:
+    """What all songs of a run share, and what is known of each.
 
     Args:
-        table: where to.
-        config: how often, and the share of validation songs.
-        identity: the models.
-        layout: string form of the stem layout.
-        known: uri of each song that the table has.
+        identity: of the run.
+        layout: stems in stream order.
+        cardinality: codes in a codebook.
+        facts: by song.
+        splits: train or valid, by song.
+        stems: kept stems, by song and separator.
+        rate: of the codecs, in Hz.
+    """
+
+    identity: Identity
+    layout: StemLayout
+    cardinality: int
+    facts: Mapping[str, Facts]
+    splits: Mapping[str, str]
+    stems: Mapping[tuple[str, str], StemsRow]
+    rate: int
+
+
+class Collector:
+    """Takes results in any order and hands rows to the writer.
+
+    Args:
+        table: for codes that a song has already.
+        plan: of the run.
+        works: all that is to be done, by song.
+        writer: takes the rows.
+        report: takes the figures.
     """
 
     def __init__(
-        self,
-        table: TokenTable,
-        config: PrepareConfig,
-        identity: Identity,
-        layout: str,
-        known: Mapping[str, str],
+        self, table: TokenTable, plan: Plan, works: Mapping[str, Work], writer: Writer, report: ReportBuilder
     ) -> None:
-        self._table, self._config, self._identity = table, config, identity
-        self._layout = layout
-        self._uri_of_song = dict(known)
-        self._tokens: list[TokenRow] = []
-        self._dropped: list[DroppedRow] = []
-        self._quarantined: list[QuarantineRow] = []
+        self._table, self._plan, self._writer, self._report = table, plan, writer, report
+        self._todo = dict(works)
         self._suspects: list[QuarantineRow] = []
+        self._partial: list[tuple[Work, TokenRow]] = []
         self._models_work = False
-        self._committed_at = time.monotonic()
-        self.seen: set[str] = set()
-        self.tokenized = self.vocals = self.duplicates = 0
-        self.quarantined: Counter[str] = Counter()
-        self.hours = 0.0
 
-    def take(self, result: Mapping[str, Any]) -> None:
-        """Take one row of :data:`pipelines.tokens.actor.TOKENIZED`; commits when it is time."""
-        entry = entry_from_json(result["entry"])
-        song_id = result["song_id"]
-        if result["reason"] == MODELS_FAIL:
+    def take(self, row: Mapping[str, Any]) -> None:
+        """Take one row of :data:`pipelines.tokens.actor.TOKENIZED`; commits when it is time.
+
+        Raises:
+            StemsError: the models are at fault, or too many files are.
+        """
+        work = self._todo.pop(row["song_id"])
+        self._note(work, row)
+        if row["reason"] == MODELS_FAIL:
             raise StemsError(
-                f"The models cannot be loaded. {result['message']}",
+                f"The models cannot be loaded. {row['message']}",
                 "What was done so far is in the table.",
                 code=MODELS_FAIL,
                 field="separator",
             )
-        if result["reason"].startswith(FAILED) and song_id and not self._models_work:
-            self._suspect(self._quarantine_row(entry, result["reason"], result["message"], song_id))
-        elif result["reason"]:
-            self.quarantine(entry, result["reason"], result["message"], song_id)
-        elif song_id in self._uri_of_song:
-            self.quarantine(entry, DUPLICATE, duplicate_message(self._uri_of_song[song_id]), song_id)
-        elif result["decided_by"]:
-            self._dropped.append(self._dropped_row(entry, result))
+        if row["reason"] == UNREACHABLE:
+            self._writer.pass_over(UNREACHABLE)
+        elif row["reason"]:
+            self._fail(self._quarantine_row(work, row["reason"], row["message"]))
         else:
-            self._tokens.append(self._token_row(entry, result))
-        if not result["reason"]:
-            self._uri_of_song.setdefault(song_id, entry.uri)
-            self._trust_models(result)
-        self.seen.add(entry.fingerprint)
-        pending = len(self._tokens) + len(self._dropped) + len(self._quarantined)
-        waited = time.monotonic() - self._committed_at
-        if pending >= self._config.commit_songs or waited >= self._config.commit_seconds:
-            self.commit()
+            self._trust_models()
+            self._keep(work, row)
 
-    def quarantine(self, entry: CatalogEntry, reason: str, message: str, song_id: str = "") -> None:
-        """Put a file aside."""
-        self._quarantined.append(self._quarantine_row(entry, reason, message, song_id))
+    def finish(self) -> None:
+        """Write all that is left; songs without a result have crashed their worker."""
+        for work in self._todo.values():
+            message = f"'{work.entry.uri}' crashed its worker or filled the memory, each time it was tried."
+            self._writer.add(self._quarantine_row(work, CRASHED, message))
+            self._report.problem(work.entry.uri, CRASHED, message)
+        self._trust_models()
+        self._complete()
+        self._writer.commit()
 
-    def _suspect(self, row: QuarantineRow) -> None:
-        """Songs that failed before any went well: after a few it is the models, and no song is to blame."""
+    def _keep(self, work: Work, row: Mapping[str, Any]) -> None:
+        facts = self._plan.facts[work.song_id]
+        if row["sung"]:
+            self._writer.add(dropped_row(work.entry, facts, work.separator, row["vocal_score"], SCORE))
+            self._report.dropped(SCORE)
+            return
+        stems = self._plan.stems.get((work.song_id, work.separator)) if work.folder else self._stems_row(work, row)
+        assert stems is not None
+        if row["folder"]:
+            self._writer.add(stems)
+        tokens = self._token_row(work, row, facts, stems)
+        if len(work.encode) == len(self._plan.layout.names):
+            self._writer.add(tokens)
+            return
+        self._partial.append((work, tokens))
+        if len(self._partial) >= self._writer.commit_songs:
+            self._complete()
+
+    def _complete(self) -> None:
+        """Add the streams that songs have already to those that were made."""
+        partial, self._partial = self._partial, []
+        layout, wanted = self._plan.layout, self._plan.identity.codecs
+        for row in earlier_codes(self._table, layout, wanted, partial):
+            self._writer.add(row)
+
+    def _fail(self, row: QuarantineRow) -> None:
+        self._report.problem(row.uri, row.reason, row.message)
+        if self._models_work or not row.reason.startswith(FAILED):
+            self._writer.add(row)
+            return
+        # Songs that fail before any went well: after a few it is the models, and no song is to blame.
         self._suspects.append(row)
         if len(self._suspects) >= MOST_SUSPECTS:
             raise StemsError(
@@ -99,74 +141,72 @@ class Collector:
                 field="separator",
             )
 
-    def _trust_models(self, result: Mapping[str, Any]) -> None:
-        """A song went well (a tag says nothing of the models): earlier failures were the songs' own."""
-        if not result["decided_by"].startswith("tag:"):
-            self._models_work = True
-            self._quarantined += self._suspects
-            self._suspects = []
-
-    def finish(self) -> None:
-        """Write all that is left."""
-        self._quarantined += self._suspects
+    def _trust_models(self) -> None:
+        """A song went well: earlier failures were the songs' own."""
+        self._models_work = True
+        for row in self._suspects:
+            self._writer.add(row)
         self._suspects = []
-        self.commit()
 
-    def commit(self) -> None:
-        """Write what is pending, each table in one atomic commit, and count what went in."""
-        tokens, dropped, quarantined = self._tokens, self._dropped, self._quarantined
-        self._tokens, self._dropped, self._quarantined = [], [], []
-        added = self._table.commit_tokens(tokens)
-        self.tokenized += added
-        self.hours += sum(row.seconds for row in tokens) / 3600 * (added / len(tokens) if tokens else 0)
-        self.vocals += self._table.commit_dropped(dropped)
-        self._table.commit_quarantine(quarantined)
-        reasons = Counter(row.reason for row in quarantined)
-        self.duplicates += reasons.pop(DUPLICATE, 0)
-        self.quarantined += reasons
-        self._committed_at = time.monotonic()
+    def _note(self, work: Work, row: Mapping[str, Any]) -> None:
+        took: dict[str, float] = json.loads(row["took"])
+        for stage, seconds in took.items():
+            self._report.stage(stage, 1, work.seconds, seconds)
+        self._report.song(work.entry.title, work.entry.uri, work.seconds, sum(took.values()), took)
+        if row["vocal_score"] is not None:
+            self._report.value("vocal_score", row["vocal_score"])
 
-    def _quarantine_row(self, entry: CatalogEntry, reason: str, message: str, song_id: str) -> QuarantineRow:
+    def _quarantine_row(self, work: Work, reason: str, message: str) -> QuarantineRow:
+        identity = self._plan.identity
         return QuarantineRow(
-            uri=entry.uri,
-            fingerprint=entry.fingerprint,
+            uri=work.entry.uri,
+            fingerprint=work.entry.fingerprint,
             reason=reason,
             message=message,
-            song_id=song_id,
-            separator=self._identity.separator,
-            codecs=self._identity.codecs,
-            limits=self._identity.limits,
+            song_id=work.song_id,
+            separator=identity.separator,
+            codecs=identity.codecs,
+            limits=identity.limits,
         )
 
-    def _dropped_row(self, entry: CatalogEntry, result: Mapping[str, Any]) -> DroppedRow:
-        return DroppedRow(
-            song_id=result["song_id"],
-            uri=entry.uri,
-            fingerprint=entry.fingerprint,
-            title=entry.title,
-            tags=entry.tags,
-            seconds=result["seconds"],
-            separator=self._identity.separator,
-            vocal_score=result["vocal_score"],
-            decided_by=result["decided_by"],
+    def _stems_row(self, work: Work, row: Mapping[str, Any]) -> StemsRow:
+        return StemsRow(
+            song_id=work.song_id,
+            separator=work.separator,
+            folder=row["folder"],
+            stems=self._plan.layout.names,
+            rate=self._plan.rate,
+            seconds=work.seconds,
+            vocal_score=row["vocal_score"],
+            stem_loudness=tuple(row["stem_loudness"]),
+            residual_db=row["residual_db"],
         )
 
-    def _token_row(self, entry: CatalogEntry, result: Mapping[str, Any]) -> TokenRow:
+    def _token_row(self, work: Work, row: Mapping[str, Any], facts: Facts, stems: StemsRow) -> TokenRow:
+        entry, plan = work.entry, self._plan
+        by_stem = dict(zip(stems.stems, stems.stem_loudness, strict=True))
+        self._report.value("residual_db", stems.residual_db)
         return TokenRow(
-            song_id=result["song_id"],
+            song_id=work.song_id,
             uri=entry.uri,
             fingerprint=entry.fingerprint,
             title=entry.title,
             caption=entry.caption,
             tags=entry.tags,
-            seconds=result["seconds"],
-            source_rate=result["rate"],
-            source_channels=result["channels"],
-            codes=np.frombuffer(result["codes"], np.int16).reshape(-1, result["frames"]),
-            layout=self._layout,
-            separator=self._identity.separator,
-            codecs=self._identity.codecs,
-            loudness=result["loudness"],
-            vocal_score=result["vocal_score"],
-            split=split_of(result["song_id"], self._config.valid_share),
+            seconds=facts.seconds,
+            source_rate=facts.source_rate,
+            source_channels=facts.source_channels,
+            frame_rate=row["frame_rate"],
+            codes=np.frombuffer(row["codes"], np.int16).reshape(-1, row["frames"]),
+            cardinality=plan.cardinality,
+            layout=str(plan.layout),
+            separator=work.separator,
+            codecs=plan.identity.codecs,
+            loudness=facts.loudness,
+            clipped=facts.clipped,
+            silence=facts.silence,
+            vocal_score=stems.vocal_score,
+            stem_loudness=tuple(by_stem[name] for name in plan.layout.names),
+            residual_db=stems.residual_db,
+            split=plan.splits[work.song_id],
         )

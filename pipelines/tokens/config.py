@@ -1,50 +1,25 @@
-"""Settings of the job that turns a catalog into tokens."""
+"""Settings of the jobs that turn a catalog into tokens."""
 
 from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from pipelines.catalog.config import Format
 
-class PrepareConfig(BaseModel):
-    """From a catalog to the token table."""
+
+class TableJob(BaseModel):
+    """What every job that writes tokens is told."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-    catalog: str
-    """Folder of audio (WAV, FLAC, MP3, OGG, at any depth), or a manifest; local or s3://."""
 
     table: str
     """Folder of the token table, made where it is missing; local or s3://."""
 
-    separator: str
-    """Directory of a separator, or the name of a released one such as htdemucs."""
-
     codecs: str
     """Directory that holds one codec directory a stem, named for it."""
 
-    manifest: str = ""
-    """Captions, tags and titles: JSONL, CSV or Parquet; metadata.* in the catalog is found by itself."""
-
     layout: str = ""
     """Stems in stream order, as in bass:1,drums:1,other:4; by default every codec, in alphabetical order."""
-
-    vocal_threshold: float = Field(0.0, ge=0, le=1)
-    """Vocal score above which a song is dropped; 0 takes the separator's own."""
-
-    vocal_tags: list[str] = ["vocals", "vocal", "voice", "singing", "sung", "singer", "choir", "rap", "acapella"]
-    """Tags that mean singing: such songs are dropped unheard. Case, hyphens and underscores do not matter."""
-
-    min_seconds: float = Field(5.0, ge=0.4)
-    """Shorter songs are quarantined."""
-
-    max_seconds: float = Field(1200.0, gt=0)
-    """Longer songs are quarantined, by what their header says, before they fill the memory."""
-
-    max_megabytes: float = Field(1024.0, gt=0)
-    """Larger files are quarantined unread."""
-
-    keep_stems: str = ""
-    """Folder for the separated stems (one folder a song, FLAC, the codecs' rate, mono); empty keeps none."""
 
     actors: int = Field(0, ge=0)
     """Workers that hold the models; 0 starts one for each GPU or, without any, one for every four CPUs."""
@@ -62,4 +37,75 @@ class PrepareConfig(BaseModel):
     """Seconds after which songs are committed even if they are fewer."""
 
     valid_share: float = Field(0.1, ge=0, le=1)
-    """Share of songs kept for validation, chosen by a hash of the song."""
+    """Share of songs kept for validation, chosen by a hash of the song; near-duplicates stay together."""
+
+    max_error_rate: float = Field(1.0, ge=0, le=1)
+    """Share of files put in quarantine above which the job stops, with exit code 3. Duplicates do not count."""
+
+    report: str = ""
+    """Folder for the run's report; by default reports/ in the table."""
+
+
+class PrepareConfig(TableJob):
+    """From a catalog to the token table."""
+
+    catalog: str
+    """Folder of audio, or a manifest, or a catalog that `stems catalog` wrote; local or s3://."""
+
+    separator: str
+    """Directory of a separator, or the name of a released one such as htdemucs."""
+
+    manifest: str = ""
+    """Captions, tags and titles: JSONL, CSV or Parquet; metadata.* in the catalog is found by itself."""
+
+    format: Format = "auto"
+    """What the catalog is; by default found out by looking at it."""
+
+    allow_hosts: list[str] = []
+    """Hosts from which http(s) addresses in the catalog may be read."""
+
+    vocal_threshold: float = Field(0.0, ge=0, le=1)
+    """Vocal score above which a song is dropped; 0 takes the separator's own. Another one needs no new scores."""
+
+    vocal_tags: list[str] = ["vocals", "vocal", "voice", "singing", "sung", "singer", "choir", "rap", "acapella"]
+    """Tags that mean singing: such songs are dropped unheard. Case, hyphens and underscores do not matter."""
+
+    min_seconds: float = Field(5.0, ge=0.4)
+    """Shorter songs are quarantined."""
+
+    max_seconds: float = Field(1200.0, gt=0)
+    """Longer songs are quarantined, by what their header says, before they fill the memory."""
+
+    max_megabytes: float = Field(1024.0, gt=0)
+    """Larger files are quarantined unread."""
+
+    keep_stems: str = ""
+    """Folder for the separated stems (one folder a song, FLAC, the codecs' rate, mono), local or s3://; empty keeps
+    none."""
+
+
+class RetryConfig(PrepareConfig):
+    """The same, and files that were quarantined are looked at again."""
+
+    reasons: list[str] = []
+    """Only files quarantined for these reasons, such as unreadable or crashed; all by default."""
+
+
+class PlanConfig(PrepareConfig):
+    """What `stems prepare` with these settings would do, and what it would cost."""
+
+    sample: int = Field(3, ge=1)
+    """Songs that are worked through, here, to measure the speed; nothing of them is kept."""
+
+    workers: list[int] = [1, 8, 64]
+    """Numbers of workers to estimate the time for."""
+
+    price_per_hour: float = Field(0.0, ge=0)
+    """What a worker costs an hour, in any currency; 0 leaves prices out."""
+
+
+class RetokenizeConfig(TableJob):
+    """New tokens from kept stems: nothing is separated again."""
+
+    separator: str = ""
+    """Only stems that this separator made: its directory, its name, or its id; by default all."""

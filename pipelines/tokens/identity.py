@@ -9,7 +9,9 @@ from typing import Any
 from models.digest import directory_digest
 from models.errors import StemsError
 from models.stems import Stem, StemLayout
-from pipelines.tokens.config import PrepareConfig
+from pipelines.tokens.config import PrepareConfig, TableJob
+from pipelines.tokens.decisions import VocalRule, normal_tag
+from pipelines.tokens.limits import Limits
 from pipelines.tokens.schema import Identity
 
 _CODEC_WEIGHTS = "model.safetensors"
@@ -26,11 +28,24 @@ def identity_of(config: PrepareConfig) -> Identity:
     _check_sources(config.separator, layout)
     return Identity(
         separator=model_id(config.separator, "separator"),
-        codecs=",".join(f"{name}={model_id(f'{config.codecs}/{name}', 'codecs')}" for name in layout.names),
-        vocals=f"score>{vocal_threshold(config):g}",
-        vocal_tags=frozenset(normal_tag(tag) for tag in config.vocal_tags),
-        limits=f"{config.min_seconds:g}-{config.max_seconds:g} s, {config.max_megabytes:g} MB",
+        codecs=codec_ids(config, layout),
+        limits=str(limits_of(config)),
     )
+
+
+def codec_ids(config: TableJob, layout: StemLayout) -> str:
+    """The codecs' ids in layout order, as in ``bass=1f…,drums=e0…``."""
+    return ",".join(f"{name}={model_id(f'{config.codecs}/{name}', 'codecs')}" for name in layout.names)
+
+
+def limits_of(config: PrepareConfig) -> Limits:
+    """What a song may be."""
+    return Limits(config.min_seconds, config.max_seconds, config.max_megabytes)
+
+
+def vocal_rule(config: PrepareConfig) -> VocalRule:
+    """What makes a song count as sung."""
+    return VocalRule(vocal_threshold(config), frozenset(map(normal_tag, config.vocal_tags)))
 
 
 def model_id(name_or_directory: str, field: str) -> str:
@@ -43,7 +58,7 @@ def model_id(name_or_directory: str, field: str) -> str:
     raise StemsError(f"There is no model in '{path}'.", "Check the path.", code="missing", field=field)
 
 
-def layout_of(config: PrepareConfig) -> StemLayout:
+def layout_of(config: TableJob) -> StemLayout:
     """The stems and their codebooks, in stream order: the configuration's, or every codec by name.
 
     Raises:
@@ -72,17 +87,34 @@ def layout_of(config: PrepareConfig) -> StemLayout:
     return layout
 
 
+def codec_kind(config: TableJob, layout: StemLayout) -> tuple[int, int]:
+    """Sample rate of the codecs in Hz, and the codes in their largest codebook, without loading them.
+
+    Raises:
+        StemsError: a codec's configuration is missing or damaged.
+    """
+    kinds = []
+    for name in layout.names:
+        file = Path(config.codecs) / name / "config.json"
+        try:
+            settings = json.loads(file.read_text())
+            kinds.append((int(settings["sampling_rate"]), int(settings["codebook_size"])))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise StemsError(
+                f"'{file}' says nothing of a codec ({type(error).__name__}: {error}).",
+                "Copy the codec's whole directory again.",
+                code="unreadable",
+                field="codecs",
+            ) from error
+    return kinds[0][0], max(cardinality for _, cardinality in kinds)
+
+
 def vocal_threshold(config: PrepareConfig) -> float:
     """The score above which a song counts as sung: the configuration's, the separator's, or the general one."""
     from models.separation.vocals import DEFAULT_THRESHOLD
 
     own = _separator_config(config.separator).get("vocal_threshold", DEFAULT_THRESHOLD)
     return config.vocal_threshold or float(own)
-
-
-def normal_tag(tag: str) -> str:
-    """A tag without case, hyphens, underscores and extra spaces."""
-    return " ".join(tag.casefold().replace("-", " ").replace("_", " ").split())
 
 
 def _codebooks(directory: Path) -> int:

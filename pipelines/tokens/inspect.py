@@ -1,4 +1,4 @@
-"""The first stage: read a file, decode it once, and say whether it is a song.
+"""The first phase: decode a song's files once, and say what is heard or why it is no song.
 
 Never raises for a bad file: what is wrong goes into ``reason`` and ``message``.
 """
@@ -6,18 +6,20 @@ Never raises for a bad file: what is wrong goes into ``reason`` and ``message``.
 from __future__ import annotations
 
 import hashlib
-import json
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+import time
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 
-from models.audio import Audio, AudioInfo, audio_info, loudness, read_audio
+from models.audio import Audio, clipped, loudness, silence
 from models.errors import StemsError
-from pipelines.catalog.files import read_bytes
-from pipelines.catalog.schema import CatalogEntry
+from pipelines.catalog.schema import CatalogEntry, entry_from_json
+from pipelines.tokens.limits import Limits, length_problem
+from pipelines.tokens.reasons import FAILED
+from pipelines.tokens.source import read_mix
 
 INSPECTED = pa.schema(
     [
@@ -28,29 +30,18 @@ INSPECTED = pa.schema(
         ("seconds", pa.float64()),
         ("rate", pa.int32()),
         ("channels", pa.int32()),
-        ("loudness", pa.float32()),
-        ("data", pa.large_binary()),  # the file's compressed bytes; empty unless a song
+        ("loudness", pa.float32()),  # LUFS
+        ("clipped", pa.float32()),  # share of samples
+        ("silence", pa.float32()),  # share of time
+        ("signature", pa.binary()),
+        ("took", pa.float32()),  # seconds of work
     ]
 )
-
-DUPLICATE = "duplicate"
-FAILED = "failed:"
-_SHORTFALL_S = 0.5
-_UNKNOWN_RIFF_SIZES = (0, 0xFFFFFFFF)  # what writes to a pipe leaves in the header
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a song may be: seconds, and megabytes of its file."""
-
-    min_seconds: float
-    max_seconds: float
-    max_megabytes: float
 
 
 @dataclass(frozen=True)
 class Inspected:
-    """One file as the first stage leaves it; see :data:`INSPECTED`."""
+    """One file as the first phase leaves it; see :data:`INSPECTED`."""
 
     entry: str
     reason: str = ""
@@ -60,111 +51,70 @@ class Inspected:
     rate: int = 0
     channels: int = 0
     loudness: float = 0.0
-    data: bytes = b""
+    clipped: float = 0.0
+    silence: float = 0.0
+    signature: bytes = b""
+    took: float = 0.0
 
 
-def inspect_files(batch: pa.Table, *, limits: Limits, known: Mapping[str, str]) -> pa.Table:
-    """Inspect a batch: column ``entry`` in, :data:`INSPECTED` out, row for row.
-
-    ``known`` names the uri of each song, by id, that needs no work.
-    """
-    rows = [inspect_file(text, limits, known) for text in batch["entry"].to_pylist()]
+def inspect_files(batch: pa.Table, *, limits: Limits, allow_hosts: tuple[str, ...] = ()) -> pa.Table:
+    """Inspect a batch: column ``entry`` in, :data:`INSPECTED` out, row for row."""
+    rows = [inspect_file(text, limits, allow_hosts) for text in batch["entry"].to_pylist()]
     return pa.Table.from_pylist([asdict(row) for row in rows], schema=INSPECTED)
 
 
-def inspect_file(text: str, limits: Limits, known: Mapping[str, str]) -> Inspected:
-    """Inspect the file of one :func:`entry_to_json`."""
-    entry = entry_from_json(text)
+def inspect_file(text: str, limits: Limits, allow_hosts: Collection[str] = ()) -> Inspected:
+    """Inspect the song of one :func:`pipelines.catalog.schema.entry_to_json`."""
+    began = time.perf_counter()
     try:
-        data = _read(entry, limits)
-        audio = _decode(data, entry.uri, limits)
-        level = _check_sound(audio, entry.uri, limits)
+        found = _inspect(text, limits, allow_hosts)
     except StemsError as error:
-        return Inspected(text, error.code, f"{error.message} {error.mend}".strip())
+        found = Inspected(text, error.code, str(error))
     except Exception as error:  # a decoder's surprise must not stop the other songs
-        return Inspected(text, f"{FAILED}{type(error).__name__}", str(error)[:500])
-    name, channels = song_id(audio), audio.samples.shape[0]
-    if name in known:
-        return Inspected(text, DUPLICATE, duplicate_message(known[name]), name)
-    return Inspected(text, "", "", name, audio.seconds, audio.rate, channels, level, data)
-
-
-def duplicate_message(uri: str) -> str:
-    """Why a duplicate is in quarantine."""
-    return f"The same audio as '{uri}'."
+        # What a file system calls a file may be no text.
+        said = str(error)[:500].encode(errors="replace").decode()
+        found = Inspected(text, f"{FAILED}{type(error).__name__}", said)
+    return replace(found, took=time.perf_counter() - began)
 
 
 def song_id(audio: Audio) -> str:
     """Identity of a song: 32 hex digits from its rate and decoded samples, whatever held them."""
     content = hashlib.blake2b(f"{audio.rate} {audio.samples.shape[0]}".encode(), digest_size=16)
-    content.update(np.ascontiguousarray(audio.samples).data)
+    for channel in audio.samples:
+        content.update(np.ascontiguousarray(channel).data)
     return content.hexdigest()
 
 
-def entry_to_json(entry: CatalogEntry) -> str:
-    """An entry as text, for the road between stages."""
-    return json.dumps(asdict(entry), ensure_ascii=False)
+def _inspect(text: str, limits: Limits, allow_hosts: Collection[str]) -> Inspected:
+    from models.signature import signature  # brings SciPy
+
+    entry = entry_from_json(text)
+    _check_size(entry, limits)
+    audio = read_mix(entry, limits, allow_hosts)
+    if problem := length_problem(entry.uri, audio.seconds, limits):
+        raise problem
+    still = silence(audio)
+    level = loudness(audio) if still < 1.0 else float("-inf")
+    if not math.isfinite(level):
+        raise StemsError(f"'{entry.uri}' is silent.", "Leave it out, or export it again.", code="silent")
+    return Inspected(
+        entry=text,
+        song_id=song_id(audio),
+        seconds=audio.seconds,
+        rate=audio.rate,
+        channels=audio.samples.shape[0],
+        loudness=level,
+        clipped=clipped(audio),
+        silence=still,
+        signature=signature(audio),
+    )
 
 
-def entry_from_json(text: str) -> CatalogEntry:
-    """The inverse of :func:`entry_to_json`."""
-    values = json.loads(text)
-    return CatalogEntry(**{**values, "tags": tuple(values["tags"])})
-
-
-def _read(entry: CatalogEntry, limits: Limits) -> bytes:
-    if entry.size > limits.max_megabytes * 1e6:
+def _check_size(entry: CatalogEntry, limits: Limits) -> None:
+    """Files whose size is known are not fetched in vain."""
+    if entry.size > limits.max_bytes:
         raise StemsError(
             f"'{entry.uri}' has {entry.size / 1e6:.0f} MB; at most {limits.max_megabytes:g} are read.",
             "Compress it, or raise max_megabytes.",
             code="too_large",
         )
-    try:
-        return read_bytes(entry.uri)
-    except FileNotFoundError as error:
-        raise StemsError(f"There is no file '{entry.uri}'.", "Check the path.", code="missing") from error
-    except OSError as error:
-        raise StemsError(
-            f"'{entry.uri}' cannot be read ({error.strerror or error}).", "Check its permissions.", code="unreadable"
-        ) from error
-
-
-def _decode(data: bytes, name: str, limits: Limits) -> Audio:
-    audio = read_audio(data, name=name, max_seconds=limits.max_seconds)
-    if audio.seconds > limits.max_seconds:  # longer than its header says
-        raise StemsError(
-            f"'{name}' lasts more than {limits.max_seconds:g} s.", "Cut it, or raise max_seconds.", code="too_long"
-        )
-    if _is_cut_off(data, audio_info(data, name=name), audio.seconds):
-        raise StemsError(
-            f"'{name}' breaks off after {audio.seconds:.1f} s.", "Copy it again, whole.", code="truncated"
-        )
-    return audio
-
-
-def _check_sound(audio: Audio, name: str, limits: Limits) -> float:
-    """The loudness in LUFS of audio that is long enough and not silent."""
-    if audio.seconds < limits.min_seconds:
-        raise StemsError(
-            f"'{name}' lasts {audio.seconds:.1f} s; at least {limits.min_seconds:g} s are needed.",
-            "Leave it out, or lower min_seconds.",
-            code="too_short",
-        )
-    level = loudness(audio)
-    if not math.isfinite(level):
-        raise StemsError(f"'{name}' is silent.", "Leave it out, or export it again.", code="silent")
-    return level
-
-
-def _is_cut_off(data: bytes, info: AudioInfo, seconds: float) -> bool:
-    """Whether the container promises more than the file holds (decoders are content with what there is)."""
-    if seconds < info.seconds - _SHORTFALL_S:
-        return True
-    if data[:4] == b"RIFF":
-        promised = int.from_bytes(data[4:8], "little")
-        missing = (promised + 8 - len(data)) / len(data) * seconds
-        return promised not in _UNKNOWN_RIFF_SIZES and missing > _SHORTFALL_S
-    if data[:4] == b"OggS":
-        last_page = data.rfind(b"OggS")
-        return not data[last_page + 5] & 4  # the end-of-stream flag
-    return False

@@ -1,27 +1,37 @@
 """A Delta table in which each key occurs once, whoever else is writing.
 
-An insert reads the keys of the newest version, appends the rows whose keys are absent, and asks Delta to
-commit exactly the next version. If another writer took that version, nothing was written, and the insert
-starts again. (Delta's MERGE gives the same, but scans the codes of the whole table at each commit.)
+Every change is planned on the newest version and committed as exactly the next one. If another writer took that
+version, nothing happened, and the change is planned again on what is there now. (Delta's MERGE gives the same, but
+scans the codes of the whole table at each commit.)
 """
 
 from __future__ import annotations
 
-import os
-import random
-import time
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
-from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
+import pyarrow.dataset as ds
 
 from models.errors import StemsError
+from pipelines.tokens.delta_change import Change, Plan
+from pipelines.tokens.delta_commit import CHECKPOINT_EVERY, DataFile
+from pipelines.tokens.delta_files import FILES_AT_A_TIME, KnownKeys, Version, groups_of, key_tuples
+from pipelines.tokens.delta_storage import DeltaStorage
+from pipelines.tokens.delta_vacuum import delete_files, unneeded_files
 
-_ATTEMPTS = 60
-_PAUSE_S = 0.05
+_TARGET_MB = 128
 VERSION_KEY = "stems.schema_version"
+
+
+@dataclass(frozen=True)
+class Compaction:
+    """How many data files there were before and after."""
+
+    before: int
+    after: int
 
 
 class KeyedTable:
@@ -30,7 +40,7 @@ class KeyedTable:
     Args:
         uri: local path or ``s3://``; nothing needs to be there yet.
         schema: of its rows.
-        key: columns that identify a row.
+        key: columns of strings that identify a row.
         schema_version: kept in the table's configuration; another one there is refused.
         storage_options: for the object store; ``AWS_*`` environment variables by default.
     """
@@ -44,15 +54,26 @@ class KeyedTable:
         storage_options: Mapping[str, str] | None = None,
     ) -> None:
         self.uri, self.schema, self.key, self.schema_version = uri, schema, key, schema_version
-        environment = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
-        self._storage = dict(storage_options) if storage_options is not None else environment
-        self._keys_of_file: dict[str, frozenset[tuple[str, ...]]] = {}
+        self._storage = DeltaStorage(uri, storage_options)
+        self._keys = KnownKeys()
+        self._latest: Any = None  # the table as this writer saw it last: going on from there is quicker than opening
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return KeyedTable, (self.uri, self.schema, self.key, self.schema_version, self._storage.given)
 
     def exists(self) -> bool:
         """Whether the table has been created."""
         from deltalake import DeltaTable
+        from deltalake.exceptions import TableNotFoundError
 
-        return bool(DeltaTable.is_deltatable(self.uri, self._storage))
+        def found() -> bool:
+            try:  # `is_deltatable` would keep all threads of Python waiting for an object store
+                DeltaTable(self.uri, storage_options=self._storage.options, without_files=True)
+            except TableNotFoundError:
+                return False
+            return True
+
+        return self._storage.retried(found)
 
     def create(self) -> None:
         """Create the table empty; nothing happens where it exists."""
@@ -61,23 +82,34 @@ class KeyedTable:
 
         if self.exists():
             return
-        try:
-            DeltaTable.create(
-                self.uri,
-                self.schema,
-                mode="error",
-                configuration={VERSION_KEY: str(self.schema_version)},
-                storage_options=self._storage,
-                raise_if_key_not_exists=False,
-            )
-        except DeltaError:
-            if not self.exists():  # otherwise another writer was quicker
-                raise
+        configuration = {
+            VERSION_KEY: str(self.schema_version),
+            "delta.checkpointInterval": str(CHECKPOINT_EVERY),
+            # Readers take a column without statistics to be null everywhere, unless told to expect none.
+            "delta.dataSkippingStatsColumns": ",".join(self.key),
+            "delta.enableExpiredLogCleanup": "false",  # a version can be read until a vacuum takes its files
+        }
+
+        def make() -> None:
+            try:
+                DeltaTable.create(
+                    self.uri,
+                    self.schema,
+                    mode="error",
+                    configuration=configuration,
+                    storage_options=self._storage.options,
+                    raise_if_key_not_exists=False,
+                )
+            except DeltaError:
+                if not self.exists():  # otherwise another writer was quicker
+                    raise
+
+        self._storage.retried(make)
 
     @property
     def version(self) -> int:
         """The newest version."""
-        return int(self._open().version())
+        return self._open().number
 
     def read(self, columns: list[str] | None = None, filter: Any = None, version: int | None = None) -> pa.Table:
         """Rows of one version (the newest by default), as of one moment.
@@ -85,16 +117,20 @@ class KeyedTable:
         Raises:
             StemsError: there is no table, no such version, or its schema is of another release.
         """
-        return self._dataset(self._open(version)).to_table(columns=columns, filter=filter)
+        data = self._open(version).dataset(filtered=filter is not None)
+        return self._storage.retried(
+            lambda: data.to_table(columns=columns, filter=filter, fragment_readahead=FILES_AT_A_TIME)
+        )
 
     def stream(
         self, columns: list[str], filter: Any, version: int | None, batch_rows: int
     ) -> Iterator[pa.RecordBatch]:
         """The same rows, a few at a time, in an order that is the version's own."""
-        data = self._dataset(self._open(version))
-        yield from data.to_batches(
-            columns=columns, filter=filter, batch_size=batch_rows, batch_readahead=2, fragment_readahead=1
-        )
+        data = self._open(version).dataset(filtered=filter is not None)
+        with self._storage.errors():
+            yield from data.to_batches(
+                columns=columns, filter=filter, batch_size=batch_rows, batch_readahead=2, fragment_readahead=1
+            )
 
     def insert(self, rows: pa.Table) -> int:
         """Append, in one atomic commit, the rows whose keys are absent; return how many they were.
@@ -102,80 +138,122 @@ class KeyedTable:
         Of rows that share a key, the first is taken.
 
         Raises:
-            StemsError: other writers were quicker every time.
+            StemsError: other writers were quicker every time, or the object store does not answer.
         """
-        from deltalake import CommitProperties, write_deltalake
-        from deltalake.exceptions import CommitFailedError
+        offered = list(enumerate(key_tuples(rows, self.key)))
 
-        for attempt in range(_ATTEMPTS):
-            table = self._open()
-            fresh = self._absent(rows, table)
-            if len(fresh) == 0:
-                return 0
-            try:
-                write_deltalake(table, fresh, mode="append", commit_properties=CommitProperties(max_commit_retries=0))
-            except CommitFailedError:
-                time.sleep(random.uniform(0, _PAUSE_S * min(attempt + 1, 20)))
-            else:
-                return len(fresh)
-        raise StemsError(
-            f"'{self.uri}' could not be written: other jobs committed first {_ATTEMPTS} times.",
-            "Run fewer jobs on one table, or let each commit more songs at a time.",
-            code="busy",
-        )
+        def absent(newest: Version) -> Plan | None:
+            taken = self._keys.of(newest)
+            fresh = {key: row for row, key in reversed(offered) if key not in taken}
+            return Plan(rows=tuple(sorted(fresh.values()))) if fresh else None
 
-    def _absent(self, rows: pa.Table, table: Any) -> pa.Table:
-        taken = set().union(*self._keys(table))
-        fresh = []
-        for row, key in enumerate(_key_tuples(rows, self.key)):
-            if key not in taken:
-                taken.add(key)
-                fresh.append(row)
-        return rows.take(pa.array(fresh, pa.int64()))
+        done = self._change("insert", absent, lambda _, plan: [rows.take(pa.array(plan.rows, pa.int64()))])
+        return len(done.rows) if done else 0
 
-    def _keys(self, table: Any) -> list[frozenset[tuple[str, ...]]]:
-        """Keys of each data file of a version; files never change, so each is read once."""
-        fragments = {fragment.path: fragment for fragment in self._dataset(table).get_fragments()}
-        self._keys_of_file = {
-            path: self._keys_of_file[path]
-            if path in self._keys_of_file
-            else frozenset(_key_tuples(fragment.to_table(columns=list(self.key)), self.key))
-            for path, fragment in fragments.items()
-        }
-        return list(self._keys_of_file.values())
+    def revise(self, by: str, values: Sequence[str], change: Callable[[pa.Table], pa.Table]) -> None:
+        """Put other rows in the place of some, in one atomic commit: for a few hundred rows.
 
-    def _dataset(self, table: Any) -> Any:
-        """A version's rows, unread. Local files are read by Arrow itself.
+        Args:
+            by: a column of the key.
+            values: of that column in the rows to replace.
+            change: the rows in question, as they are when it is committed, to those that take their place. It gives
+                no other values of ``by``, and no key twice.
 
-        Delta's reader lets Arrow's threads call Python; one that does so while the process ends aborts or hangs it.
+        Raises:
+            StemsError: other writers were quicker every time, or the object store does not answer.
         """
-        local = None if "://" in self.uri else SubTreeFileSystem(str(Path(self.uri).absolute()), LocalFileSystem())
-        return table.to_pyarrow_dataset(filesystem=local)
+        if by not in self.key:
+            raise ValueError(f"rows are replaced by a column of the key {self.key}, not by {by}")
+        wanted = self._among(by, values)
 
-    def _open(self, version: int | None = None) -> Any:
+        def content(newest: Version, plan: Plan) -> Iterator[pa.Table]:
+            yield change(newest.dataset(plan.removed).to_table(filter=wanted))
+            yield from newest.tables(plan.removed, ~wanted)
+
+        self._change("replace", lambda newest: Plan(newest.count_matching(wanted, by)), content)
+
+    def replace(self, rows: pa.Table, by: str) -> None:
+        """Delete all rows whose ``by`` is among the values in ``rows``, and append ``rows``, in one atomic commit.
+
+        Raises:
+            StemsError: other writers were quicker every time, or the object store does not answer.
+        """
+        if len(rows):
+            self.revise(by, rows[by].unique().to_pylist(), lambda _: rows)
+
+    def delete(self, column: str, values: Sequence[str]) -> int:
+        """Delete the rows with these values, in one atomic commit; return how many they were."""
+        wanted = self._among(column, values)
+
+        def plan(newest: Version) -> Plan | None:
+            found = newest.count_matching(wanted, column)
+            return Plan(found) if found else None
+
+        done = self._change("delete", plan, lambda newest, plan: newest.tables(plan.removed, ~wanted))
+        return sum(done.removed.values()) if done else 0
+
+    def compact(self, target_mb: float = _TARGET_MB) -> Compaction:
+        """Merge small files into files of about a size, each sorted by key; rows stay what they are.
+
+        Others may write meanwhile: what they insert stays, and what they delete is not brought back.
+        """
+        before = self.files()
+        for group in groups_of(before, target_mb * 2**20):
+            self._change("compact", partial(_merging, group), self._sorted)
+        return Compaction(len(before), len(self.files()))
+
+    def vacuum(self, hours: float = 168, dry_run: bool = False) -> list[str]:
+        """Delete the files that no version of the last hours (rounded up) needs, those of killed writers too.
+
+        Versions before that can no longer be read; what others are writing meanwhile stays.
+
+        Args:
+            hours: within which each version shall stay readable; 0 for the newest alone.
+            dry_run: delete nothing.
+
+        Returns:
+            The names of the files.
+        """
+        newest = self._open()
+        found = self._storage.retried(partial(unneeded_files, newest, hours))
+        if not dry_run:
+            self._storage.retried(partial(delete_files, newest, found))
+        return found
+
+    def files(self) -> list[DataFile]:
+        """The data files of the newest version."""
+        return sorted(self._open().files.values(), key=lambda file: file.path)
+
+    def history(self) -> list[dict[str, Any]]:
+        """The commits, newest first, as Delta tells them; ``stems.operation`` says what each was."""
+        return self._storage.retried(self._open().table.history)
+
+    def _change(
+        self,
+        operation: str,
+        plan: Callable[[Version], Plan | None],
+        content: Callable[[Version, Plan], Iterable[pa.Table]],
+    ) -> Plan | None:
+        return Change(operation, plan, content).make(self._storage, self._newest, self.schema)
+
+    def _sorted(self, newest: Version, plan: Plan) -> list[pa.Table]:
+        """All rows of some files, so that a row group holds a range of keys and a look-up reads few of them."""
+        return [newest.dataset(plan.removed).to_table().sort_by([(column, "ascending") for column in self.key])]
+
+    def _among(self, column: str, values: Sequence[str]) -> ds.Expression:
+        return ds.field(column).isin(pa.array(values, self.schema.field(column).type))
+
+    def _newest(self) -> Version:
+        if self._latest is None:
+            self._latest = self._open().table
+        self._storage.retried(self._latest.update_incremental)
+        return Version(self._latest, self._storage.filesystem, self.key)
+
+    def _open(self, version: int | None = None) -> Version:
         from deltalake import DeltaTable
-        from deltalake.exceptions import DeltaError, TableNotFoundError
 
-        try:
-            table = DeltaTable(self.uri, version=version, storage_options=self._storage)
-        except TableNotFoundError as error:
-            raise StemsError(
-                f"There is no token table at '{self.uri}'.",
-                "Check the path, or write one with `stems prepare`.",
-                code="missing",
-                field="table",
-            ) from error
-        except (DeltaError, OSError) as error:
-            raise StemsError(
-                f"'{self.uri}' cannot be opened{'' if version is None else f' at version {version}'}: {error}.",
-                "Check the path and the version.",
-                code="unreadable",
-                field="table",
-            ) from error
-        self._check_schema(table)
-        return table
-
-    def _check_schema(self, table: Any) -> None:
+        options = self._storage.options
+        table = self._storage.retried(lambda: DeltaTable(self.uri, version, options), version)
         found = table.metadata().configuration.get(VERSION_KEY, "none")
         if found != str(self.schema_version):
             raise StemsError(
@@ -184,7 +262,10 @@ class KeyedTable:
                 code="schema",
                 field="table",
             )
+        return Version(table, self._storage.filesystem, self.key)
 
 
-def _key_tuples(rows: pa.Table, key: tuple[str, ...]) -> list[tuple[str, ...]]:
-    return list(zip(*(rows[column].to_pylist() for column in key), strict=True))
+def _merging(group: Sequence[str], newest: Version) -> Plan | None:
+    """Merge the files that are there still; those that others removed meanwhile are not brought back."""
+    left = {path: newest.files[path].rows for path in group if path in newest.files}
+    return Plan(left) if len(left) > 1 else None

@@ -13,7 +13,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+
+GIVEN = "given"
+"""The separator's id where a multitrack song came with its stems."""
 
 CODES = pa.list_(pa.list_(pa.int16()))
 
@@ -29,27 +32,48 @@ TOKENS = pa.schema(
         ("source_rate", pa.int32()),  # Hz
         ("source_channels", pa.int32()),
         ("frames", pa.int32()),
+        ("frame_rate", pa.float32()),  # frames a second
         ("codes", CODES),  # [streams][frames]
+        ("cardinality", pa.int32()),  # codes are below it
         ("layout", pa.string()),  # stems and codebooks, as in bass:1,drums:1,other:4
-        ("separator", pa.string()),  # id of the separator
+        ("separator", pa.string()),  # id of the separator, or "given"
         ("codecs", pa.string()),  # ids of the codecs, as in bass=1f…,drums=e0…
         ("loudness", pa.float32()),  # LUFS of the source
+        ("clipped", pa.float32()),  # share of the source's samples at full scale
+        ("silence", pa.float32()),  # share of the source's time that is silent
         ("vocal_score", pa.float32()),  # 0..1
-        ("split", pa.string()),  # train or valid
+        ("stem_loudness", pa.list_(pa.float32())),  # LUFS of each stem, in layout order; -inf where silent
+        ("residual_db", pa.float32()),  # what the stems and the voice together leave of the mix, against it, in dB
+        ("split", pa.string()),  # train or valid; sung where the vocal score is above the threshold in force
+    ]
+)
+
+CATALOG = pa.schema(
+    [
+        ("fingerprint", pa.string()),
+        ("song_id", pa.string()),
+        ("entry", pa.string()),  # JSON of the CatalogEntry: uri, title, caption, tags, size, given stems
+        ("seconds", pa.float64()),
+        ("source_rate", pa.int32()),
+        ("source_channels", pa.int32()),
+        ("loudness", pa.float32()),
+        ("clipped", pa.float32()),
+        ("silence", pa.float32()),
+        ("signature", pa.binary()),  # by which near-duplicates are found
     ]
 )
 
 DROPPED = pa.schema(
     [
-        ("song_id", pa.string()),
-        ("uri", pa.string()),
         ("fingerprint", pa.string()),
+        ("song_id", pa.string()),  # empty where a tag decided before the file was read
+        ("uri", pa.string()),
         ("title", pa.string()),
         ("tags", pa.list_(pa.string())),
-        ("seconds", pa.float64()),
+        ("seconds", pa.float64()),  # 0 where a tag decided
         ("separator", pa.string()),
         ("vocal_score", pa.float32()),  # null where a tag decided
-        ("decided_by", pa.string()),  # "tag:<tag>" or "score><threshold>"
+        ("decided_by", pa.string()),  # "tag:<tag>" or "score"
     ]
 )
 
@@ -66,6 +90,30 @@ QUARANTINE = pa.schema(
     ]
 )
 
+STEMS = pa.schema(
+    [
+        ("song_id", pa.string()),
+        ("separator", pa.string()),
+        ("folder", pa.string()),  # uri of the folder that holds <stem>.flac
+        ("stems", pa.list_(pa.string())),  # names
+        ("rate", pa.int32()),  # Hz, mono
+        ("seconds", pa.float64()),
+        ("vocal_score", pa.float32()),
+        ("stem_loudness", pa.list_(pa.float32())),  # LUFS, in the order of stems
+        ("residual_db", pa.float32()),
+    ]
+)
+
+REMOVED = pa.schema(
+    [
+        ("song_id", pa.string()),
+        ("uris", pa.list_(pa.string())),  # where its files were
+        ("fingerprints", pa.list_(pa.string())),
+        ("title", pa.string()),
+        ("reason", pa.string()),  # as whoever removed it gave it
+    ]
+)
+
 
 @dataclass(frozen=True)
 class Identity:
@@ -74,15 +122,11 @@ class Identity:
     Args:
         separator: id of the separator.
         codecs: ids of the codecs, in layout order.
-        vocals: the score rule of a dropped song, ``score>0.1``.
-        vocal_tags: tags that mean vocals, normalised.
         limits: the limits of length, ``5-1200 s``.
     """
 
     separator: str
     codecs: str
-    vocals: str
-    vocal_tags: frozenset[str]
     limits: str
 
 
@@ -99,12 +143,18 @@ class TokenRow:
     seconds: float
     source_rate: int
     source_channels: int
+    frame_rate: float
     codes: np.ndarray
+    cardinality: int
     layout: str
     separator: str
     codecs: str
     loudness: float
+    clipped: float
+    silence: float
     vocal_score: float
+    stem_loudness: tuple[float, ...]
+    residual_db: float
     split: str
 
     @property
@@ -114,12 +164,28 @@ class TokenRow:
 
 
 @dataclass(frozen=True)
+class CatalogRow:
+    """A readable file of a catalog, and what its sound was found to be. See :data:`CATALOG`."""
+
+    fingerprint: str
+    song_id: str
+    entry: str
+    seconds: float
+    source_rate: int
+    source_channels: int
+    loudness: float
+    clipped: float
+    silence: float
+    signature: bytes
+
+
+@dataclass(frozen=True)
 class DroppedRow:
     """A song with vocals. See :data:`DROPPED`."""
 
+    fingerprint: str
     song_id: str
     uri: str
-    fingerprint: str
     title: str
     tags: tuple[str, ...]
     seconds: float
@@ -142,6 +208,35 @@ class QuarantineRow:
     limits: str
 
 
+@dataclass(frozen=True)
+class StemsRow:
+    """A song's stems as files. See :data:`STEMS`."""
+
+    song_id: str
+    separator: str
+    folder: str
+    stems: tuple[str, ...]
+    rate: int
+    seconds: float
+    vocal_score: float
+    stem_loudness: tuple[float, ...]
+    residual_db: float
+
+
+@dataclass(frozen=True)
+class RemovedRow:
+    """A song that was taken down, never to return. See :data:`REMOVED`."""
+
+    song_id: str
+    uris: tuple[str, ...]
+    fingerprints: tuple[str, ...]
+    title: str
+    reason: str
+
+
+PlainRow = CatalogRow | DroppedRow | QuarantineRow | StemsRow | RemovedRow
+
+
 def tokens_table(rows: Sequence[TokenRow]) -> pa.Table:
     """Rows as Arrow."""
     columns = {field.name: [getattr(row, field.name) for row in rows] for field in TOKENS if field.name != "codes"}
@@ -150,8 +245,8 @@ def tokens_table(rows: Sequence[TokenRow]) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=TOKENS)
 
 
-def plain_table(rows: Sequence[DroppedRow] | Sequence[QuarantineRow], schema: pa.Schema) -> pa.Table:
-    """Rows of the two plain tables as Arrow."""
+def plain_table(rows: Sequence[PlainRow], schema: pa.Schema) -> pa.Table:
+    """Rows of the other tables as Arrow."""
     return pa.Table.from_pylist([_as_dict(row) for row in rows], schema=schema)
 
 
@@ -177,5 +272,5 @@ def _offsets(lengths: Sequence[int]) -> pa.Array:
     return pa.array(np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int32))
 
 
-def _as_dict(row: DroppedRow | QuarantineRow) -> dict[str, Any]:
+def _as_dict(row: PlainRow) -> dict[str, Any]:
     return {field.name: getattr(row, field.name) for field in fields(row)}

@@ -1,38 +1,49 @@
-"""Separated stems on disk: one folder a song, one FLAC a stem, complete or absent."""
+"""Separated stems as files: one folder a song, one FLAC a stem, on a disk or in an object store."""
 
 from __future__ import annotations
 
-import os
-import shutil
 import unicodedata
 from collections.abc import Mapping
-from pathlib import Path
 
-from models.audio import Audio, write_audio
+import numpy as np
+
+from models.audio import Audio, encode_audio, read_audio
+from pipelines.catalog.files import write_bytes
 
 _TITLE_BYTES = 100
+_FULL_SCALE = 32768.0
 
 
-def write_stems(root: Path, title: str, song_id: str, stems: Mapping[str, Audio]) -> Path:
-    """Write ``<root>/<title>-<song id>/<stem>.flac`` and return the song's folder; nothing happens where it is.
+def as_stored(audio: Audio) -> Audio:
+    """The samples that a 16-bit file holds of a sound.
 
-    The folder is written aside and renamed, so a song is there with all its stems or not at all. Names that
-    start with a dot are unfinished work.
+    Stems are rounded before they are tokenized, whether they are kept or not: so a stem file gives, at any later
+    time, the very codes that the song got.
     """
-    folder = root / f"{_file_name(title)}-{song_id[:12]}"
-    if folder.exists():
-        return folder
-    partial = root / f".{folder.name}.{os.getpid()}.partial"
-    try:
-        for name, audio in stems.items():
-            write_audio(partial / f"{name}.flac", audio)
-        partial.rename(folder)
-    except OSError:
-        if not folder.exists():  # otherwise another worker was quicker
-            raise
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    steps = np.clip(np.rint(audio.samples * _FULL_SCALE), -_FULL_SCALE, _FULL_SCALE - 1)
+    return Audio((steps / _FULL_SCALE).astype(np.float32), audio.rate)
+
+
+def write_stems(root: str, title: str, song_id: str, separator: str, stems: Mapping[str, Audio]) -> str:
+    """Write ``<root>/<title>-<song id>-<separator>/<stem>.flac`` and return the uri of the song's folder.
+
+    Each file appears whole or not at all; the stem table names a folder only when it has all of them.
+    """
+    folder = f"{root.rstrip('/')}/{_file_name(title)}-{song_id[:12]}-{_file_name(separator)[:12]}"
+    for name, audio in stems.items():
+        write_bytes(stem_uri(folder, name), encode_audio(audio, "flac"))
     return folder
+
+
+def stem_uri(folder: str, name: str) -> str:
+    """Where a stem of a song is."""
+    return f"{folder}/{name}.flac"
+
+
+def read_stem(blobs: Mapping[str, bytes], folder: str, name: str) -> Audio:
+    """A kept stem, out of its fetched bytes."""
+    uri = stem_uri(folder, name)
+    return read_audio(blobs[uri], name=uri)
 
 
 def _file_name(title: str) -> str:

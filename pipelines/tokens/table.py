@@ -1,67 +1,88 @@
-"""The token table: three Delta tables that any Arrow reader opens.
+"""The token table: Delta tables in one folder, which any Arrow reader opens.
 
-``<root>/tokens`` holds the songs, ``<root>/dropped`` those with vocals, ``<root>/quarantine`` the files that
-are no songs. Schemas: :mod:`pipelines.tokens.schema`. Readers go through a version, so that a training run
-can pin what it saw.
+| folder | a row is | key |
+|---|---|---|
+| ``tokens`` | a song as codes | song, separator, codecs |
+| ``catalog`` | a readable file, and what its sound was found to be | file |
+| ``dropped`` | a song with vocals | file, separator |
+| ``quarantine`` | a file that is no song, or that another file has too | file, separator, codecs, limits |
+| ``stems`` | a song's stems as files | song, separator |
+| ``removed`` | a song that was taken down | song |
+
+Schemas: :mod:`pipelines.tokens.schema`. Readers go through a version, so that a training run can pin what it saw.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cached_property
 
 import pyarrow as pa
 import pyarrow.dataset as ds
 
 from pipelines.tokens.keyed import KeyedTable
 from pipelines.tokens.schema import (
+    CATALOG,
     DROPPED,
     QUARANTINE,
+    REMOVED,
     SCHEMA_VERSION,
+    STEMS,
     TOKENS,
+    CatalogRow,
     DroppedRow,
-    Identity,
     QuarantineRow,
+    RemovedRow,
+    StemsRow,
     TokenRow,
     plain_table,
     tokens_table,
 )
+
+_SCHEMAS: dict[str, tuple[pa.Schema, tuple[str, ...]]] = {
+    "tokens": (TOKENS, ("song_id", "separator", "codecs")),
+    "catalog": (CATALOG, ("fingerprint",)),
+    "dropped": (DROPPED, ("fingerprint", "separator")),
+    "quarantine": (QUARANTINE, ("fingerprint", "separator", "codecs", "limits")),
+    "stems": (STEMS, ("song_id", "separator")),
+    "removed": (REMOVED, ("song_id",)),
+}
+TABLES = tuple(_SCHEMAS)
 
 
 class TokenTable:
     """Songs as tokens, on a local path or ``s3://`` (options from ``AWS_*`` environment variables).
 
     Args:
-        root: folder of the three tables.
+        root: folder of the tables.
         storage_options: for the object store, instead of the environment's.
     """
 
     def __init__(self, root: str, storage_options: Mapping[str, str] | None = None) -> None:
         self.root = root.rstrip("/")
+        self._storage = storage_options
 
-        def table(name: str, schema: pa.Schema, key: tuple[str, ...]) -> KeyedTable:
-            return KeyedTable(f"{self.root}/{name}", schema, key, SCHEMA_VERSION, storage_options)
-
-        self._tokens = table("tokens", TOKENS, ("song_id", "separator", "codecs"))
-        self._dropped = table("dropped", DROPPED, ("song_id", "separator", "decided_by"))
-        self._quarantine = table("quarantine", QUARANTINE, ("fingerprint", "separator", "codecs", "limits"))
+    @cached_property
+    def tables(self) -> dict[str, KeyedTable]:
+        """Each of :data:`TABLES` by its name."""
+        return {
+            name: KeyedTable(f"{self.root}/{name}", schema, key, SCHEMA_VERSION, self._storage)
+            for name, (schema, key) in _SCHEMAS.items()
+        }
 
     def create(self) -> None:
-        """Create what is missing of the three tables, empty."""
-        for table in (self._tokens, self._dropped, self._quarantine):
+        """Create what is missing of the tables, empty."""
+        for table in self.tables.values():
             table.create()
 
     @property
     def version(self) -> int:
         """The newest version of the songs: what a training run pins. StemsError where there is no table."""
-        return self._tokens.version
+        return self.tables["tokens"].version
 
     def versions(self) -> dict[str, int]:
         """The newest version of each table."""
-        return {
-            "tokens": self._tokens.version,
-            "dropped": self._dropped.version,
-            "quarantine": self._quarantine.version,
-        }
+        return {name: table.version for name, table in self.tables.items()}
 
     def rows(
         self, split: str | None = None, version: int | None = None, columns: Sequence[str] | None = None
@@ -69,7 +90,7 @@ class TokenTable:
         """Songs, in no particular order (sort by ``song_id`` to compare tables).
 
         Args:
-            split: ``train`` or ``valid``; both by default.
+            split: ``train``, ``valid`` or ``sung``; all by default.
             version: an earlier version; the newest by default.
             columns: only these.
 
@@ -77,7 +98,7 @@ class TokenTable:
             StemsError: there is no table, or no such version.
         """
         wanted = None if split is None else ds.field("split") == split
-        return self._tokens.read(list(columns) if columns else None, wanted, version)
+        return self.tables["tokens"].read(list(columns) if columns else None, wanted, version)
 
     def stream(
         self, made_by: Sequence[str], version: int, columns: Sequence[str], batch_rows: int = 64
@@ -93,46 +114,71 @@ class TokenTable:
         Raises:
             StemsError: there is no table, or no such version.
         """
-        return self._tokens.stream(list(columns), ds.field("codecs").isin(list(made_by)), version, batch_rows)
+        wanted = ds.field("codecs").isin(list(made_by))
+        return self.tables["tokens"].stream(list(columns), wanted, version, batch_rows)
+
+    def catalog(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """Files that can be read, and what their sound is."""
+        return self.tables["catalog"].read(list(columns) if columns else None)
 
     def dropped(self) -> pa.Table:
         """Songs with vocals."""
-        return self._dropped.read()
+        return self.tables["dropped"].read()
 
     def quarantine(self) -> pa.Table:
-        """Files that are no songs, and why."""
-        return self._quarantine.read()
+        """Files that are no songs, or songs that other files have too, and why."""
+        return self.tables["quarantine"].read()
+
+    def stems(self) -> pa.Table:
+        """Where songs' stems are kept."""
+        return self.tables["stems"].read()
+
+    def removed(self) -> pa.Table:
+        """Songs that were taken down."""
+        return self.tables["removed"].read()
 
     def commit_tokens(self, rows: Sequence[TokenRow]) -> int:
         """Insert songs that are absent, atomically; return how many were."""
-        return self._tokens.insert(tokens_table(rows)) if rows else 0
+        return self.tables["tokens"].insert(tokens_table(rows)) if rows else 0
+
+    def commit_catalog(self, rows: Sequence[CatalogRow]) -> int:
+        """Insert files that are absent, atomically; return how many were."""
+        return self.tables["catalog"].insert(plain_table(rows, CATALOG)) if rows else 0
 
     def commit_dropped(self, rows: Sequence[DroppedRow]) -> int:
         """Insert songs with vocals that are absent, atomically; return how many were."""
-        return self._dropped.insert(plain_table(rows, DROPPED)) if rows else 0
+        return self.tables["dropped"].insert(plain_table(rows, DROPPED)) if rows else 0
 
     def commit_quarantine(self, rows: Sequence[QuarantineRow]) -> int:
         """Insert files that are absent, atomically; return how many were."""
-        return self._quarantine.insert(plain_table(rows, QUARANTINE)) if rows else 0
+        return self.tables["quarantine"].insert(plain_table(rows, QUARANTINE)) if rows else 0
 
-    def known_sources(self, identity: Identity) -> set[str]:
-        """Fingerprints of the sources that a run of this identity has nothing more to do for."""
-        tokens = self._tokens.read(["fingerprint"], _same_models(identity))
-        rules = [identity.vocals, *(f"tag:{tag}" for tag in identity.vocal_tags)]
-        dropped = self._dropped.read(["fingerprint"], _same_separator(identity) & ds.field("decided_by").isin(rules))
-        same_limits = _same_models(identity) & (ds.field("limits") == identity.limits)
-        quarantine = self._quarantine.read(["fingerprint"], same_limits)
-        return {value for table in (tokens, dropped, quarantine) for value in table["fingerprint"].to_pylist()}
+    def commit_stems(self, rows: Sequence[StemsRow]) -> int:
+        """Insert kept stems that are absent, atomically; return how many were."""
+        return self.tables["stems"].insert(plain_table(rows, STEMS)) if rows else 0
 
-    def known_songs(self, identity: Identity) -> dict[str, str]:
-        """Where each song that was tokenized by the same models came from: uri by song id."""
-        rows = self._tokens.read(["song_id", "uri"], _same_models(identity))
-        return dict(zip(rows["song_id"].to_pylist(), rows["uri"].to_pylist(), strict=True))
+    def commit_removed(self, rows: Sequence[RemovedRow]) -> int:
+        """Insert takedowns that are absent, atomically; return how many were."""
+        return self.tables["removed"].insert(plain_table(rows, REMOVED)) if rows else 0
 
+    def pardon(self, fingerprints: Collection[str]) -> int:
+        """Take files out of the quarantine, so that the next run looks at them again; return how many rows went."""
+        return self.tables["quarantine"].delete("fingerprint", sorted(fingerprints))
 
-def _same_separator(identity: Identity) -> ds.Expression:
-    return ds.field("separator") == identity.separator
+    def readmit(self, fingerprints: Collection[str]) -> int:
+        """Take songs out of the dropped ones, so that the next run decides anew; return how many rows went."""
+        return self.tables["dropped"].delete("fingerprint", sorted(fingerprints))
 
-
-def _same_models(identity: Identity) -> ds.Expression:
-    return _same_separator(identity) & (ds.field("codecs") == identity.codecs)
+    def set_splits(self, separator: str, splits: Mapping[str, str]) -> int:
+        """Change the split of songs in their rows by one separator, atomically; return how many songs were given."""
+        tokens = self.tables["tokens"]
+        rows = tokens.read(filter=ds.field("song_id").isin(sorted(splits)))
+        if not len(rows):
+            return 0
+        changed = [
+            splits[row["song_id"]] if row["separator"] == separator else row["split"]
+            for row in rows.select(["song_id", "separator", "split"]).to_pylist()
+        ]
+        place = rows.schema.get_field_index("split")
+        tokens.replace(rows.set_column(place, TOKENS.field("split"), pa.array(changed)), by="song_id")
+        return len(splits)

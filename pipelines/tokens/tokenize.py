@@ -1,4 +1,4 @@
-"""The second stage, in workers that hold the models: drop songs with vocals, separate, tokenize.
+"""The second phase, in workers that hold the models: drop songs with vocals, separate, tokenize.
 
 Only compressed bytes come in and tokens go out; samples live and die in the worker. A song that fails is
 marked with ``failed:<type>``; the songs beside it go on.
@@ -6,35 +6,59 @@ marked with ``failed:<type>``; the songs beside it go on.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models.audio import Audio, read_audio
+from models.audio import Audio, loudness
 from models.errors import StemsError
+from models.separation.quality import energy_share, residual_db
 from models.stems import StemLayout
-from pipelines.catalog.schema import CatalogEntry
-from pipelines.tokens.identity import check_sources, normal_tag
-from pipelines.tokens.inspect import FAILED
-from pipelines.tokens.stems_folder import write_stems
+from pipelines.tokens.identity import check_sources
+from pipelines.tokens.limits import Limits
+from pipelines.tokens.reasons import FAILED
+from pipelines.tokens.source import decode
+from pipelines.tokens.stems_folder import as_stored, read_stem, write_stems
+from pipelines.tokens.work import Work
 
 if TYPE_CHECKING:
     from models.codec.codec import StemCodec
     from models.separation import Separator
+    from models.separation.separator import Probe
+
+VOCALS = "vocals"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the second stage found: codes, or who decided that the song is sung, or what failed."""
+    """What the second phase found of a song.
+
+    Args:
+        reason: why it is no song, or empty.
+        message: the same, in words.
+        vocal_score: 0..1, where it was listened for.
+        sung: the score is above the threshold.
+        frame_rate: frames a second.
+        codes: int16 [streams, frames] of the stems that were to be encoded.
+        stem_loudness: LUFS of each stem of the layout.
+        residual_db: what the stems leave of the mix.
+        folder: where the stems were kept, or empty.
+        took: seconds by stage.
+    """
 
     reason: str = ""
     message: str = ""
     vocal_score: float | None = None
-    decided_by: str = ""
+    sung: bool = False
+    frame_rate: float = 0.0
     codes: np.ndarray | None = None
+    stem_loudness: tuple[float, ...] = ()
+    residual_db: float = 0.0
+    folder: str = ""
+    took: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def failed(cls, error: Exception) -> Verdict:
@@ -48,12 +72,11 @@ class TokenizerSettings:
     """What a worker needs to know.
 
     Args:
-        separator: name or directory.
+        separator: name or directory; empty where all stems are there already.
         codecs: directory of codec directories, one a stem.
         layout: stems in stream order.
         vocal_threshold: score above which a song is dropped.
-        vocals: that rule's name in the table.
-        vocal_tags: normalised tags that mean singing.
+        limits: what a song may be.
         group_seconds: songs separated together last at most this long, which bounds the memory.
         keep_stems: folder for stems, or empty.
         device: torch device.
@@ -63,8 +86,7 @@ class TokenizerSettings:
     codecs: str
     layout: StemLayout
     vocal_threshold: float
-    vocals: str
-    vocal_tags: frozenset[str]
+    limits: Limits
     group_seconds: float
     keep_stems: str
     device: str
@@ -72,34 +94,52 @@ class TokenizerSettings:
 
 @dataclass(frozen=True)
 class SourceSong:
-    """A song as it reaches the worker: what the catalog says, its id, its seconds, its compressed bytes."""
+    """A song as it reaches the worker: what is to be done, and its compressed bytes by uri."""
 
-    entry: CatalogEntry
-    song_id: str
-    seconds: float
-    data: bytes
+    work: Work
+    blobs: Mapping[str, bytes]
 
 
 @dataclass
-class _Work:
+class _Case:
     """A song on its way through the worker; done as soon as there is a verdict."""
 
     song: SourceSong
     verdict: Verdict | None = None
     score: float = 0.0
-    wave: np.ndarray = field(default_factory=lambda: np.zeros((2, 0), np.float32))
+    probe: Probe | None = None
+    mix: Audio | None = None
     stems: dict[str, Audio] = field(default_factory=dict)
+    residual: float = 0.0
+    folder: str = ""
+    took: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def work(self) -> Work:
+        return self.song.work
+
+    @property
+    def wave(self) -> np.ndarray:
+        assert self.mix is not None
+        return self.mix.samples
+
+    def release(self) -> None:
+        """Let go of the samples."""
+        self.mix, self.probe, self.stems = None, None, {}
 
 
 class SongTokenizer:
-    """Songs to codes, with a separator and one codec a stem.
+    """Songs to codes, with a separator (none where all stems are there already) and one codec a stem.
 
     Raises:
         StemsError: the separator lacks a stem of the layout, or the codecs differ in rate or hop.
     """
 
-    def __init__(self, settings: TokenizerSettings, separator: Separator, codecs: Mapping[str, StemCodec]) -> None:
-        check_sources(separator.sources, settings.layout)
+    def __init__(
+        self, settings: TokenizerSettings, separator: Separator | None, codecs: Mapping[str, StemCodec]
+    ) -> None:
+        if separator is not None:
+            check_sources(separator.sources, settings.layout)
         kinds = {(codec.sample_rate, codec.hop) for codec in codecs.values()}
         if len(kinds) != 1:
             raise StemsError(
@@ -108,57 +148,91 @@ class SongTokenizer:
                 field="codecs",
             )
         self._settings, self._separator, self._codecs = settings, separator, codecs
-        self._rate = kinds.pop()[0]
+        [(self._rate, hop)] = kinds
+        self._frame_rate = self._rate / hop
+        self._steps = (
+            _Step("decode", self._decode, lambda case: True),
+            _Step("listen", self._listen, lambda case: case.mix is not None and case.work.vocal_score is None),
+            _Step("separate", self._separate, lambda case: case.mix is not None),
+            _Step("keep", self._keep, lambda case: bool(settings.keep_stems) and not case.work.folder),
+            _Step("encode", self._encode, lambda case: True),
+        )
 
     def process(self, songs: Sequence[SourceSong]) -> list[Verdict]:
         """A verdict for each song, in order."""
-        works = [_Work(song) for song in songs]
-        _run(self._read_tags, works)
-        for group in _groups([work for work in works if not work.verdict], self._settings.group_seconds):
-            for step in (self._decode, self._listen, self._separate, self._keep, self._tokenize):
+        cases = [_Case(song) for song in songs]
+        for group in _groups(cases, self._settings.group_seconds):
+            for step in self._steps:
                 _run(step, group)
-            for work in group:
-                work.wave, work.stems = work.wave[:, :0], {}
-        return [work.verdict for work in works if work.verdict]
+            for case in group:
+                case.release()
+        return [replace(case.verdict, took=case.took) for case in cases if case.verdict]
 
-    def _read_tags(self, works: list[_Work]) -> None:
-        for work in works:
-            tags = map(normal_tag, work.song.entry.tags)
-            if tag := next((tag for tag in tags if tag in self._settings.vocal_tags), ""):
-                work.verdict = Verdict(decided_by=f"tag:{tag}")
+    def _decode(self, cases: list[_Case]) -> None:
+        for case in cases:
+            work, blobs = case.work, case.song.blobs
+            if work.folder:
+                case.stems = {name: read_stem(blobs, work.folder, name).resample(self._rate) for name in work.encode}
+                continue
+            sound = decode(work.entry, blobs, self._settings.limits)
+            if work.entry.stems:
+                self._take_given(case, sound.mix, sound.stems)
+            else:
+                assert self._separator is not None
+                case.mix = sound.mix.stereo().resample(self._separator.sample_rate)
 
-    def _decode(self, works: list[_Work]) -> None:
-        for work in works:
-            audio = read_audio(work.song.data, name=work.song.entry.uri)
-            work.wave = audio.stereo().resample(self._separator.sample_rate).samples
+    def _take_given(self, case: _Case, mix: Audio, stems: Mapping[str, Audio]) -> None:
+        """Stems that the song came with; one that it lacks is silent in it."""
+        sides = {name: stem.stereo().samples for name, stem in stems.items()}
+        case.score = energy_share(sides, VOCALS)
+        case.residual = residual_db(mix.stereo().samples, sides)
+        silence = Audio(np.zeros_like(mix.samples[:1]), mix.rate)
+        case.stems = {
+            name: as_stored(stems.get(name, silence).mono().resample(self._rate))
+            for name in self._settings.layout.names
+        }
+        if case.score > self._settings.vocal_threshold:
+            case.verdict = Verdict(vocal_score=case.score, sung=True)
 
-    def _listen(self, works: list[_Work]) -> None:
-        scores = self._separator.vocal_score([work.wave for work in works])
-        for work, score in zip(works, scores, strict=True):
-            work.score = score
-            if score > self._settings.vocal_threshold:
-                work.verdict = Verdict(vocal_score=score, decided_by=self._settings.vocals)
+    def _listen(self, cases: list[_Case]) -> None:
+        assert self._separator is not None
+        for case, probe in zip(cases, self._separator.listen([case.wave for case in cases]), strict=True):
+            case.probe, case.score = probe, probe.score
+            if probe.score > self._settings.vocal_threshold:
+                case.verdict = Verdict(vocal_score=probe.score, sung=True)
 
-    def _separate(self, works: list[_Work]) -> None:
-        separated = self._separator.separate([work.wave for work in works])
-        for work, stems in zip(works, separated, strict=True):
-            work.stems = {
-                name: Audio(stems[name], self._separator.sample_rate).mono().resample(self._rate)
+    def _separate(self, cases: list[_Case]) -> None:
+        assert self._separator is not None
+        separated = self._separator.separate([case.wave for case in cases], [case.probe for case in cases])
+        for case, stems in zip(cases, separated, strict=True):
+            if case.work.vocal_score is not None:
+                case.score = case.work.vocal_score
+            case.residual = residual_db(case.wave, stems)
+            case.stems = {
+                name: as_stored(Audio(stems[name], self._separator.sample_rate).mono().resample(self._rate))
                 for name in self._settings.layout.names
             }
 
-    def _keep(self, works: list[_Work]) -> None:
-        if self._settings.keep_stems:
-            for work in works:
-                song = work.song
-                write_stems(Path(self._settings.keep_stems), song.entry.title, song.song_id, work.stems)
+    def _keep(self, cases: list[_Case]) -> None:
+        for case in cases:
+            work = case.work
+            case.folder = write_stems(
+                self._settings.keep_stems, work.entry.title, work.song_id, work.separator, case.stems
+            )
 
-    def _tokenize(self, works: list[_Work]) -> None:
-        for work in works:
-            streams = [self._encode(name, work.stems[name]) for name in self._settings.layout.names]
-            work.verdict = Verdict(vocal_score=work.score, codes=np.concatenate(streams))
+    def _encode(self, cases: list[_Case]) -> None:
+        for case in cases:
+            streams = [self._codes(name, case.stems[name]) for name in case.work.encode]
+            case.verdict = Verdict(
+                vocal_score=case.score,
+                frame_rate=self._frame_rate,
+                codes=np.concatenate(streams),
+                stem_loudness=tuple(loudness(stem) for stem in case.stems.values()),
+                residual_db=case.residual,
+                folder=case.folder,
+            )
 
-    def _encode(self, name: str, stem: Audio) -> np.ndarray:
+    def _codes(self, name: str, stem: Audio) -> np.ndarray:
         """Codes of one stem, int16 [codebooks, frames]."""
         import torch
 
@@ -166,27 +240,42 @@ class SongTokenizer:
         return self._codecs[name].encode_song(wave).cpu().numpy().astype(np.int16)
 
 
-def _run(step: Callable[[list[_Work]], None], works: Sequence[_Work]) -> None:
+@dataclass(frozen=True)
+class _Step:
+    """Something that is done to songs, many at a time, if it is to be done to them."""
+
+    name: str
+    work: Callable[[list[_Case]], None]
+    applies: Callable[[_Case], bool]
+
+
+def _run(step: _Step, cases: Sequence[_Case]) -> None:
     """One step for all songs without a verdict; should it fail, one song at a time, so only the culprit fails."""
-    todo = [work for work in works if not work.verdict]
+    todo = [case for case in cases if not case.verdict and step.applies(case)]
+    if not todo:
+        return
+    began = time.perf_counter()
     try:
-        if todo:
-            step(todo)
+        step.work(todo)
     except Exception:
-        for work in todo:
+        for case in todo:
             try:
-                if not work.verdict:
-                    step([work])
+                if not case.verdict:
+                    step.work([case])
             except Exception as error:
-                work.verdict = Verdict.failed(error)
+                case.verdict = Verdict.failed(error)
+    # A batch's time is shared out by length.
+    rate = (time.perf_counter() - began) / sum(case.work.seconds for case in todo)
+    for case in todo:
+        case.took[step.name] = rate * case.work.seconds
 
 
-def _groups(works: Sequence[_Work], seconds: float) -> list[list[_Work]]:
+def _groups(cases: Sequence[_Case], seconds: float) -> list[list[_Case]]:
     """Songs to hold in memory together: as many, in order, as last at most ``seconds``."""
-    groups: list[list[_Work]] = []
-    for work in works:
-        if groups and sum(other.song.seconds for other in groups[-1]) + work.song.seconds <= seconds:
-            groups[-1].append(work)
+    groups: list[list[_Case]] = []
+    for case in cases:
+        if groups and sum(other.work.seconds for other in groups[-1]) + case.work.seconds <= seconds:
+            groups[-1].append(case)
         else:
-            groups.append([work])
+            groups.append([case])
     return groups

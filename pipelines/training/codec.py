@@ -50,7 +50,7 @@ def train_codec(config: CodecTraining) -> TrainingResult:
 
     The history's first row holds the validation metrics of the untrained codec, with random-normal codebooks.
     """
-    there = config.with_absolute("stems", "start_from")
+    there = config.with_absolute("output", "stems", "start_from")
     return train(config, partial(CodecRecipe, there))
 
 
@@ -82,7 +82,8 @@ class CodecRecipe(Recipe):
     def prepare(self, place: Place) -> None:
         """Find the stems and split off the songs for validation."""
         config, rate = self.config, self.codec.sample_rate
-        learn, keep = hold_out(find_stems(config.stems, config.stem), config.held_out)
+        files = find_stems(config.stems, config.stem, Path(config.output) / "stems")
+        learn, keep = hold_out(files, config.held_out)
         self.crops = StemCrops(learn, rate, config.memory_gb * 2**30)
         self.held_out = StemCrops(keep, rate, 0).excerpts(EXCERPTS, round(EXCERPT_SECONDS * rate))
         self.device = place.device

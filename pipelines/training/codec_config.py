@@ -17,7 +17,8 @@ class CodecTraining(TrainingConfig):
     name: str = "codec"
 
     stems: str
-    """Folder of songs, each a folder of stems."""
+    """Folder of songs, each a folder of stems; local or s3://. Files of an object store are copied to stems/ in the
+    output directory when they are first read."""
 
     stem: str
     """Which stem to learn."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from models.errors import StemsError
 
 
 class TrainingConfig(BaseModel):
@@ -39,7 +41,8 @@ class TrainingConfig(BaseModel):
     """What the run is called in the tracking store."""
 
     output: str
-    """Directory of the run: checkpoints/, metrics.jsonl, and the finished model in model/."""
+    """Directory of the run: checkpoints/, metrics.jsonl, and the finished model in model/. With workers on several
+    machines, on a file system that they share."""
 
     steps: int = Field(default=1000, ge=1)
     """Optimizer steps. Raising it later continues the run, the learning rate on the longer schedule."""
@@ -101,6 +104,17 @@ class TrainingConfig(BaseModel):
 
     tracking: str | None = "sqlite:///runs/mlflow.db"
     """MLflow tracking address. "off" or an empty value turns tracking off."""
+
+    @field_validator("output")
+    @classmethod
+    def _is_a_directory(cls, output: str) -> str:
+        if "://" in output:
+            raise StemsError(
+                f"A run cannot be kept at '{output}': checkpoints are renamed when they are whole.",
+                "Name a directory, on a file system that all workers share; `stems publish` takes models further.",
+                field="output",
+            )
+        return output
 
     def with_absolute(self, *names: str) -> Self:
         """The same with local paths made absolute, since workers may run in another directory.

@@ -27,7 +27,8 @@ class LMTraining(TrainingConfig):
     """Directory of the run: checkpoints/, metrics.jsonl, and the finished model in model/."""
 
     table: str
-    """The token table that `stems prepare` wrote."""
+    """The token table that `stems prepare` wrote, local or s3://. Every node needs the AWS_* variables of an object
+    store in its environment when Ray starts there; a Ray that starts with the training has those of this command."""
 
     codecs: str
     """Directory with one codec a stem: the ones that made the table's tokens."""

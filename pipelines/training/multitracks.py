@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.audio import audio_info, read_audio
+from models.audio import read_audio
 from models.errors import StemsError
+from pipelines.catalog.files import in_parallel, is_remote
+from pipelines.training.sound_files import SUFFIXES, SoundFile, songs_in_store
 
 Stem16 = NDArray[np.int16]
 Wave = NDArray[np.float32]
 
-SUFFIXES = (".flac", ".wav")
 GAIN_DB = 4.0
 """Stems are made louder or softer by up to this much."""
 
@@ -50,16 +51,19 @@ class Multitrack:
         return np.stack([self.excerpt(source, 0, self.samples) for source in sources])
 
 
-def read_multitracks(root: str | Path, sources: Sequence[str], rate: int, memory_gb: float) -> list[Multitrack]:
+def read_multitracks(
+    root: str | Path, sources: Sequence[str], rate: int, memory_gb: float, copies: Path | None = None
+) -> list[Multitrack]:
     """Read every song of a multitrack folder: ``<root>/<song>/<source>.flac`` or ``.wav``, at any rate.
 
-    Files that are not one of `sources`, such as a mix, are left alone, and so are folders without any.
+    Files that are not one of `sources`, such as a mix, are left alone, and so are folders without any. What is in an
+    object store is copied into the folder `copies`, by default below the system's temporary one.
 
     Raises:
         StemsError: no songs, a source that no song has, a file that cannot be read, or more than fits.
     """
-    folder = Path(root)
-    files = {song.name: _stem_files(song, sources) for song in sorted(folder.glob("*/"))}
+    folder = str(root)
+    files = _in_store(folder, sources, copies) if is_remote(folder) else _on_disk(Path(root), sources)
     files = {name: stems for name, stems in files.items() if stems}
     if not files:
         raise StemsError(
@@ -76,7 +80,9 @@ def read_multitracks(root: str | Path, sources: Sequence[str], rate: int, memory
                 code="missing",
                 field="data",
             )
-    _check_memory(files, rate, memory_gb)
+    every = [file for stems in files.values() for file in stems.values()]
+    _check_memory(every, rate, memory_gb)
+    in_parallel(SoundFile.here, every)
     return [
         Multitrack(name, {source: _read(file, rate) for source, file in stems.items()})
         for name, stems in files.items()
@@ -160,13 +166,26 @@ def _vary(stem: Wave, rng: np.random.Generator) -> Wave:
     return np.float32(gain) * sides
 
 
-def _stem_files(song: Path, sources: Sequence[str]) -> dict[str, Path]:
-    candidates = {source: [song / f"{source}{suffix}" for suffix in SUFFIXES] for source in sources}
-    return {source: file for source, files in candidates.items() for file in files[::-1] if file.is_file()}
+def _on_disk(root: Path, sources: Sequence[str]) -> dict[str, dict[str, SoundFile]]:
+    """By song and source, the file to read."""
+    found: dict[str, dict[str, SoundFile]] = {}
+    for song in sorted(root.glob("*/")):
+        paths = {source: [song / f"{source}{suffix}" for suffix in SUFFIXES] for source in sources}
+        found[song.name] = {s: SoundFile(path) for s, some in paths.items() for path in some[::-1] if path.is_file()}
+    return found
 
 
-def _check_memory(files: Mapping[str, Mapping[str, Path]], rate: int, memory_gb: float) -> None:
-    seconds = sum(audio_info(file).seconds for stems in files.values() for file in stems.values())
+def _in_store(root: str, sources: Sequence[str], copies: Path | None) -> dict[str, dict[str, SoundFile]]:
+    """The same in an object store."""
+    found: dict[str, dict[str, SoundFile]] = {}
+    for song, files in songs_in_store(root, copies).items():
+        names = {source: [f"{source}{suffix}" for suffix in SUFFIXES] for source in sources}
+        found[song] = {s: files[name] for s, some in names.items() for name in some[::-1] if name in files}
+    return found
+
+
+def _check_memory(files: Sequence[SoundFile], rate: int, memory_gb: float) -> None:
+    seconds = sum(in_parallel(SoundFile.seconds, files))
     needed = seconds * rate * 4 / 1e9
     if needed > memory_gb:
         raise StemsError(
@@ -177,6 +196,6 @@ def _check_memory(files: Mapping[str, Mapping[str, Path]], rate: int, memory_gb:
         )
 
 
-def _read(file: Path, rate: int) -> Stem16:
-    samples = read_audio(file).stereo().resample(rate).samples
+def _read(file: SoundFile, rate: int) -> Stem16:
+    samples = read_audio(file.here(), name=file.name).stereo().resample(rate).samples
     return np.clip(np.rint(samples * _FULL_SCALE), -_FULL_SCALE, _FULL_SCALE - 1).astype(np.int16)

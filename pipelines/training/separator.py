@@ -23,7 +23,7 @@ from pipelines.training.separator_config import SeparatorTraining
 
 def train_separator(config: SeparatorTraining) -> TrainingResult:
     """Train on the multitrack folder and export the separator, with its vocal threshold where it hears vocals."""
-    there = config.with_absolute("data")
+    there = config.with_absolute("output", "data")
     return train(config, partial(SeparatorRecipe, there))
 
 
@@ -41,7 +41,8 @@ class SeparatorRecipe(Recipe):
     def prepare(self, place: Place) -> None:
         """Read the songs."""
         config, rate = self.config, int(self.module.samplerate)
-        songs = read_multitracks(config.data, self.size.sources, rate, config.memory_gb)
+        copies = Path(config.output) / "stems"
+        songs = read_multitracks(config.data, self.size.sources, rate, config.memory_gb, copies)
         train_songs, self.held_out = hold_out(songs, config.held_out)
         self.mixer = Mixer(
             songs=train_songs,

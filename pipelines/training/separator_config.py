@@ -20,7 +20,7 @@ class SeparatorTraining(TrainingConfig):
 
     data: str
     """Multitrack folder: one folder a song, one audio file a stem, such as song/drums.flac. A stem that a song
-    lacks is silent in it."""
+    lacks is silent in it. Of an s3:// address, the files are copied to stems/ in the output directory."""
 
     preset: Literal["tiny", "paper"] = "paper"
     """Size of the network, and the stems that it separates."""

@@ -19,6 +19,8 @@ from pipelines.tokens.schema import TOKENS, codes_from_arrow
 from pipelines.tokens.table import TokenTable
 
 COLUMNS = ("song_id", "codes", "caption", "tags", "split")
+SPLITS = ("train", "valid")
+"""Those that are used; a table may hold songs of others, such as sung ones."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def select_songs(root: str, version: int | None, codecs: dict[str, str] | None =
     """Choose the songs to train on, without reading their codes.
 
     Args:
-        root: folder of the token table.
+        root: folder of the token table, local or ``s3://``.
         version: which version; the newest where None.
         codecs: codec digests by stem; the songs made by other codecs are left out. None takes the table's
             only set, and refuses a table with several.
@@ -132,7 +134,7 @@ def open_songs(selection: Selection, folder: Path) -> SongSet:
     if not file.exists():
         _copy(selection, file)
     rows = pa.ipc.open_file(pa.memory_map(str(file))).read_all()
-    train, valid = (Songs(rows, _order(rows, split)) for split in ("train", "valid"))
+    train, valid = (Songs(rows, _order(rows, split)) for split in SPLITS)
     if not train:
         raise StemsError(
             f"The token table '{selection.root}' has no training songs.",
@@ -150,7 +152,8 @@ def _copy(selection: Selection, file: Path) -> None:
     schema = pa.schema([TOKENS.field(name) for name in COLUMNS])
     with pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
         for batch in TokenTable(selection.root).stream(selection.made_by, selection.version, COLUMNS):
-            writer.write_batch(batch.cast(schema))
+            used = pc.is_in(batch["split"], pa.array(SPLITS))
+            writer.write_batch(batch.filter(used).cast(schema))
     partial.replace(file)
 
 

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from models.audio import audio_info, read_audio, read_excerpt
+from models.audio import read_audio, read_excerpt
 from models.errors import StemsError
+from pipelines.catalog.files import Unreachable, in_parallel, is_remote
 from pipelines.training.sampler import rng
+from pipelines.training.sound_files import SUFFIXES, SoundFile, songs_in_store
 
 SILENCE = 1e-3
 """RMS (−60 dB) below which a crop counts as silent."""
@@ -28,42 +30,75 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class StemFile:
-    """One song's stem on disk."""
+    """One song's stem."""
 
     song: str
-    path: Path
+    sound: SoundFile
     seconds: float
 
+    @property
+    def path(self) -> Path:
+        """Where it, or its copy, is on disk."""
+        return self.sound.path
 
-def find_stems(folder: str | Path, stem: str) -> list[StemFile]:
+
+def find_stems(folder: str | Path, stem: str, copies: Path | None = None) -> list[StemFile]:
     """The named stem of every song in a folder, by song name. Songs that lack it are passed over.
 
     So are broken files, with a warning. StemsError ``missing`` when no song has the stem, ``unreadable`` when none
     of them can be opened.
+
+    Args:
+        folder: local, or in an object store, of which only headers are read.
+        stem: its file is called ``<stem>.flac`` or ``<stem>.wav``.
+        copies: local folder for what is read from a store later; the system's temporary one by default.
     """
-    found: list[StemFile] = []
-    broken: list[StemFile] = []
-    for song in sorted(path for path in Path(folder).glob("*") if path.is_dir()):
-        for suffix in (".flac", ".wav"):
-            path = song / f"{stem}{suffix}"
-            if not path.exists():
-                continue
-            try:
-                found.append(StemFile(song.name, path, audio_info(path).seconds))
-                break
-            except StemsError as error:
-                log.warning("%s Training goes on without it.", error.message)
-                broken.append(StemFile(song.name, path, 0.0))
-    if broken and not found:
-        raise _unreadable(broken)
-    if not found:
+    if is_remote(str(folder)):
+        songs = _in_store(str(folder), stem, copies)
+        measured = in_parallel(_readable, list(songs.items()))
+    else:
+        songs = _on_disk(Path(folder), stem)
+        measured = [_readable(song) for song in songs.items()]
+    found = [file for file in measured if file is not None]
+    if not songs:
         raise StemsError(
             f"No song in {folder} has a stem '{stem}'.",
-            f"Expected files such as {Path(folder) / 'a-song' / f'{stem}.flac'}.",
+            f"Expected files such as {folder}/a-song/{stem}.flac.",
             code="missing",
             field="stems",
         )
+    if not found:
+        raise _unreadable([sound for sounds in songs.values() for sound in sounds])
     return found
+
+
+def _on_disk(folder: Path, stem: str) -> dict[str, list[SoundFile]]:
+    """By song, the files that may be its stem."""
+    songs = sorted(path for path in folder.glob("*") if path.is_dir())
+    paths = {song.name: [song / f"{stem}{suffix}" for suffix in SUFFIXES] for song in songs}
+    found = {song: [SoundFile(path) for path in some if path.exists()] for song, some in paths.items()}
+    return {song: sounds for song, sounds in found.items() if sounds}
+
+
+def _in_store(folder: str, stem: str, copies: Path | None) -> dict[str, list[SoundFile]]:
+    """The same in an object store."""
+    names = [f"{stem}{suffix}" for suffix in SUFFIXES]
+    songs = songs_in_store(folder, copies).items()
+    found = {song: [files[name] for name in names if name in files] for song, files in songs}
+    return {song: sounds for song, sounds in found.items() if sounds}
+
+
+def _readable(song: tuple[str, list[SoundFile]]) -> StemFile | None:
+    """The first of a song's files that can be read."""
+    name, sounds = song
+    for sound in sounds:
+        try:
+            return StemFile(name, sound, sound.seconds())
+        except Unreachable:
+            raise  # of which the file is innocent
+        except StemsError as error:
+            log.warning("%s Training goes on without it.", error.message)
+    return None
 
 
 def hold_out(files: list[StemFile], share: float) -> tuple[list[StemFile], list[StemFile]]:
@@ -88,7 +123,8 @@ class StemCrops:
     """Draws crops of a set of songs, mono at one rate.
 
     If all songs fit ``memory_bytes`` each is decoded once and kept. If not, none is: only the range of a crop is
-    read. It is one or the other for all of a run, so that a resumed run hears the very same samples.
+    read. It is one or the other for all of a run, so that a resumed run hears the very same samples. Of an object
+    store, each file is copied near when it is first drawn.
     """
 
     def __init__(self, files: list[StemFile], rate: int, memory_bytes: float) -> None:
@@ -107,13 +143,16 @@ class StemCrops:
         """A part of a song, float32 [samples]; shorter where the song ends, nothing where the file is damaged."""
         try:
             if not self.keeps:
-                return read_excerpt(file.path, self.rate, start, samples).mono().samples[0]
+                return read_excerpt(file.sound.here(), self.rate, start, samples).mono().samples[0]
             if file.path not in self._decoded and file.path not in self._broken:
-                self._decoded[file.path] = read_audio(file.path).mono().resample(self.rate).samples[0]
+                self._decoded[file.path] = read_audio(file.sound.here()).mono().resample(self.rate).samples[0]
             return self._decoded.get(file.path, _NOTHING)[start : start + samples]
+        except Unreachable:
+            raise
         except StemsError as error:
             if file.path not in self._broken:
-                log.warning("%s Training goes on without what cannot be read of it.", error.message)
+                said = error.message.replace(str(file.path), file.sound.name)
+                log.warning("%s Training goes on without what cannot be read of it.", said)
             self._broken.add(file.path)
             return _NOTHING
 
@@ -140,7 +179,7 @@ class StemCrops:
             piece = self.piece(file, start, samples)
             if len(piece):
                 return piece
-        raise _unreadable(self.files)
+        raise _unreadable([file.sound for file in self.files])
 
     def excerpts(self, count: int, samples: int) -> np.ndarray:
         """``count`` fixed excerpts [count, samples], spread evenly over the songs; silent ones are left out.
@@ -156,7 +195,7 @@ class StemCrops:
             if len(piece) and (not is_silent(piece) or (number == count - 1 and not kept)):
                 kept.append(np.pad(piece, (0, samples - len(piece))))
         if not kept:
-            raise _unreadable(self.files)
+            raise _unreadable([file.sound for file in self.files])
         return np.stack(kept)
 
 
@@ -165,9 +204,9 @@ def is_silent(samples: np.ndarray) -> bool:
     return float(np.sqrt(np.mean(np.square(samples)))) < SILENCE
 
 
-def _unreadable(files: list[StemFile]) -> StemsError:
+def _unreadable(files: list[SoundFile]) -> StemsError:
     return StemsError(
-        f"Hardly any of the {len(files)} songs around '{files[0].path}' can be read.",
+        f"Hardly any of the {len(files)} songs around '{files[0].name}' can be read.",
         "Make these stems again, or take the damaged files away.",
         code="unreadable",
         field="stems",

@@ -7,7 +7,18 @@ import numpy as np
 import pytest
 import soundfile
 
-from models.audio import FORMATS, Audio, audio_info, encode_audio, loudness, read_audio, read_excerpt, write_audio
+from models.audio import (
+    FORMATS,
+    Audio,
+    audio_info,
+    clipped,
+    encode_audio,
+    loudness,
+    read_audio,
+    read_excerpt,
+    silence,
+    write_audio,
+)
 from models.errors import StemsError
 
 
@@ -118,3 +129,46 @@ def test_bad_audio_is_refused_with_a_reason(data: bytes, code: str) -> None:
 def test_a_missing_file_is_named() -> None:
     with pytest.raises(StemsError, match=r"/nowhere\.wav"):
         read_audio("/nowhere.wav")
+
+
+def test_loudness_in_parts_is_that_of_the_whole() -> None:
+    import pyloudnorm
+
+    noise = np.random.default_rng(0).standard_normal((2, 11_025 * 125 + 77)) * np.linspace(0, 0.1, 11_025 * 125 + 77)
+    noise += 0.5  # which the meter's filters take away once they have settled
+    whole = pyloudnorm.Meter(11_025).integrated_loudness(noise.T.astype(np.float32))
+    assert loudness(Audio(noise.astype(np.float32), 11_025)) == pytest.approx(whole, abs=1e-6)
+    many = Audio(np.repeat(noise[:1, -22_050:], 64, axis=0).astype(np.float32), 192_000)
+    assert loudness(many) == pytest.approx(loudness(Audio(many.samples[:2], 192_000)), abs=1e-3)
+
+
+@pytest.mark.parametrize("measured", [4, 5, 2**18])
+def test_clipped_samples_are_three_in_a_row(measured: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.audio._MEASURED", measured)
+    full = 32_767 / 32_768
+    peaks = [0, full, full, 0, full, -1, full, -1, -1, 0, 0.999]
+    runs = [0, full, 1.5, full, -1, -1, -1, -2, 0, full, full, full]
+    assert clipped(Audio(np.array([peaks], np.float32), 8000)) == 0.0
+    assert clipped(Audio(np.array([runs, [0.0] * 12], np.float32), 8000)) == 10 / 24
+
+
+def test_a_normalized_tone_is_not_clipped_and_one_that_is_cut_off_is() -> None:
+    sine = 2 * tone(1.0, hertz=440.0).samples
+    assert clipped(read_audio(encode_audio(Audio(sine, 44_100)))) == 0.0
+    assert clipped(read_audio(encode_audio(Audio(2 * sine, 44_100)))) == pytest.approx(2 / 3, abs=0.02)
+
+
+def test_silence_is_what_nobody_hears(monkeypatch: pytest.MonkeyPatch) -> None:
+    def of(*channels: np.ndarray) -> float:
+        return silence(Audio(np.stack(channels).astype(np.float32), 8000))
+
+    sine = np.sin(2 * np.pi * 100 * np.arange(8000) / 8000)
+    below, above = 1.40e-3 * sine, 1.42e-3 * sine  # -60 dBFS is an amplitude of 0.001414
+    assert (of(below), of(above)) == (1.0, 0.0)
+    assert of(0 * sine, above) == 0.0
+    assert of(0 * sine + 0.5) == 1.0
+    gap = np.concatenate([sine, np.zeros(8000), sine, np.zeros(4000), sine[:800], np.zeros(100)])
+    assert of(gap) == 12_100 / gap.size
+    monkeypatch.setattr("models.audio._MEASURED", 1000)
+    assert of(gap) == 12_100 / gap.size
+    assert silence(Audio(np.zeros((2, 0), np.float32), 8000)) == 1.0

@@ -102,6 +102,63 @@ def test_a_song_comes_out_the_same_in_other_company(network: HTDemucs) -> None:
         np.testing.assert_allclose(alone[name], beside[name], atol=1e-5)
 
 
+class Counting(Positional):
+    """Counts the segments that it computes."""
+
+    sources = ("rest", "vocals")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.segments = 0
+
+    def forward(self, mix: torch.Tensor) -> torch.Tensor:
+        self.segments += len(mix)
+        return super().forward(mix)
+
+
+def test_what_was_heard_is_not_computed_again() -> None:
+    network, songs = Counting(), [song(n, seed) for seed, n in enumerate((100, 5000, 2000))]
+    separator = Separator([network], batch=3)
+    expected = separator.separate(songs)
+    computed, network.segments = network.segments, 0
+    probes = separator.listen(songs)
+    assert all(probe.heard for probe in probes)
+    heard, network.segments = network.segments, 0
+    separated = separator.separate(songs, [probes[0], None, probes[2]])
+    assert network.segments == computed - len(probes[0].heard) - len(probes[2].heard)
+    for mine, theirs in zip(separated, expected, strict=True):
+        for name in separator.sources:
+            np.testing.assert_allclose(mine[name], theirs[name], atol=1e-6)
+    assert heard == sum(len(probe.heard) for probe in probes)
+
+
+def test_probed_songs_come_out_as_they_would_without(network: HTDemucs) -> None:
+    separator, songs = Separator([network], batch=3), [song(70_000, 1), song(9_000, 2)]
+    probes = separator.listen(songs)
+    for mine, theirs in zip(separator.separate(songs, probes), separator.separate(songs), strict=True):
+        for name in separator.sources:
+            np.testing.assert_allclose(mine[name], theirs[name], atol=1e-5)
+
+
+@pytest.mark.parametrize("complex_output", [True, False])
+def test_bfloat16_agrees_with_float32(complex_output: bool) -> None:
+    torch.manual_seed(0)
+    network = build_htdemucs(SeparatorSize(**{**SIZE.__dict__, "complex_output": complex_output}))
+    (exact,) = Separator([network], precision="float32").separate([song(30_000)])
+    (near,) = Separator([network], precision="bfloat16").separate([song(30_000)])
+    for name, stem in near.items():
+        assert stem.dtype == np.float32
+        assert 25 < si_sdr(exact[name], stem) < 80  # above, nothing would have been rounded
+
+
+def test_the_attention_setting_of_others_is_left_alone(network: HTDemucs) -> None:
+    for enabled in (True, False):
+        torch.backends.mha.set_fastpath_enabled(enabled)
+        Separator([network]).separate([song(1000)])
+        assert torch.backends.mha.get_fastpath_enabled() is enabled
+    torch.backends.mha.set_fastpath_enabled(True)
+
+
 def test_networks_of_different_segments_are_refused(network: HTDemucs) -> None:
     other = build_htdemucs(SeparatorSize(**{**SIZE.__dict__, "segment": 0.75}))
     with pytest.raises(StemsError, match="differ in segment"):

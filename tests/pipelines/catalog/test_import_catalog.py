@@ -10,17 +10,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from helpers.trees import put, put_lines
 
 from models.errors import StemsError
+from pipelines.catalog.config import Format
 from pipelines.catalog.files import local_path, read_bytes
-from pipelines.catalog.folder import import_catalog
+from pipelines.catalog.importing import import_catalog
 from pipelines.catalog.schema import CatalogEntry
-
-
-def put(path: Path, data: bytes | str = b"sound") -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data.encode() if isinstance(data, str) else data)
-    return path
 
 
 def names(entries: list[CatalogEntry], root: Path) -> list[str]:
@@ -137,6 +133,9 @@ def test_a_file_that_only_the_manifest_knows_is_an_entry(tmp_path: Path) -> None
         ("metadata.jsonl", '{"caption": "x"}', 1, "names no file"),
         ("metadata.jsonl", '{"path": "a.wav", "text": 3}', 1, "'text' that is not text"),
         ("metadata.jsonl", '{"path": "a.wav", "tags": {"x": 1}}', 1, "'tags'"),
+        ("metadata.jsonl", '{"path": "a.wav", "duration": "long"}', 1, "'duration' that is no length"),
+        ("metadata.jsonl", '{"path": "a.wav", "duration": Infinity}', 1, "'duration' that is no length"),
+        ("metadata.jsonl", '{"path": "\\u0000"}', 1, "no name"),
         ("metadata.jsonl", '{"path": "a.wav"}\n{"path": "./a.wav"}', 2, "as line 1 does"),
         ("metadata.csv", "name,caption\na.wav,x", 1, "lacks a column of file names"),
         ("metadata.csv", "path,caption\na.wav,x\nb.wav,x,y", 3, "more fields"),
@@ -177,3 +176,80 @@ def test_object_store(tmp_path: Path) -> None:
         assert read_bytes(b.uri) == b"two"
     finally:
         memory.rm("/shelf", recursive=True)
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
+def test_manifests_declare_lengths(tmp_path: Path, suffix: str) -> None:
+    put(tmp_path / "a.wav")
+    put(tmp_path / "b.wav")
+    rows: list[dict[str, object]] = [
+        {"file_name": "a.wav", "duration": 61.5},
+        {"file_name": "b.wav", "duration": None},
+    ]
+    path = tmp_path / f"list{suffix}"
+    if suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    elif suffix == ".csv":
+        put(path, "file_name,duration\na.wav,61.5\nb.wav,\n")
+    else:
+        put_lines(path, rows)
+    assert [entry.seconds for entry in import_catalog(str(path))] == [61.5, 0.0]
+
+
+def test_the_first_of_several_bad_lines_says_how_many_more_there_are(tmp_path: Path) -> None:
+    manifest = put(tmp_path / "songs.jsonl", '{"path": "a.wav"}\n{\n{\n[]\n')
+    with pytest.raises(StemsError, match=r"line 2: .* 2 more") as error:
+        import_catalog(str(manifest))
+    assert error.value.code == "bad_line"
+
+
+def test_a_folder_of_tables_says_how_to_go_on(tmp_path: Path) -> None:
+    put(tmp_path / "data" / "train-0000.parquet", "anything")
+    with pytest.raises(StemsError, match=r"'data/train-0000\.parquet': .* name it as the catalog"):
+        import_catalog(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "file:///etc/passwd", "zip://x::/etc/passwd", "../../other/x.wav"])
+def test_a_manifest_from_elsewhere_names_no_file_of_this_machine(name: str) -> None:
+    import fsspec
+
+    memory = fsspec.filesystem("memory")
+    memory.pipe({"/shelf/list.jsonl": json.dumps({"path": name}).encode()})
+    try:
+        with pytest.raises(StemsError, match="line 1: the line names") as error:
+            import_catalog("memory://shelf/list.jsonl")
+        assert error.value.mend
+    finally:
+        memory.rm("/shelf", recursive=True)
+
+
+def test_a_manifest_from_elsewhere_keeps_to_the_folder_that_it_describes(tmp_path: Path) -> None:
+    import fsspec
+
+    put(tmp_path / "songs" / "a.wav")
+    secret = put(tmp_path / "secret.wav")
+    memory = fsspec.filesystem("memory")
+    rows = [{"path": "a.wav", "caption": "mine"}, {"path": "lost.wav"}]
+    memory.pipe({"/shelf/good.jsonl": "\n".join(map(json.dumps, rows)).encode()})
+    memory.pipe({"/shelf/bad.jsonl": json.dumps({"path": "../secret.wav"}).encode()})
+    try:
+        a, lost = import_catalog(str(tmp_path / "songs"), "memory://shelf/good.jsonl")
+        assert (a.caption, lost.uri) == ("mine", str(tmp_path / "songs" / "lost.wav"))
+        with pytest.raises(StemsError, match="a file of this machine"):
+            import_catalog(str(tmp_path / "songs"), "memory://shelf/bad.jsonl")
+    finally:
+        memory.rm("/shelf", recursive=True)
+    # What lies on this machine may name all of it.
+    own = put(tmp_path / "songs" / "list.jsonl", json.dumps({"path": "../secret.wav"}))
+    assert import_catalog(str(own))[0].uri == str(secret)
+
+
+@pytest.mark.parametrize(
+    ("format", "path"), [("nemo", "."), ("jamendo", "."), ("musdb", "list.jsonl"), ("folder", "list.jsonl")]
+)
+def test_a_format_that_cannot_be_what_is_there(tmp_path: Path, format: Format, path: str) -> None:
+    put(tmp_path / "a.wav")
+    put(tmp_path / "list.jsonl", '{"path": "a.wav"}')
+    with pytest.raises(StemsError, match=f"'{format}'") as error:
+        import_catalog(str(tmp_path / path), format=format)
+    assert error.value.mend

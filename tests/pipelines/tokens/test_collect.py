@@ -1,4 +1,4 @@
-"""Results to rows: who is to blame when songs fail, and who is first of equals."""
+"""Results to rows: who is to blame when songs fail, and when rows are written."""
 
 from __future__ import annotations
 
@@ -12,27 +12,35 @@ import pytest
 from models.errors import StemsError
 from models.stems import StemLayout
 from pipelines.catalog.schema import CatalogEntry
-from pipelines.tokens.actor import TOKENIZED, TokenizerActor
-from pipelines.tokens.collect import MOST_SUSPECTS, Collector
+from pipelines.tokens.actor import FETCHED, TOKENIZED, TokenizerActor
+from pipelines.tokens.collect import MOST_SUSPECTS, Collector, Plan
 from pipelines.tokens.config import PrepareConfig
-from pipelines.tokens.inspect import INSPECTED, entry_to_json
+from pipelines.tokens.known import Facts
+from pipelines.tokens.limits import Limits
+from pipelines.tokens.report import ReportBuilder
 from pipelines.tokens.schema import Identity
 from pipelines.tokens.table import TokenTable
 from pipelines.tokens.tokenize import TokenizerSettings
+from pipelines.tokens.work import Work, work_to_json
+from pipelines.tokens.writer import Writer
 
-IDENTITY = Identity("sep", "bass=1", "score>0.1", frozenset({"sung"}), "5-1200 s")
+IDENTITY = Identity("sep", "bass=1", "5-1200 s")
+LAYOUT = StemLayout.parse("bass:1")
 
 
-def result(name: str, song_id: str = "", **changes: Any) -> dict[str, Any]:
+def result(name: str, **changes: Any) -> dict[str, Any]:
     values: dict[str, Any] = dict.fromkeys(TOKENIZED.names, "")
-    values |= {"seconds": 1.0, "rate": 8000, "channels": 1, "loudness": -9.0, "vocal_score": 0.0, "frames": 3}
-    values |= {"codes": np.arange(3, dtype=np.int16).tobytes(), "song_id": song_id or f"{name}-id"}
-    values["entry"] = entry_to_json(CatalogEntry(f"/{name}.wav", name, name, tags=("calm",)))
+    values |= {"song_id": name, "vocal_score": 0.0, "sung": False, "frames": 3, "frame_rate": 50.0, "took": "{}"}
+    values |= {"codes": np.arange(3, dtype=np.int16).tobytes(), "stem_loudness": [-20.0], "residual_db": -40.0}
     return {**values, **changes}
 
 
 def failed(name: str) -> dict[str, Any]:
-    return result(name, reason="failed:RuntimeError", message="out of luck", codes=b"", frames=0)
+    return result(name, reason="failed:RuntimeError", message="out of luck", codes=b"", frames=0, vocal_score=None)
+
+
+def work(name: str) -> Work:
+    return Work(CatalogEntry(f"/{name}.wav", name, name, tags=("calm",)), name, 1.0, "sep", ("bass",))
 
 
 @pytest.fixture
@@ -42,82 +50,99 @@ def table(tmp_path: Path) -> TokenTable:
     return made
 
 
-def collector(table: TokenTable, known: dict[str, str] | None = None, **changes: Any) -> Collector:
+def collector(table: TokenTable, *names: str, **changes: Any) -> Collector:
     config = PrepareConfig(catalog="", table=table.root, separator="", codecs="", **changes)
-    return Collector(table, config, IDENTITY, "bass:1", known or {})
+    facts = {name: Facts(name, name, 1.0, 8000, 1, -9.0, 0.0, 0.0) for name in names}
+    plan = Plan(IDENTITY, LAYOUT, 32, facts, dict.fromkeys(names, "train"), {}, 32000)
+    works = {name: work(name) for name in names}
+    return Collector(table, plan, works, Writer(table, config), ReportBuilder())
 
 
-def test_the_first_of_equal_songs_is_kept(table: TokenTable) -> None:
-    collected = collector(table, {"old": "/before.wav"})
-    for row in (result("a", "same"), result("b", "same"), result("c", "old")):
-        collected.take(row)
-    collected.take(result("d", "sung", decided_by="score>0.1", vocal_score=0.4))
-    collected.take(result("e", "sung", decided_by="score>0.1", vocal_score=0.4))
+def test_a_song_becomes_a_row_and_a_sung_one_another(table: TokenTable) -> None:
+    collected = collector(table, "a", "b", "lost")
+    collected.take(result("a", vocal_score=0.25))
+    collected.take(result("b", sung=True, vocal_score=0.75, codes=b"", frames=0))
     collected.finish()
-    assert table.rows()["uri"].to_pylist() == ["/a.wav"]
-    assert table.dropped()["uri"].to_pylist() == ["/d.wav"]
-    said = {row["uri"]: row["message"] for row in table.quarantine().to_pylist()}
-    assert {uri: message.split("'")[1] for uri, message in said.items()} == {
-        "/b.wav": "/a.wav",
-        "/c.wav": "/before.wav",
-        "/e.wav": "/d.wav",
-    }
-    assert (collected.tokenized, collected.vocals, collected.duplicates) == (1, 1, 3)
-    assert table.known_sources(IDENTITY) == {"a", "b", "c", "d", "e"}
+    [row] = table.rows().to_pylist()
+    assert (row["uri"], row["codes"], row["frames"], row["frame_rate"]) == ("/a.wav", [[0, 1, 2]], 3, 50.0)
+    assert (row["vocal_score"], row["stem_loudness"], row["residual_db"]) == (0.25, [-20.0], -40.0)
+    [dropped] = table.dropped().to_pylist()
+    assert (dropped["uri"], dropped["vocal_score"], dropped["decided_by"]) == ("/b.wav", 0.75, "score")
+    [crashed] = table.quarantine().to_pylist()
+    assert (crashed["uri"], crashed["reason"]) == ("/lost.wav", "crashed")
+    assert len(table.stems()) == 0
 
 
 def test_commits_come_every_few_songs_or_seconds(table: TokenTable) -> None:
-    by_count = collector(table, commit_songs=2, commit_seconds=1e9)
+    by_count = collector(table, "a", "b", commit_songs=2, commit_seconds=1e9)
     by_count.take(result("a"))
     assert len(table.rows()) == 0
     by_count.take(result("b"))
     assert len(table.rows()) == 2
-    collector(table, commit_songs=99, commit_seconds=0).take(result("c"))
+    collector(table, "c", commit_songs=99, commit_seconds=0).take(result("c"))
     assert len(table.rows()) == 3
 
 
 def test_failures_are_the_songs_own_once_a_song_went_well(table: TokenTable) -> None:
-    collected = collector(table, commit_seconds=0)
-    for k in range(MOST_SUSPECTS - 1):
-        collected.take(failed(f"bad{k}"))
+    bad = [f"bad{k}" for k in range(2 * MOST_SUSPECTS)]
+    collected = collector(table, "good", *bad, commit_seconds=0)
+    for name in bad[: MOST_SUSPECTS - 1]:
+        collected.take(failed(name))
     assert len(table.quarantine()) == 0
     collected.take(result("good"))
-    for k in range(MOST_SUSPECTS):
-        collected.take(failed(f"worse{k}"))
+    for name in bad[MOST_SUSPECTS - 1 :]:
+        collected.take(failed(name))
     collected.finish()
-    assert collected.quarantined == {"failed:RuntimeError": 2 * MOST_SUSPECTS - 1}
-    assert len(table.quarantine()) == 2 * MOST_SUSPECTS - 1
+    assert sorted(table.quarantine()["song_id"].to_pylist()) == sorted(bad)
 
 
 def test_models_that_fail_on_every_song_stop_the_job_and_blame_no_song(table: TokenTable) -> None:
-    collected = collector(table, commit_seconds=0)
-    collected.take(result("sung", decided_by="tag:sung", vocal_score=None))
-    for k in range(1, MOST_SUSPECTS):
-        collected.take(failed(f"bad{k}"))
+    bad = [f"bad{k}" for k in range(MOST_SUSPECTS)]
+    collected = collector(table, *bad, commit_seconds=0)
+    for name in bad[:-1]:
+        collected.take(failed(name))
     with pytest.raises(StemsError, match="out of luck") as error:
-        collected.take(failed("bad"))
+        collected.take(failed(bad[-1]))
     assert error.value.code == "models_fail"
     assert len(table.quarantine()) == 0
 
 
 def test_the_few_failures_of_a_small_run_are_quarantined(table: TokenTable) -> None:
-    collected = collector(table)
+    collected = collector(table, "bad")
     collected.take(failed("bad"))
     collected.finish()
     assert table.quarantine()["message"].to_pylist() == ["out of luck"]
 
 
+def test_a_store_that_does_not_answer_blames_no_song(table: TokenTable) -> None:
+    collected = collector(table, "a")
+    collected.take(result("a", reason="unreachable", message="503", codes=b"", frames=0))
+    collected.finish()
+    assert len(table.quarantine()) == 0
+
+
+def test_too_many_bad_files_stop_the_job_after_they_are_written(table: TokenTable) -> None:
+    names = [f"s{k}" for k in range(40)]
+    collected = collector(table, *names, commit_songs=30, max_error_rate=0.5)
+    collected.take(result(names[0]))
+    for name in names[1:30]:
+        collected.take(failed(name))
+    with pytest.raises(StemsError, match="more than 50%") as error:
+        collected.take(failed(names[30]))
+    assert error.value.code == "too_many_errors"
+    assert len(table.quarantine()) == 30
+
+
 def test_models_that_cannot_be_loaded_blame_no_song(table: TokenTable, tmp_path: Path) -> None:
     (tmp_path / "separator").mkdir()
     (tmp_path / "separator" / "config.json").write_text("{}")
-    layout = StemLayout.parse("bass:1")
     settings = TokenizerSettings(
-        str(tmp_path / "separator"), "codecs", layout, 0.1, "score>0.1", frozenset(), 60.0, "", "cpu"
+        str(tmp_path / "separator"), "codecs", LAYOUT, 0.1, Limits(1.0, 60.0, 1.0), 60.0, "", "cpu"
     )
-    inspected = {**dict.fromkeys(INSPECTED.names), "entry": result("a")["entry"], "song_id": "x", "data": b"x"}
-    rows = [{**inspected, "reason": "", "message": "", "seconds": 1.0}, {**inspected, "reason": "empty"}]
-    done = TokenizerActor(settings)(pa.Table.from_pylist(rows, schema=INSPECTED)).to_pylist()
-    assert [row["reason"] for row in done] == ["models_fail", "empty"]
+    there = {"line": work_to_json(work("a")), "reason": "", "uris": ["/a.wav"], "blobs": [b"x"]}
+    gone = {"line": work_to_json(work("b")), "reason": "missing", "uris": [], "blobs": []}
+    done = TokenizerActor(settings)(pa.Table.from_pylist([there, gone], schema=FETCHED)).to_pylist()
+    assert [row["reason"] for row in done] == ["models_fail", "missing"]
     with pytest.raises(StemsError, match=str(tmp_path / "separator")):
-        collector(table).take(done[0])
+        collector(table, "a").take(done[0])
     assert len(table.quarantine()) == 0

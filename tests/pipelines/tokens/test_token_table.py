@@ -18,20 +18,15 @@ from models.stems import Stem, StemLayout
 from pipelines.tokens.entropy import unigram_cross_entropy, unigram_entropy
 from pipelines.tokens.schema import (
     DroppedRow,
-    Identity,
     QuarantineRow,
     TokenRow,
     codes_from_arrow,
     codes_to_arrow,
     tokens_table,
 )
-from pipelines.tokens.splits import split_of
 from pipelines.tokens.table import TokenTable
 
 MODELS = {"separator": "sep", "codecs": "bass=1,drums=2"}
-IDENTITY = Identity(
-    vocals="score>0.1", vocal_tags=frozenset({"sung"}), limits="5-1200 s", separator="sep", codecs="bass=1,drums=2"
-)
 
 
 def token_row(song_id: str, codes: np.ndarray | None = None, **changes: Any) -> TokenRow:
@@ -47,8 +42,14 @@ def token_row(song_id: str, codes: np.ndarray | None = None, **changes: Any) -> 
         "source_channels": 2,
         "codes": np.arange(12, dtype=np.int16).reshape(2, 6) if codes is None else codes,
         "layout": "bass:1,drums:1",
+        "frame_rate": 50.0,
+        "cardinality": 2048,
         "loudness": -14.25,
+        "clipped": 0.0,
+        "silence": 0.125,
         "vocal_score": 0.03125,
+        "stem_loudness": (-20.5, float("-inf")),
+        "residual_db": -38.5,
         "split": "train",
         **MODELS,
     }
@@ -111,6 +112,7 @@ def test_every_column_comes_back(table: TokenTable) -> None:
     assert read.pop("codes") == row.codes.tolist()
     assert read.pop("frames") == 6
     assert read.pop("tags") == ["calm", "piano"]
+    assert read.pop("stem_loudness") == [-20.5, float("-inf")]
     assert read == {name: getattr(row, name) for name in read}
 
 
@@ -149,20 +151,25 @@ def test_jobs_at_the_same_time_lose_nothing_and_repeat_nothing(table: TokenTable
     assert sum(written) == 7
 
 
-def test_known_sources_follow_models_rules_and_limits(table: TokenTable) -> None:
-    def dropped(name: str, rule: str) -> DroppedRow:
-        score = None if rule.startswith("tag") else 0.5
-        return DroppedRow(name, name, name, "t", ("x",), 9.0, "sep", score, rule)
+def test_another_threshold_changes_the_split_in_rows_by_that_separator_alone(table: TokenTable) -> None:
+    table.commit_tokens([token_row("a"), token_row("b"), token_row("a", separator="given")])
+    assert table.set_splits("sep", {"a": "sung"}) == 1
+    found = {(row["song_id"], row["separator"]): row for row in table.rows().to_pylist()}
+    assert {key: row["split"] for key, row in found.items()} == {
+        ("a", "sep"): "sung",
+        ("a", "given"): "train",
+        ("b", "sep"): "train",
+    }
+    assert found["a", "sep"]["codes"] == token_row("a").codes.tolist()
 
-    def quarantined(name: str, limits: str) -> QuarantineRow:
-        return QuarantineRow(name, name, "too_short", "short", "", MODELS["separator"], MODELS["codecs"], limits)
 
-    table.commit_tokens([token_row("here", fingerprint="here"), token_row("x", fingerprint="x", codecs="bass=9")])
-    table.commit_dropped([dropped("score", "score>0.1"), dropped("x", "score>0.2")])
-    table.commit_dropped([dropped("tag", "tag:sung"), dropped("x", "tag:hummed")])
-    table.commit_quarantine([quarantined("short", "5-1200 s"), quarantined("x", "9-1200 s")])
-    assert table.known_sources(IDENTITY) == {"here", "score", "tag", "short"}
-    assert table.known_songs(IDENTITY) == {"here": "/music/here é.wav"}
+def test_files_leave_the_quarantine_and_songs_the_dropped_ones(table: TokenTable) -> None:
+    table.commit_quarantine([QuarantineRow(n, n, "empty", "m", "", "", "", "5-9 s") for n in "abc"])
+    assert table.pardon({"a", "b", "x"}) == 2
+    assert table.quarantine()["uri"].to_pylist() == ["c"]
+    table.commit_dropped([DroppedRow(n, n, n, "t", ("x",), 9.0, "sep", 0.5, "score") for n in "ab"])
+    assert table.readmit({"b"}) == 1
+    assert table.dropped()["uri"].to_pylist() == ["a"]
 
 
 def test_no_table_or_one_of_another_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,16 +181,6 @@ def test_no_table_or_one_of_another_release(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.undo()
     with pytest.raises(StemsError, match="schema version 99"):
         TokenTable(str(tmp_path / "later")).rows()
-
-
-def test_splits_have_their_share_and_are_stable() -> None:
-    ids = [f"song{k}" for k in range(4000)]
-    small = {i for i in ids if split_of(i, 0.1) == "valid"}
-    large = {i for i in ids if split_of(i, 0.3) == "valid"}
-    assert 0.08 < len(small) / len(ids) < 0.12
-    assert small < large
-    assert split_of("song", 0.0) == "train"
-    assert split_of("song", 1.0) == "valid"
 
 
 def test_unigram_entropy_of_known_codes() -> None:

@@ -1,22 +1,27 @@
-"""The second stage without Ray: verdicts, one song's trouble, and stems on disk."""
+"""The second phase without Ray: verdicts, one song's trouble, given stems, and stems on disk."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from models.audio import Audio, encode_audio, read_audio
 from models.codec.codec import StemCodec
 from models.errors import StemsError
 from models.separation import Separator
 from models.stems import StemLayout
-from pipelines.catalog.schema import CatalogEntry
-from pipelines.tokens.stems_folder import write_stems
+from pipelines.catalog.schema import CatalogEntry, GivenStem
+from pipelines.tokens.limits import Limits
+from pipelines.tokens.stems_folder import as_stored
 from pipelines.tokens.tokenize import SongTokenizer, SourceSong, TokenizerSettings
+from pipelines.tokens.work import Work
 
 LAYOUT = StemLayout.parse("bass:1,drums:1,other:2")
 
@@ -27,8 +32,7 @@ def settings(models: Any, **changes: Any) -> TokenizerSettings:
         "codecs": models.codecs,
         "layout": LAYOUT,
         "vocal_threshold": 1.0,
-        "vocals": "score>1",
-        "vocal_tags": frozenset({"sung", "lead vocals"}),
+        "limits": Limits(0.4, 60.0, 100.0),
         "group_seconds": 60.0,
         "keep_stems": "",
         "device": "cpu",
@@ -47,9 +51,10 @@ def noise(seconds: float, rate: int = 44100, channels: int = 2) -> Audio:
     return Audio((0.1 * samples).astype(np.float32), rate)
 
 
-def song(name: str, audio: Audio, tags: tuple[str, ...] = ()) -> SourceSong:
-    entry = CatalogEntry(uri=f"/{name}.wav", fingerprint=name, title=name, tags=tags)
-    return SourceSong(entry, f"{name}-id", audio.seconds, encode_audio(audio))
+def song(name: str, audio: Audio, title: str = "", **changes: Any) -> SourceSong:
+    entry = CatalogEntry(uri=f"/{name}.wav", fingerprint=name, title=title or name)
+    work = Work(entry, f"{name}-id", audio.seconds, "sep", LAYOUT.names)
+    return SourceSong(replace(work, **changes), {entry.uri: encode_audio(audio)})
 
 
 def test_songs_of_any_rate_and_channels_become_codes(tiny_models: Any, parts: Any) -> None:
@@ -65,11 +70,14 @@ def test_songs_of_any_rate_and_channels_become_codes(tiny_models: Any, parts: An
         assert verdict.codes is not None
         assert verdict.codes.dtype == np.int16
         # 32 kHz and a hop of 640: fifty frames a second, the last one begun.
-        assert verdict.codes.shape == (4, np.ceil(heard.seconds * 50))
+        assert verdict.codes.shape == (4, np.ceil(heard.work.seconds * 50))
         assert verdict.codes.max() < 32
         assert len(np.unique(verdict.codes)) > 4
         assert verdict.vocal_score is not None
         assert 0 < verdict.vocal_score < 1
+        assert len(verdict.stem_loudness) == 3
+        assert abs(verdict.residual_db) < 3  # this separator has learned nothing
+        assert set(verdict.took) == {"decode", "listen", "separate", "encode"}
 
 
 def test_songs_do_not_change_each_other(tiny_models: Any, parts: Any) -> None:
@@ -86,50 +94,87 @@ def test_songs_do_not_change_each_other(tiny_models: Any, parts: Any) -> None:
 def test_groups_bound_what_is_in_memory(tiny_models: Any, parts: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
     separator, codecs = parts
-    score = separator.vocal_score
+    listen = separator.listen
 
-    def counted(waves: Sequence[np.ndarray]) -> list[float]:
+    def counted(waves: Sequence[np.ndarray]) -> Any:
         seen.append(len(waves))
-        return score(waves)
+        return listen(waves)
 
-    monkeypatch.setattr(separator, "vocal_score", counted)
+    monkeypatch.setattr(separator, "listen", counted)
     songs = [song(name, noise(seconds)) for name, seconds in (("a", 0.5), ("b", 0.5), ("c", 0.9), ("d", 2.0))]
     SongTokenizer(settings(tiny_models, group_seconds=1.0), separator, codecs).process(songs)
     assert seen == [2, 1, 1]
 
 
-def test_tags_decide_before_anything_is_heard(tiny_models: Any, parts: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_score_decides_before_anything_is_separated(
+    tiny_models: Any, parts: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     separator, codecs = parts
-    monkeypatch.setattr(separator, "vocal_score", lambda _: pytest.fail("the song was heard"))
-    verdicts = SongTokenizer(settings(tiny_models), separator, codecs).process(
-        [song("a", noise(0.5), ("calm", "Lead-Vocals")), song("b", noise(0.5), ("SUNG",))]
+    songs = [song("a", noise(0.5)), song("b", noise(0.6))]
+    low, high = sorted((separator.listen([decoded(s)])[0].score, k) for k, s in enumerate(songs))
+    tokenizer = SongTokenizer(settings(tiny_models, vocal_threshold=(low[0] + high[0]) / 2), separator, codecs)
+    verdicts = tokenizer.process(songs)
+    kept, dropped = verdicts[low[1]], verdicts[high[1]]
+    assert (kept.sung, kept.codes is None) == (False, False)
+    assert (dropped.sung, dropped.codes is None) == (True, True)
+    assert dropped.vocal_score == pytest.approx(high[0], rel=1e-4)
+    assert "separate" not in dropped.took
+
+
+def decoded(source: SourceSong) -> np.ndarray:
+    [data] = source.blobs.values()
+    return read_audio(data).stereo().samples
+
+
+def test_a_stored_score_is_not_asked_for_again(tiny_models: Any, parts: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    separator, codecs = parts
+    monkeypatch.setattr(separator, "listen", lambda _: pytest.fail("the song was heard again"))
+    [verdict] = SongTokenizer(settings(tiny_models), separator, codecs).process(
+        [song("a", noise(0.5), vocal_score=0.25)]
     )
-    assert [(v.decided_by, v.vocal_score, v.codes) for v in verdicts] == [
-        ("tag:lead vocals", None, None),
-        ("tag:sung", None, None),
-    ]
+    assert (verdict.vocal_score, verdict.sung) == (0.25, False)
+    assert verdict.codes is not None
 
 
-def test_the_score_decides(tiny_models: Any, parts: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def multitrack(level: float) -> SourceSong:
+    """A song that comes with its bass, its drums and a voice."""
+    sounds = {
+        name: Audio(gain * noise(0.6 + k / 1000).samples, 44100)
+        for k, (name, gain) in enumerate({"bass": 1.0, "drums": 0.5, "vocals": level}.items())
+    }
+    stems = tuple(GivenStem(name, (f"/song/{name}.wav",)) for name in sounds)
+    entry = CatalogEntry(uri="/song", fingerprint="f", title="song", stems=stems)
+    work = Work(entry, "song-id", 0.6, "given", LAYOUT.names)
+    return SourceSong(work, {f"/song/{name}.wav": encode_audio(audio) for name, audio in sounds.items()})
+
+
+def test_given_stems_are_not_separated(tiny_models: Any, parts: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     separator, codecs = parts
-    monkeypatch.setattr(separator, "vocal_score", lambda waves: [0.5, 0.6][: len(waves)])
-    tokenizer = SongTokenizer(settings(tiny_models, vocal_threshold=0.5, vocals="score>0.5"), separator, codecs)
-    kept, dropped = tokenizer.process([song("a", noise(0.5)), song("b", noise(0.5))])
-    assert (kept.decided_by, kept.vocal_score, kept.codes is None) == ("", 0.5, False)
-    assert (dropped.decided_by, dropped.vocal_score, dropped.codes is None) == ("score>0.5", 0.6, True)
+    for name in ("listen", "separate"):
+        monkeypatch.setattr(separator, name, lambda *_: pytest.fail("given stems were separated"))
+    tokenizer = SongTokenizer(settings(tiny_models, vocal_threshold=0.05), separator, codecs)
+    quiet, sung = tokenizer.process([multitrack(0.001), multitrack(0.5)])
+    assert quiet.codes is not None
+    assert quiet.codes.shape[0] == 4
+    bass, drums, other = quiet.stem_loudness
+    assert bass > drums > other == float("-inf")
+    assert quiet.residual_db < -60
+    assert sung.sung
+    assert sung.vocal_score == pytest.approx(0.25 / (1 + 0.25 + 0.25), rel=0.05)
 
 
 def test_one_song_fails_alone(tiny_models: Any, parts: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     separator, codecs = parts
     separate = separator.separate
 
-    def fragile(waves: Sequence[np.ndarray]) -> Any:
+    def fragile(waves: Sequence[np.ndarray], probes: Any) -> Any:
         if any(wave.shape[1] == 44100 for wave in waves):
             raise ZeroDivisionError("one second exactly")
-        return separate(waves)
+        return separate(waves, probes)
 
     monkeypatch.setattr(separator, "separate", fragile)
-    broken = SourceSong(CatalogEntry("/broken.wav", "x"), "x", 0.5, b"not audio any more")
+    whole = song("broken", noise(0.5))
+    broken = SourceSong(whole.work, {"/broken.wav": b"not audio any more"})
     verdicts = SongTokenizer(settings(tiny_models), separator, codecs).process(
         [song("a", noise(0.6)), song("b", noise(1.0)), broken, song("c", noise(0.7))]
     )
@@ -138,32 +183,35 @@ def test_one_song_fails_alone(tiny_models: Any, parts: Any, monkeypatch: pytest.
     assert verdicts[1].message == "one second exactly"
 
 
-def test_stems_are_kept_whole_and_once(tiny_models: Any, parts: Any, tmp_path: Path) -> None:
+def test_kept_stems_give_the_same_codes_at_any_later_time(tiny_models: Any, parts: Any, tmp_path: Path) -> None:
     tokenizer = SongTokenizer(settings(tiny_models, keep_stems=str(tmp_path)), *parts)
-    audio = noise(0.6)
-    named = SourceSong(
-        CatalogEntry("/a.wav", "f", title="../a/b: ça\0"), "0123456789abcdef", 0.6, encode_audio(audio)
-    )
-    tokenizer.process([named])
-    tokenizer.process([named])
+    named = song("a", noise(0.6), title="../a/b: ça\0", song_id="0123456789abcdef")
+    [first] = tokenizer.process([named])
+    [again] = tokenizer.process([named])
     (folder,) = tmp_path.iterdir()
-    assert folder.name == "_a_b_ ça_-0123456789ab"
+    assert str(folder) == first.folder == again.folder
+    assert folder.name == "_a_b_ ça_-0123456789ab-sep"
     assert sorted(file.name for file in folder.iterdir()) == ["bass.flac", "drums.flac", "other.flac"]
     stem = read_audio(folder / "bass.flac")
     assert (stem.rate, stem.samples.shape) == (32000, (1, 19200))
 
+    blobs = {str(file): file.read_bytes() for file in folder.iterdir()}
+    work = replace(named.work, folder=str(folder), encode=("other",))
+    no_separator = SongTokenizer(settings(tiny_models, separator=""), None, parts[1])
+    [later] = no_separator.process([SourceSong(work, blobs)])
+    assert first.codes is not None
+    assert later.codes is not None
+    assert later.codes.tobytes() == first.codes[2:].tobytes()
+    [unkept] = SongTokenizer(settings(tiny_models), *parts).process([named])
+    assert unkept.codes is not None
+    assert unkept.codes.tobytes() == first.codes.tobytes()
 
-def test_a_stems_folder_appears_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail_at_drums(path: Path, audio: Audio) -> None:
-        if path.stem == "drums":
-            raise OSError("disk full")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"x")
 
-    monkeypatch.setattr("pipelines.tokens.stems_folder.write_audio", fail_at_drums)
-    with pytest.raises(OSError, match="disk full"):
-        write_stems(tmp_path, "t", "id", {"bass": noise(0.1), "drums": noise(0.1)})
-    assert list(tmp_path.iterdir()) == []
+@given(samples=st.lists(st.floats(-1.5, 1.5, width=32), min_size=1, max_size=50))
+def test_what_is_stored_is_what_a_file_holds(samples: list[float]) -> None:
+    stored = as_stored(Audio(np.array([samples], np.float32), 32000))
+    read = read_audio(encode_audio(stored, "flac"))
+    np.testing.assert_array_equal(read.samples, stored.samples)
 
 
 def test_models_that_do_not_fit_are_refused(tiny_models: Any, parts: Any) -> None:

@@ -10,9 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import s3fs
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from helpers.s3 import Bucket
+from helpers.s3_proxy import Faults
 from torch import Tensor, nn
 
 from models.audio import Audio, read_audio, write_audio
@@ -210,6 +213,19 @@ def test_codebooks_follow_the_encoder(folder: Path, tmp_path: Path) -> None:
     assert not torch.equal(books[0], books[1])
 
 
+def test_stems_in_an_object_store_train_the_codec_that_they_train_on_a_disk(
+    folder: Path, tmp_path: Path, s3: Bucket
+) -> None:
+    s3fs.S3FileSystem().put(f"{folder}/", f"{s3.uri}/stems", recursive=True)
+    here = train_codec(settings(folder, tmp_path / "here", steps=3))
+    there = settings(folder, tmp_path / "there", steps=3).model_copy(update={"stems": f"{s3.uri}/stems"})
+    with s3.server.failing(Faults(1, errors=0.2, slow=0.1, cut=0.2, stalls=0.05)) as injected:
+        second = weights(train_codec(there))
+    assert injected
+    assert all(torch.equal(value, second[name]) for name, value in weights(here).items())
+    assert len(list((tmp_path / "there" / "stems").iterdir())) == 4
+
+
 def test_another_stem_does_not_continue_the_run(folder: Path, tmp_path: Path) -> None:
     train_codec(settings(folder, tmp_path, steps=1))
     with pytest.raises(StemsError, match="stem='bass'") as caught:
@@ -259,7 +275,7 @@ def test_a_collection_that_does_not_fit_is_read_in_parts(folder: Path, monkeypat
             np.testing.assert_allclose(tight.draw(0, 0, index, 4000), crop, atol=1e-4)
         np.testing.assert_allclose(tight.excerpts(8, RATE), roomy.excerpts(8, RATE), atol=1e-4)
     with monkeypatch.context() as patched:
-        patched.setattr("pipelines.training.stems.audio_info", None)
+        patched.setattr("pipelines.training.sound_files.audio_info", None)
         patched.setattr("pipelines.training.stems.read_audio", None)  # and none twice
         assert np.array_equal(roomy.draw(0, 0, 0, 4000), crops[0])
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import fsspec  # type: ignore[import-untyped]
 import numpy as np
 import pytest
 
-from models.audio import Audio, write_audio
+from models.audio import Audio, encode_audio, write_audio
 from models.errors import StemsError
 from pipelines.training.multitracks import Mixer, Multitrack, hold_out, read_multitracks
 from pipelines.training.sampler import rng
@@ -43,6 +44,22 @@ def test_songs_are_read_and_missing_stems_are_silent(folder: Path) -> None:
 def test_other_rates_and_mono_become_stereo_at_the_rate(folder: Path) -> None:
     write_audio(folder / "a" / "drums.flac", Audio(np.full((1, 1600), 0.1, np.float32), 2 * RATE))
     assert read_multitracks(folder, SOURCES, RATE, 1.0)[0].stems["drums"].shape == (2, 800)
+
+
+def test_songs_of_a_store_are_the_songs_of_the_folder(folder: Path, tmp_path: Path) -> None:
+    store, files = "memory:///multitracks", fsspec.filesystem("memory")
+    files.put(f"{folder}/", store, recursive=True)
+    here = read_multitracks(folder, SOURCES, RATE, 1.0)
+    there = read_multitracks(store, SOURCES, RATE, 1.0, tmp_path / "copies")
+    assert [song.name for song in there] == ["a", "b c"]
+    for one, other in zip(here, there, strict=True):
+        assert set(one.stems) == set(other.stems)
+        assert np.array_equal(one.whole(SOURCES), other.whole(SOURCES))
+    noise = np.random.default_rng(0).normal(0, 0.1, (2, RATE)).astype(np.float32)
+    files.pipe_file(f"{store}/a/bass.flac", encode_audio(Audio(noise, RATE), "flac")[:9999])
+    with pytest.raises(StemsError, match=f"'{store}/a/bass.flac'"):
+        read_multitracks(store, SOURCES, RATE, 1.0, tmp_path / "copies")
+    files.rm(store, recursive=True)
 
 
 def test_what_is_wrong_with_a_folder_is_named(folder: Path) -> None:

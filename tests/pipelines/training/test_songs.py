@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from helpers.rows import song_row
+from helpers.s3 import Bucket
+from helpers.s3_proxy import Faults
 
 from models.errors import StemsError
 from pipelines.tokens.table import TokenTable
@@ -66,3 +69,28 @@ def test_a_table_without_training_songs_says_so(tmp_path: Path) -> None:
     table.commit_tokens([song_row(0, "bass=a,drums=b,other=c", "valid")])
     with pytest.raises(StemsError, match="no training songs"):
         open_songs(select_songs(str(tmp_path / "tokens"), None), tmp_path)
+
+
+def test_a_table_in_an_object_store_is_copied_whole_through_faults(s3: Bucket, tmp_path: Path) -> None:
+    root = f"{s3.uri}/tokens"
+    table = TokenTable(root)
+    table.create()
+    for some in (range(0, 4), range(4, 8)):
+        table.commit_tokens([song_row(n, "bass=a,drums=b,other=c", "valid" if n % 4 == 0 else "train") for n in some])
+    with s3.server.failing(Faults(1, errors=0.1, slow=0.1, cut=0.1, stalls=0.02)) as injected:
+        songs = open_songs(select_songs(root, None), tmp_path)
+    assert injected
+    assert [song.song_id for song in songs.train] == [f"song-{n}" for n in (1, 2, 3, 5, 6, 7)]
+    assert [song.song_id for song in songs.valid] == ["song-0", "song-4"]
+    np.testing.assert_array_equal(songs.train[3].codes, song_row(5, "", "").codes)
+
+
+def test_sung_songs_are_left_alone(tmp_path: Path) -> None:
+    table = TokenTable(str(tmp_path / "tokens"))
+    table.create()
+    splits = ("train", "valid", "sung", "train")
+    table.commit_tokens([song_row(n, "bass=a,drums=b,other=c", split) for n, split in enumerate(splits)])
+    songs = open_songs(select_songs(str(tmp_path / "tokens"), None), tmp_path / "songs")
+    assert [song.song_id for song in [*songs.train, *songs.valid]] == ["song-0", "song-3", "song-1"]
+    [copy] = (tmp_path / "songs").iterdir()
+    assert len(pa.ipc.open_file(pa.memory_map(str(copy))).read_all()) == 3

@@ -1,0 +1,36 @@
+"""`stems catalog`: list the songs of a source in one file, or say what is wrong with it."""
+
+from __future__ import annotations
+
+from models.errors import StemsError
+from pipelines.catalog.config import CatalogConfig
+from pipelines.catalog.formats.catalog import write_catalog_file
+from pipelines.catalog.importing import read_songs
+from pipelines.catalog.lengths import with_lengths
+from pipelines.catalog.report import CatalogReport, report_on
+from pipelines.catalog.schema import CatalogEntry
+from pipelines.catalog.source import Source
+
+
+def write_catalog(config: CatalogConfig) -> CatalogReport:
+    """Read a source, measure what its files' headers say, and write the catalog.
+
+    A dry run writes nothing, and reports what must be mended instead of raising it.
+
+    Raises:
+        StemsError: something must be mended first; or there is neither an output nor a dry run.
+    """
+    if not (config.output or config.dry_run):
+        raise StemsError("There is nowhere to write to.", "Give --output, or --dry_run true.", field="output")
+    source = Source(config.source, config.manifest, tuple(config.allow_hosts))
+    entries: list[CatalogEntry] = []
+    try:
+        entries = read_songs(source, config.format)
+    except StemsError as error:
+        source.problems.fatal(error)
+    if not config.dry_run:
+        source.problems.raise_fatal()
+    entries = with_lengths(entries, source.problems)
+    if not config.dry_run:
+        write_catalog_file(config.output, entries)
+    return report_on(entries, source.problems.found, "" if config.dry_run else config.output)

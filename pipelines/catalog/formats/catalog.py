@@ -1,0 +1,95 @@
+"""A catalog that `stems catalog` wrote: a Parquet file of entries, read back as they were."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from models.errors import StemsError
+from pipelines.catalog.files import is_remote, write_bytes
+from pipelines.catalog.http import check_host, is_http
+from pipelines.catalog.records import open_parquet
+from pipelines.catalog.schema import CatalogEntry, GivenStem
+from pipelines.catalog.source import Source
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+COLUMNS = ("uri", "fingerprint", "title", "caption", "tags", "size", "seconds", "stems")
+
+
+def songs(source: Source) -> list[CatalogEntry]:
+    """The entries, in their order. A catalog from elsewhere may not name files of this machine.
+
+    Raises:
+        StemsError: it is no such catalog, or names what may not be read.
+    """
+    with open_parquet(source.manifest, source.allow_hosts) as parquet:
+        if not set(COLUMNS) <= set(parquet.schema_arrow.names):
+            raise StemsError(
+                f"'{source.manifest}' is no catalog: it lacks columns of {', '.join(COLUMNS)}.",
+                "Write one by `stems catalog`.",
+                field="catalog",
+            )
+        entries = from_table(parquet.read(columns=list(COLUMNS)))
+    for uri in _uris(entries):
+        if is_http(uri):
+            check_host(uri, source.allow_hosts)
+    if is_remote(source.manifest):
+        check_remote(entries, source.manifest)
+    return entries
+
+
+def write_catalog_file(uri: str, entries: Sequence[CatalogEntry]) -> None:
+    """Write the catalog, whole or not at all."""
+    import pyarrow.parquet as pq
+
+    if is_remote(uri):
+        check_remote(entries, uri)
+    buffer = io.BytesIO()
+    pq.write_table(to_table(entries), buffer, compression="zstd")
+    write_bytes(uri, buffer.getvalue())
+
+
+def to_table(entries: Sequence[CatalogEntry]) -> pa.Table:
+    """Entries as rows."""
+    import pyarrow as pa
+
+    stem = pa.struct([("name", pa.string()), ("uris", pa.list_(pa.string()))])
+    kinds = {"tags": pa.list_(pa.string()), "size": pa.int64(), "seconds": pa.float64(), "stems": pa.list_(stem)}
+    schema = pa.schema([(name, kinds.get(name, pa.string())) for name in COLUMNS])
+    return pa.Table.from_pylist([asdict(entry) for entry in entries], schema=schema)
+
+
+def from_table(table: pa.Table) -> list[CatalogEntry]:
+    """The inverse of :func:`to_table`."""
+    return [
+        CatalogEntry(
+            **{
+                **row,
+                "tags": tuple(row["tags"]),
+                "stems": tuple(GivenStem(stem["name"], tuple(stem["uris"])) for stem in row["stems"]),
+            }
+        )
+        for row in table.to_pylist()
+    ]
+
+
+def check_remote(entries: Sequence[CatalogEntry], uri: str) -> None:
+    """StemsError where a catalog that lies elsewhere names files of this machine."""
+    local = next((named for named in _uris(entries) if not is_remote(named)), "")
+    if local:
+        raise StemsError(
+            f"The catalog '{uri}' names '{local}', a file of this machine, and lies elsewhere.",
+            "Keep such a catalog on this machine, or copy the files there.",
+            field="output",
+        )
+
+
+def _uris(entries: Iterable[CatalogEntry]) -> Iterator[str]:
+    for entry in entries:
+        yield entry.uri
+        for stem in entry.stems:
+            yield from stem.uris

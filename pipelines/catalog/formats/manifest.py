@@ -1,0 +1,119 @@
+"""Manifests with a line for each file: JSONL, CSV or Parquet; also those of Hugging Face's audio folders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from models.errors import StemsError
+from pipelines.catalog.addresses import MISSING
+from pipelines.catalog.captions import WORD_COLUMNS, LineError, words_of
+from pipelines.catalog.files import describe
+from pipelines.catalog.named import Named, entries_of, normal_name, resolve
+from pipelines.catalog.problems import Problems
+from pipelines.catalog.records import (
+    NO_FILE_COLUMN,
+    Record,
+    csv_lines,
+    json_lines,
+    open_parquet,
+    parquet_rows,
+)
+from pipelines.catalog.schema import CatalogEntry
+from pipelines.catalog.source import Source, has_suffix
+
+FILE_COLUMNS = ("file_name", "path")
+
+_EXPORT = (
+    "python -c \"import pathlib, pyarrow.parquet as pq; [pathlib.Path(pathlib.Path(a['path']).name)"
+    ".write_bytes(a['bytes']) for b in pq.ParquetFile('{name}').iter_batches(64, columns=['audio'])"
+    " for a in b['audio'].to_pylist()]\""
+)
+
+
+def songs(source: Source) -> list[CatalogEntry]:
+    """The files that the source's manifest names, in its order."""
+    return entries_of(read(records_of(source), source.problems), source)
+
+
+def read(records: Iterable[Record], problems: Problems) -> Iterator[Named]:
+    """``file_name`` or ``path`` (needed, each once), ``caption`` or ``text``, ``tags`` (a list, or text split at
+    commas and semicolons), ``title``, ``duration`` or ``seconds``. Others are ignored.
+    """
+    first_line: dict[str, int] = {}
+    for record in records:
+        value = next((record.values[column] for column in FILE_COLUMNS if record.values.get(column)), None)
+        if not isinstance(value, str):
+            problems.bad_line(record.place, "names no file", f"Give each line one of {', '.join(FILE_COLUMNS)}.")
+            continue
+        name = normal_name(value)
+        if name in first_line:
+            problems.bad_line(
+                record.place, f"names '{value}', as line {first_line[name]} does", "Keep one line for each file."
+            )
+            continue
+        first_line[name] = record.line
+        try:
+            yield Named(value, words_of(record.values), record.place)
+        except LineError as error:
+            problems.bad_line(record.place, error.what, error.mend)
+
+
+def records_of(source: Source) -> Iterator[Record]:
+    """The lines of the source's manifest, by what its suffix says it is."""
+    manifest = source.manifest
+    if has_suffix(manifest, (".jsonl", ".json")):
+        yield from json_lines(source.text, manifest, source.problems)
+    elif has_suffix(manifest, (".csv",)):
+        yield from csv_lines(source.text, manifest, FILE_COLUMNS, source.problems)
+    elif has_suffix(manifest, (".parquet",)):
+        with open_parquet(manifest, source.allow_hosts) as parquet:
+            yield from _parquet_records(parquet, source)
+    else:
+        raise StemsError(
+            f"'{manifest}' is not a manifest.", "Give a .jsonl, .csv or .parquet file.", field="manifest"
+        )
+
+
+def _parquet_records(parquet: Any, source: Source) -> Iterator[Record]:
+    columns = set(parquet.schema_arrow.names)
+    words = [column for column in WORD_COLUMNS if column in columns]
+    files = [column for column in FILE_COLUMNS if column in columns]
+    if files:
+        yield from parquet_rows(parquet, source.manifest, [*files, *words])
+    elif "audio" in columns:
+        yield from _datasets_rows(parquet, source, words)
+    else:
+        source.problems.bad_line(f"{source.manifest}, line 1", NO_FILE_COLUMN, f"Name one '{FILE_COLUMNS[0]}'.")
+
+
+def _datasets_rows(parquet: Any, source: Source, words: list[str]) -> Iterator[Record]:
+    """Rows of `datasets`' form, ``audio: {bytes, path}``: by path, where there are files of those names."""
+    import pyarrow as pa
+
+    kind = parquet.schema_arrow.field("audio").type
+    if not (pa.types.is_struct(kind) and kind.get_field_index("path") >= 0):
+        raise _embedded(source)
+    for record in parquet_rows(parquet, source.manifest, ["audio.path", *words]):
+        audio = record.values.get("audio")
+        name = audio.get("path") if isinstance(audio, dict) else None
+        if record.line == 1 and not (isinstance(name, str) and _is_there(name, source)):
+            raise _embedded(source)
+        yield Record(record.file, record.line, {**record.values, "file_name": name})
+
+
+def _is_there(name: str, source: Source) -> bool:
+    try:
+        return describe(resolve(name, source), source.allow_hosts).stamp != MISSING
+    except LineError:
+        return False
+
+
+def _embedded(source: Source) -> StemsError:
+    name = source.manifest.rsplit("/", 1)[-1]
+    return StemsError(
+        f"'{source.manifest}' holds its audio inside, in the column 'audio'.",
+        f"Write it to files first, in the folder of that file: {_EXPORT.format(name=name)}",
+        code="embedded",
+        field="catalog",
+    )

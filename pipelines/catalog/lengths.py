@@ -1,0 +1,46 @@
+"""How long songs are, by their files' headers, where the catalog does not say."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+from models.audio import audio_info
+from models.errors import StemsError
+from pipelines.catalog.addresses import is_remote, local_path
+from pipelines.catalog.problems import Problems
+from pipelines.catalog.report import sound_file
+from pipelines.catalog.schema import CatalogEntry
+
+_WORKERS = min(16, 4 * (os.cpu_count() or 1))
+
+
+def with_lengths(entries: Sequence[CatalogEntry], problems: Problems) -> list[CatalogEntry]:
+    """The entries, with the length that the header of each local file states; remote files are not opened.
+
+    A file whose header cannot be read is noted; missing and empty ones have been.
+    """
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        lengths = list(pool.map(_seconds, entries, chunksize=64))
+    measured = []
+    for entry, length in zip(entries, lengths, strict=True):
+        if isinstance(length, StemsError):
+            if length.code == "unreadable":
+                file = sound_file(entry)
+                what = length.message.removeprefix(f"'{file}' ")
+                problems.note(file, f"the file {what}", length.mend)
+            length = 0.0
+        measured.append(replace(entry, seconds=length) if length != entry.seconds else entry)
+    return measured
+
+
+def _seconds(entry: CatalogEntry) -> float | StemsError:
+    file = sound_file(entry)
+    if entry.seconds or entry.size == 0 or is_remote(file):
+        return entry.seconds
+    try:
+        return audio_info(local_path(file), name=file).seconds
+    except StemsError as error:
+        return error

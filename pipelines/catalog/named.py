@@ -1,0 +1,156 @@
+"""From names in a manifest to entries: where each file is, whether it may be read, how large it is."""
+
+from __future__ import annotations
+
+import posixpath
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from urllib.parse import quote
+
+from models.errors import StemsError
+from pipelines.catalog.addresses import MISSING, SourceFile, absolute, is_remote, local_uri
+from pipelines.catalog.captions import LineError, Words
+from pipelines.catalog.files import describe_all
+from pipelines.catalog.http import check_host, is_http
+from pipelines.catalog.problems import Problems
+from pipelines.catalog.schema import CatalogEntry, fingerprint
+from pipelines.catalog.source import Source, suffix
+from pipelines.catalog.stores import check_scheme
+
+AUDIO_SUFFIXES = (".wav", ".flac", ".mp3", ".ogg")
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A file as a manifest names it, what is said about it, and where that stands."""
+
+    name: str
+    words: Words
+    place: str
+
+
+def entries_of(named: Iterable[Named], source: Source) -> list[CatalogEntry]:
+    """The files as entries, in their order, each once; names that may not be followed become problems.
+
+    Raises:
+        Unreachable: store or host stay away.
+    """
+    first: dict[str, Named] = {}
+    refused: set[str] = set()  # one problem a host, not one a song
+    for song in named:
+        try:
+            uri = resolve(song.name, source)
+        except LineError as error:
+            source.problems.bad_line(song.place, error.what, error.mend)
+            continue
+        except StemsError as error:
+            if error.mend not in refused:
+                source.problems.fatal(error)
+            refused.add(error.mend)
+            continue
+        if uri in first:
+            source.problems.note(
+                song.place, f"'{song.name}' is named before, at {first[uri].place}; it is taken once.", "Remove one."
+            )
+        else:
+            first[uri] = song
+    files = describe_all(list(first), source.allow_hosts)
+    return [
+        entry_of(file, song.words, source.problems, song.place)
+        for file, song in zip(files, first.values(), strict=True)
+    ]
+
+
+def resolve(name: str, source: Source) -> str:
+    """Where a file is that a manifest names: by its address, or relative to the source's folder.
+
+    A manifest on this machine may name any file of it; one from elsewhere only what lies in the source's folder.
+
+    Raises:
+        LineError: a name that is no name, or that leads where it may not. StemsError: a host that is not allowed.
+    """
+    name, folder = name.strip(), source.folder
+    if not name or "\0" in name or not _encodes(name):
+        raise LineError("names a file by what is no name", "Mend or remove the line.")
+    if is_remote(name) or (is_remote(folder) and not name.startswith(("/", "file://"))):
+        return _remote(name, folder, source)
+    path = absolute(name if name.startswith(("/", "file://")) else f"{folder}/{name}")
+    if is_remote(source.manifest) and (is_remote(folder) or not path.startswith(f"{absolute(folder)}/")):
+        raise LineError(
+            f"names '{name}', a file of this machine, and comes from elsewhere",
+            "Name files relative to the manifest, or by their s3:// or https:// address.",
+        )
+    return local_uri(path)
+
+
+def _remote(name: str, folder: str, source: Source) -> str:
+    if is_http(name) or (not is_remote(name) and is_http(folder)):
+        uri = name if is_http(name) else f"{folder}/{quote(name)}"
+        try:
+            check_host(uri, source.allow_hosts)
+        except StemsError as error:
+            if error.code == "host":
+                raise
+            raise LineError(f"names '{name}', which is no address", error.mend) from error
+        return uri
+    uri = name if is_remote(name) else f"{folder.rstrip('/')}/{name}"
+    try:
+        check_scheme(uri)
+    except StemsError as error:
+        raise LineError(f"names '{name}', an address of a kind that is not read", error.mend) from error
+    scheme, _, path = uri.partition("://")
+    inside = posixpath.normpath(path) if "/../" in path or "/./" in path else path
+    if path.lstrip("/").split("/")[0] != inside.lstrip("/").split("/")[0]:
+        raise LineError(f"names '{name}', which climbs out of its bucket", "Name the bucket.")
+    return f"{scheme}://{inside}"
+
+
+def _encodes(name: str) -> bool:
+    try:
+        name.encode(errors="surrogateescape")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def entry_of(file: SourceFile, words: Words, problems: Problems, place: str = "") -> CatalogEntry:
+    """An entry for a file of one song; what is wrong with the file is noted, at ``place``."""
+    check_file(file, problems, place)
+    return CatalogEntry(
+        uri=file.uri,
+        fingerprint=fingerprint(file.uri, file.size, file.stamp),
+        title=words.title or title_of(file.name),
+        caption=words.caption,
+        tags=words.tags,
+        size=file.size,
+        seconds=words.seconds,
+    )
+
+
+def check_file(file: SourceFile, problems: Problems, place: str = "") -> None:
+    """Note a file that is missing, empty, or of a kind that is not read."""
+    place = f"{place}, {file.uri}" if place else file.uri
+    if file.stamp == MISSING:
+        problems.note(place, "there is no such file.", "Restore it, or take it out.")
+    elif file.size == 0 and not is_http(file.uri):
+        problems.note(place, "the file is empty.", "Replace it by a complete one.")
+    if not file.name.lower().endswith(AUDIO_SUFFIXES) and suffix(file.uri) not in AUDIO_SUFFIXES:
+        problems.note(place, "the file's name is not that of audio.", f"Convert it to {', '.join(AUDIO_SUFFIXES)}.")
+
+
+def title_of(name: str) -> str:
+    """A title from a file's name."""
+    return posixpath.splitext(normal_name(name.encode(errors="replace").decode()).rpartition("/")[2])[0]
+
+
+def normal_name(name: str) -> str:
+    """One spelling of a file name: NFC (file systems differ on accents), ``/``, no ``./`` in front."""
+    name = unicodedata.normalize("NFC", name.strip())
+    if "://" in name:
+        return name
+    name = name.replace("\\", "/").removesuffix("/")
+    if "//" not in name and "./" not in name:  # as good as always, and pathlib takes its time
+        return name
+    return str(PurePosixPath(name))

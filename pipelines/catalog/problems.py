@@ -1,0 +1,63 @@
+"""What is wrong with a catalog: collected while it is read, so that all of it can be said at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from models.errors import StemsError
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong.
+
+    Args:
+        place: the file, or file and line.
+        what: a sentence on what is wrong there.
+        mend: what to do about it.
+        fatal: the catalog cannot be used until it is mended; otherwise the rest of it can.
+        code, field: as of a StemsError.
+    """
+
+    place: str
+    what: str
+    mend: str
+    fatal: bool = False
+    code: str = "invalid"
+    field: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.what}" if self.place else self.what
+
+
+@dataclass
+class Problems:
+    """Problems in the order in which they were found."""
+
+    found: list[Problem] = field(default_factory=list)
+
+    def note(self, place: str, what: str, mend: str) -> None:
+        """Something that the catalog can be used in spite of."""
+        self.found.append(Problem(place, what, mend))
+
+    def bad_line(self, place: str, what: str, mend: str) -> None:
+        """A line that cannot be understood: fatal."""
+        self.found.append(Problem(place, f"the line {what}.", mend, fatal=True, code="bad_line", field="manifest"))
+
+    def fatal(self, error: StemsError) -> None:
+        """An error that ended the reading."""
+        self.found.append(Problem("", error.message, error.mend, fatal=True, code=error.code, field=error.field))
+
+    @property
+    def any_fatal(self) -> bool:
+        """Whether something must be mended first."""
+        return any(problem.fatal for problem in self.found)
+
+    def raise_fatal(self) -> None:
+        """StemsError for the first fatal problem, saying how many more there are; nothing where there is none."""
+        fatal = [problem for problem in self.found if problem.fatal]
+        if not fatal:
+            return
+        first = fatal[0]
+        more = f" `stems catalog --dry_run` lists {len(fatal) - 1} more." if len(fatal) > 1 else ""
+        raise StemsError(str(first), f"{first.mend}{more}", code=first.code, field=first.field)

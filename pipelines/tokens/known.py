@@ -1,0 +1,130 @@
+"""What the table knows when a run begins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from models.errors import StemsError
+from pipelines.tokens.schema import DroppedRow, Identity, StemsRow
+from pipelines.tokens.table import TokenTable
+
+_FACTS = ("fingerprint", "song_id", "seconds", "source_rate", "source_channels", "loudness", "clipped", "silence")
+_MADE = ("song_id", "fingerprint", "uri", "separator", "codecs", "layout", "tags", "vocal_score", "split")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a file's sound was found to be; see :data:`pipelines.tokens.schema.CATALOG`."""
+
+    fingerprint: str
+    song_id: str
+    seconds: float
+    source_rate: int
+    source_channels: int
+    loudness: float
+    clipped: float
+    silence: float
+
+
+@dataclass(frozen=True)
+class Made:
+    """A row of tokens, without its codes."""
+
+    song_id: str
+    fingerprint: str
+    uri: str
+    separator: str
+    codecs: str
+    layout: str
+    tags: tuple[str, ...]
+    vocal_score: float
+    split: str
+
+
+@dataclass(frozen=True)
+class Known:
+    """The table's state, by what it is asked for.
+
+    Args:
+        facts: of readable files, by fingerprint.
+        made: rows of tokens, by song.
+        dropped: songs with vocals, by fingerprint.
+        quarantined: fingerprints of files that this run would put in quarantine again.
+        stems: kept stems, by song and separator.
+        removed_songs: songs that were taken down.
+        removed_files: fingerprints of their files.
+    """
+
+    facts: Mapping[str, Facts]
+    made: Mapping[str, Sequence[Made]]
+    dropped: Mapping[str, Sequence[DroppedRow]]
+    quarantined: frozenset[str]
+    stems: Mapping[tuple[str, str], StemsRow]
+    removed_songs: frozenset[str]
+    removed_files: frozenset[str]
+
+
+def read_known(table: TokenTable, identity: Identity) -> Known:
+    """Read what the table knows. Quarantined are files that are no songs, and those that these models failed on."""
+    quarantine = [
+        row["fingerprint"]
+        for row in table.quarantine().select(["fingerprint", "separator", "codecs", "limits"]).to_pylist()
+        if row["limits"] == identity.limits
+        and (row["separator"], row["codecs"]) in (("", ""), (identity.separator, identity.codecs))
+    ]
+    removed = table.removed()
+    return Known(
+        facts=read_facts(table),
+        made=_by_song(table.rows(columns=_MADE)),
+        dropped=_dropped(table.dropped()),
+        quarantined=frozenset(quarantine),
+        stems=read_stems(table),
+        removed_songs=frozenset(removed["song_id"].to_pylist()),
+        removed_files=frozenset(name for names in removed["fingerprints"].to_pylist() for name in names),
+    )
+
+
+def read_facts(table: TokenTable) -> dict[str, Facts]:
+    """Of every readable file, by fingerprint."""
+    columns = (table.catalog(_FACTS)[name].to_pylist() for name in _FACTS)
+    return {row[0]: Facts(*row) for row in zip(*columns, strict=True)}
+
+
+def read_stems(table: TokenTable) -> dict[tuple[str, str], StemsRow]:
+    """Kept stems, by song and separator."""
+    rows = (
+        StemsRow(**{**row, "stems": tuple(row["stems"]), "stem_loudness": tuple(row["stem_loudness"])})
+        for row in table.stems().to_pylist()
+    )
+    return {(row.song_id, row.separator): row for row in rows}
+
+
+def codec_by_stem(codecs: str) -> dict[str, str]:
+    """Ids of codecs by stem, from a row's ``codecs``.
+
+    Raises:
+        StemsError: it has another form.
+    """
+    try:
+        return dict(part.split("=", 1) for part in codecs.split(","))
+    except ValueError as error:
+        raise StemsError(f"'{codecs}' names no codecs.", "Restore the table.", code="contract") from error
+
+
+def _by_song(rows: pa.Table) -> dict[str, list[Made]]:
+    columns = (rows[name].to_pylist() for name in _MADE)
+    made: dict[str, list[Made]] = {}
+    for values in zip(*columns, strict=True):
+        row = dict(zip(_MADE, values, strict=True))
+        made.setdefault(row["song_id"], []).append(Made(**{**row, "tags": tuple(row["tags"])}))
+    return made
+
+
+def _dropped(rows: pa.Table) -> dict[str, list[DroppedRow]]:
+    found: dict[str, list[DroppedRow]] = {}
+    for row in rows.to_pylist():
+        found.setdefault(row["fingerprint"], []).append(DroppedRow(**{**row, "tags": tuple(row["tags"])}))
+    return found

@@ -1,0 +1,41 @@
+"""Why a file is no song: every code that a quarantine row may hold, and what it means."""
+
+from __future__ import annotations
+
+DUPLICATE = "duplicate"
+REMOVED = "removed"
+CRASHED = "crashed"
+UNREACHABLE = "unreachable"
+MODELS_FAIL = "models_fail"
+
+FAILED = "failed:"
+"""Begins the codes of errors that nobody foresaw; the error's type follows."""
+
+REASONS = {
+    "missing": "there is no such file",
+    "empty": "no bytes, or no audio in them",
+    "unreadable": "not audio, or damaged",
+    "truncated": "the file ends before its audio does",
+    "unsupported": "a format, sample rate or number of channels that is not taken",
+    "not_finite": "samples that are not numbers",
+    "out_of_range": "samples far beyond full scale",
+    "too_short": "shorter than min_seconds",
+    "too_long": "longer than max_seconds",
+    "too_large": "larger than max_megabytes, or than max_seconds of stereo once it is decoded",
+    "silent": "nothing is heard in it",
+    "mismatched": "given stems of different sample rates",
+    "address": "not an address",
+    "host": "on a host that is not allowed",
+    "refused": "the host refuses to give it",
+    UNREACHABLE: "its store or host does not answer; the next run asks again",
+    DUPLICATE: "the same audio as another file",
+    REMOVED: "taken down",
+    CRASHED: "ended its worker, each time it was tried",
+    MODELS_FAIL: "the models cannot be loaded or fail on every song; never stored",
+}
+"""What each code means, but for those that begin with :data:`FAILED`."""
+
+
+def meaning(code: str) -> str:
+    """A reason in words."""
+    return f"an error nobody foresaw ({code.removeprefix(FAILED)})" if code.startswith(FAILED) else REASONS[code]

@@ -1,0 +1,95 @@
+"""New tokens from kept stems: what a new codec needs, and nothing else, is computed again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from models.errors import StemsError
+from models.stems import StemLayout
+from pipelines.catalog.schema import CatalogEntry, entry_from_json
+from pipelines.tokens.choose import missing_stems
+from pipelines.tokens.config import RetokenizeConfig
+from pipelines.tokens.identity import codec_ids, layout_of, model_id
+from pipelines.tokens.known import Known, read_known
+from pipelines.tokens.report import PrepareReport
+from pipelines.tokens.run import Run
+from pipelines.tokens.schema import Identity, StemsRow
+from pipelines.tokens.splits import SUNG
+from pipelines.tokens.table import TokenTable
+from pipelines.tokens.work import Work
+
+
+def retokenize(config: RetokenizeConfig) -> PrepareReport:
+    """Tokenize every song whose stems are kept with the codecs as they are now.
+
+    Stems whose codec has not changed keep their codes, byte for byte. Songs that count as sung are passed over.
+
+    Raises:
+        StemsError: there is no table, it keeps no stems, it lacks a stem of the layout, or the codecs are at fault.
+    """
+    with Run(config) as run:
+        layout = layout_of(config)
+        codecs = codec_ids(config, layout)
+        known = read_known(run.table, Identity("", codecs, ""))
+        wanted = _wanted(config, known)
+        if not wanted:
+            raise StemsError(
+                f"The token table '{config.table}' keeps no stems{' of that separator' if config.separator else ''}.",
+                "Run `stems prepare --keep_stems FOLDER`.",
+                code="empty",
+                field="table",
+            )
+        entries = _entries(run.table, known)
+        for separator in sorted(wanted):
+            works = _works(separator, known, layout, codecs, entries)
+            facts = {work.entry.fingerprint: known.facts[work.entry.fingerprint] for work in works}
+            run.tokenize(works, Identity(separator, codecs, ""), layout, facts, known)
+    return run.report(songs=sum(separator in wanted for _, separator in known.stems))
+
+
+def _wanted(config: RetokenizeConfig, known: Known) -> set[str]:
+    """Ids of the separators whose stems are wanted, of those that there are."""
+    found = {separator for _, separator in known.stems}
+    if not config.separator:
+        return found
+    if config.separator in found:
+        return {config.separator}
+    return found & {model_id(config.separator, "separator")}
+
+
+def _entries(table: TokenTable, known: Known) -> dict[str, CatalogEntry]:
+    """What the catalog says of each song: of the file that its tokens name, where several hold the same audio."""
+    named = {row.fingerprint for rows in known.made.values() for row in rows}
+    rows = table.catalog(["song_id", "fingerprint", "entry"]).to_pylist()
+    rows.sort(key=lambda row: (row["fingerprint"] not in named, row["fingerprint"]))
+    texts: dict[str, str] = {}
+    for row in rows:
+        texts.setdefault(row["song_id"], row["entry"])
+    return {song: entry_from_json(text) for song, text in texts.items()}
+
+
+def _works(
+    separator: str, known: Known, layout: StemLayout, codecs: str, entries: Mapping[str, CatalogEntry]
+) -> list[Work]:
+    works = []
+    for row in sorted((row for row in known.stems.values() if row.separator == separator), key=lambda r: r.song_id):
+        _check_stems(row, layout)
+        made = [old for old in known.made.get(row.song_id, ()) if old.separator == separator]
+        there = any(old.codecs == codecs for old in made)
+        sung = bool(made) and all(old.split == SUNG for old in made)
+        if there or sung or row.song_id not in entries:
+            continue
+        encode = missing_stems(layout, codecs, made) or layout.names
+        entry = entries[row.song_id]
+        works.append(Work(entry, row.song_id, row.seconds, separator, encode, row.folder, row.vocal_score))
+    return works
+
+
+def _check_stems(row: StemsRow, layout: StemLayout) -> None:
+    lacks = [name for name in layout.names if name not in row.stems]
+    if lacks:
+        raise StemsError(
+            f"The stems in '{row.folder}' lack '{lacks[0]}'.",
+            f"Use a layout of {', '.join(row.stems)}, or separate again with `stems prepare`.",
+            field="layout",
+        )

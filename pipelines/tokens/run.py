@@ -1,0 +1,200 @@
+"""One run of a job on the token table: its two phases on the cluster, what it writes, and its report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from types import TracebackType
+from typing import Any
+
+from models.errors import StemsError
+from models.stems import StemLayout
+from pipelines.catalog.files import absolute, is_remote
+from pipelines.catalog.schema import CatalogEntry
+from pipelines.tokens.actor import fetch_files
+from pipelines.tokens.choose import Choice
+from pipelines.tokens.cluster import Workers, settle, start_ray
+from pipelines.tokens.collect import Collector, Plan
+from pipelines.tokens.config import PrepareConfig, TableJob
+from pipelines.tokens.identity import codec_kind, limits_of, vocal_rule
+from pipelines.tokens.known import Facts, Known
+from pipelines.tokens.limits import Limits
+from pipelines.tokens.progress import Progress
+from pipelines.tokens.reasons import DUPLICATE
+from pipelines.tokens.report import PrepareReport, ReportBuilder, save
+from pipelines.tokens.schema import Identity
+from pipelines.tokens.splits import SUNG, TRAIN, VALID, splits
+from pipelines.tokens.stream import read_stream, run_rounds, tokenizing
+from pipelines.tokens.survey import survey
+from pipelines.tokens.table import TokenTable
+from pipelines.tokens.tokenize import TokenizerSettings
+from pipelines.tokens.work import Work, work_to_json
+from pipelines.tokens.writer import Writer
+
+
+class Run:
+    """What a run does, as a context: its report is saved at the end, also when too many files were bad.
+
+    Args:
+        config: of the job.
+
+    Attributes:
+        table: where everything goes.
+    """
+
+    def __init__(self, config: TableJob) -> None:
+        self.table = TokenTable(config.table)
+        self._config, self._started = config, time.monotonic()
+        self._writer, self._builder = Writer(self.table, config), ReportBuilder()
+        self._progress = Progress()
+        self._workers: Workers | None = None
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+        if isinstance(error, StemsError) and error.code == "too_many_errors":
+            self.report(songs=0)
+
+    def apply(self, choice: Choice) -> None:
+        """Write down what is decided without any model."""
+        if choice.readmitted:
+            self.table.readmit(choice.readmitted)
+        for row in choice.dropped:
+            self._builder.dropped(row.decided_by)
+            self._writer.add(row)
+        for aside in choice.quarantine:
+            self._builder.problem(aside.uri, aside.reason, aside.message)
+            self._writer.add(aside)
+        self._writer.commit()
+        for separator in {*choice.sung.values(), *choice.unsung.values()}:
+            moved = {song: SUNG for song, by in choice.sung.items() if by == separator}
+            back = [song for song, by in choice.unsung.items() if by == separator]
+            self.table.set_splits(separator, {**moved, **self._splits(back)})
+
+    def survey(
+        self, entries: Sequence[CatalogEntry], limits: Limits, allow_hosts: Sequence[str], known: Known
+    ) -> dict[str, Facts]:
+        """The first phase; facts by fingerprint. Nothing is started where there is nothing to do."""
+        if not entries:
+            return {}
+        workers = self._room(limits.max_seconds)
+        advance = self._progress.stage("inspect", len(entries))
+        return survey(
+            entries, limits, allow_hosts, known.removed_songs, workers, self._writer, self._builder, advance
+        )
+
+    def tokenize(
+        self,
+        works: Sequence[Work],
+        identity: Identity,
+        layout: StemLayout,
+        facts: Mapping[str, Facts],
+        known: Known,
+    ) -> None:
+        """The second phase. Nothing is started where there is nothing to do."""
+        if not works:
+            return
+        workers = self._room(max(work.seconds for work in works))
+        todo = {work.song_id: work for work in works}
+        rate, cardinality = codec_kind(self._config, layout)
+        plan = Plan(
+            identity=identity,
+            layout=layout,
+            cardinality=cardinality,
+            facts={work.song_id: facts[work.entry.fingerprint] for work in works},
+            splits=self._splits(list(todo)),
+            stems=known.stems,
+            rate=rate,
+        )
+        collector = Collector(self.table, plan, todo, self._writer, self._builder)
+        advance = self._progress.stage("tokenize", len(works))
+        lines = {song: work_to_json(work) for song, work in todo.items()}
+        settings = tokenizer_settings(self._config, layout, max(work.seconds for work in works))
+        for song, row in run_rounds(lines, partial(self._stream, settings, workers), self._config.songs_per_batch):
+            collector.take(row)
+            advance(todo[song].seconds)
+        collector.finish()
+
+    def report(self, songs: int, removed: int = 0) -> PrepareReport:
+        """What the run did; saved beside the table where it did anything."""
+        written, reasons = self._writer.written, dict(self._writer.reasons)
+        duplicates = reasons.pop(DUPLICATE, 0)
+        done = written["tokens"] + written["dropped"] + duplicates + sum(reasons.values()) + removed
+        report = self._builder.build(
+            songs=max(songs, done),
+            already_there=max(songs, done) - done,
+            tokenized=written["tokens"],
+            vocals=written["dropped"],
+            duplicates=duplicates,
+            quarantined=reasons,
+            removed=removed,
+            hours=self._writer.hours,
+            seconds=time.monotonic() - self._started,
+            versions=self.table.versions(),
+            settings={name: str(value) for name, value in self._config.model_dump().items()},
+            workers=_describe(self._workers),
+        )
+        if done > removed:
+            save(report, self._config.report or f"{self.table.root}/reports")
+        return report
+
+    def _stream(
+        self, settings: TokenizerSettings, workers: Workers, lines: list[str], block: int
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        prepare = self._config if isinstance(self._config, PrepareConfig) else None
+        fetch = partial(
+            fetch_files,
+            allow_hosts=tuple(prepare.allow_hosts) if prepare else (),
+            max_bytes=limits_of(prepare).max_bytes if prepare else None,
+        )
+        for row in read_stream(tokenizing(fetch, settings, workers), "line", lines, block):
+            yield row["song_id"], row
+
+    def _room(self, longest: float) -> Workers:
+        start_ray()
+        self._workers = settle(self._config, longest)
+        return self._workers
+
+    def _splits(self, songs: Sequence[str]) -> dict[str, str]:
+        """Train or valid for each song: with its near-duplicates, and as before where it has been said."""
+        if not songs:
+            return {}
+        rows = self.table.catalog(["song_id", "signature"])
+        signatures = dict(zip(rows["song_id"].to_pylist(), rows["signature"].to_pylist(), strict=True))
+        made = self.table.rows(columns=["song_id", "split"])
+        stored = dict(zip(made["song_id"].to_pylist(), made["split"].to_pylist(), strict=True))
+        stored = {song: split for song, split in stored.items() if split in (TRAIN, VALID)}
+        found = splits(signatures, stored, self._config.valid_share)
+        return {song: found[song] for song in songs}
+
+
+def tokenizer_settings(config: TableJob, layout: StemLayout, longest: float) -> TokenizerSettings:
+    """What workers need to know; without a separator where a job has none."""
+    prepare = config if isinstance(config, PrepareConfig) else None
+    limits = limits_of(prepare) if prepare else Limits(0.0, longest, 0.0)
+    return TokenizerSettings(
+        separator=prepare.separator if prepare else "",
+        codecs=config.codecs,
+        layout=layout,
+        vocal_threshold=vocal_rule(prepare).threshold if prepare else 1.0,
+        limits=limits,
+        group_seconds=limits.max_seconds,
+        keep_stems=_place(prepare.keep_stems) if prepare else "",
+        device="cuda" if config.gpus_per_actor else "cpu",
+    )
+
+
+def _place(folder: str) -> str:
+    """A folder by a name that holds on every machine, whatever it works in."""
+    return folder if not folder or is_remote(folder) else absolute(folder)
+
+
+def _describe(workers: Workers | None) -> str:
+    if workers is None:
+        return "none"
+    return f"{workers.actors} × {workers.cpus:g} CPUs, {workers.gpus:g} GPUs"

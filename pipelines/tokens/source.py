@@ -1,0 +1,176 @@
+"""From a catalog entry to samples: fetch the bytes of its files, and decode them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from models.audio import Audio, audio_info, read_audio
+from models.errors import StemsError
+from pipelines.catalog.files import is_remote, local_path, read_bytes
+from pipelines.catalog.named import AUDIO_SUFFIXES, suffix
+from pipelines.catalog.schema import CatalogEntry, GivenStem
+from pipelines.tokens.limits import Limits
+
+_SHORTFALL_S = 0.5
+
+# What programs that write to a pipe leave in a header: nothing, or the largest size they know.
+_NO_SIZE, _ANY_SIZE = 0, 0x7FFF_F000
+
+
+@dataclass(frozen=True)
+class SongAudio:
+    """A decoded song.
+
+    Args:
+        mix: the whole song: its file or, where only stems are given, their sum.
+        stems: given stems by name, each as long as the mix, at its rate; none of a plain mix.
+    """
+
+    mix: Audio
+    stems: dict[str, Audio]
+
+
+def read_song(entry: CatalogEntry, limits: Limits, allow_hosts: Collection[str] = ()) -> SongAudio:
+    """Fetch and decode. Raises what :func:`fetch` and :func:`decode` do."""
+    return decode(entry, fetch(entry, allow_hosts=allow_hosts, max_bytes=limits.max_bytes), limits)
+
+
+def read_mix(entry: CatalogEntry, limits: Limits, allow_hosts: Collection[str] = ()) -> Audio:
+    """The whole song, and every file of it has been decoded, one after the other; raises what they do."""
+    given = tuple(uri for stem in entry.stems for uri in stem.uris)
+    together = replace(entry, stems=(GivenStem("all", given),)) if given else entry
+    return read_song(together, limits, allow_hosts).mix
+
+
+def fetch(
+    entry: CatalogEntry, *, allow_hosts: Collection[str] = (), max_bytes: int | None = None
+) -> dict[str, bytes]:
+    """The bytes of a song's files, by uri: its mix, where there is one, and its given stems.
+
+    Args:
+        entry: the song.
+        allow_hosts: hosts that may be asked.
+        max_bytes: refuse larger files.
+
+    Raises:
+        StemsError: with code ``missing``, ``unreadable``, ``too_large`` or what ``read_bytes`` gives.
+    """
+    return {uri: _read(uri, allow_hosts, max_bytes) for uri in dict.fromkeys(_uris(entry))}
+
+
+def decode(entry: CatalogEntry, blobs: Mapping[str, bytes], limits: Limits) -> SongAudio:
+    """The samples of a song out of its files' bytes, as :func:`fetch` gives them.
+
+    A stem is the sum of its files, shorter ones being padded with zeros; files of different numbers of channels are
+    summed in stereo.
+
+    Raises:
+        StemsError: what :func:`models.audio.read_audio` raises; ``truncated``; ``mismatched`` where files of one song
+            differ in sample rate.
+    """
+    mix = _decode(entry.uri, blobs[entry.uri], limits) if entry.uri in blobs else None
+    stems = {
+        stem.name: _sum(entry.uri, (_decode(uri, blobs[uri], limits) for uri in stem.uris)) for stem in entry.stems
+    }
+    rates = {audio.rate for audio in (mix, *stems.values()) if audio is not None}
+    if len(rates) > 1:
+        raise _mismatched(entry.uri, rates)
+    whole = mix or _sum(entry.uri, stems.values())
+    length = whole.samples.shape[1]
+    return SongAudio(whole, {name: _as_long(stem, length) for name, stem in stems.items()})
+
+
+def _uris(entry: CatalogEntry) -> list[str]:
+    given = [uri for stem in entry.stems for uri in stem.uris]
+    return given if given and not _is_mix(entry.uri) else [entry.uri, *given]
+
+
+def _is_mix(uri: str) -> bool:
+    """Whether a multitrack song's address is that of a mix; else it is its folder's."""
+    return suffix(uri) in AUDIO_SUFFIXES and (is_remote(uri) or not local_path(uri).is_dir())
+
+
+def _read(uri: str, allow_hosts: Collection[str], max_bytes: int | None) -> bytes:
+    try:
+        return read_bytes(uri, allow_hosts=allow_hosts, max_bytes=max_bytes)
+    except FileNotFoundError as error:
+        raise StemsError(f"There is no file '{uri}'.", "Check the path.", code="missing") from error
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        why = getattr(error, "strerror", None) or error
+        raise StemsError(f"'{uri}' cannot be read ({why}).", "Check its permissions.", code="unreadable") from error
+
+
+def _decode(uri: str, data: bytes, limits: Limits) -> Audio:
+    audio = read_audio(data, name=uri, max_seconds=limits.max_seconds, max_bytes=limits.decoded_bytes)
+    if _is_cut_off(data, audio_info(data, name=uri).seconds, audio.seconds):
+        raise StemsError(
+            f"'{uri}' breaks off after {audio.seconds:.1f} s.", "Copy it again, whole.", code="truncated"
+        )
+    return audio
+
+
+def _sum(name: str, parts: Iterable[Audio]) -> Audio:
+    """Sounds added up, one in memory at a time."""
+    total: Audio | None = None
+    for part in parts:
+        if total is None:
+            total = part
+            continue
+        if total.rate != part.rate:
+            raise _mismatched(name, {total.rate, part.rate})
+        if len(total.samples) != len(part.samples):
+            total, part = total.stereo(), part.stereo()
+        length = max(total.samples.shape[1], part.samples.shape[1])
+        total = Audio(_as_long(total, length).samples + _as_long(part, length).samples, total.rate)
+    assert total is not None
+    return total
+
+
+def _as_long(audio: Audio, length: int) -> Audio:
+    missing = length - audio.samples.shape[1]
+    if missing == 0:
+        return audio
+    samples = np.pad(audio.samples, ((0, 0), (0, missing))) if missing > 0 else audio.samples[:, :length].copy()
+    return Audio(samples, audio.rate)
+
+
+def _mismatched(name: str, rates: set[int]) -> StemsError:
+    return StemsError(
+        f"The files of '{name}' have different sample rates ({', '.join(map(str, sorted(rates)))} Hz).",
+        "Export them at one rate.",
+        code="mismatched",
+    )
+
+
+def _is_cut_off(data: bytes, promised: float, seconds: float) -> bool:
+    """Whether the container promises more than the file holds (decoders are content with what there is).
+
+    Args:
+        data: the file.
+        promised: seconds, by its header; 0 where that does not say.
+        seconds: that were decoded.
+    """
+    if seconds < promised - _SHORTFALL_S:
+        return True
+    if data[:4] == b"OggS":
+        flags = data[data.rfind(b"OggS") + 5 :][:1]
+        return not flags or not flags[0] & 4  # the last page ends the stream
+    return (_promised_bytes(data) - len(data)) / len(data) * seconds > _SHORTFALL_S
+
+
+def _promised_bytes(data: bytes) -> int:
+    """Bytes that the file has by its header; 0 where that does not say."""
+    if data[:4] == b"RIFF":
+        size = int.from_bytes(data[4:8], "little") + 8
+    elif data[:4] == b"FORM":
+        size = int.from_bytes(data[4:8], "big") + 8
+    elif data[:4] == b"RF64" and data[12:16] == b"ds64":
+        size = int.from_bytes(data[20:28], "little") + 8
+    elif data[:4] == b"riff":  # Wave64
+        size = int.from_bytes(data[16:24], "little")
+    else:
+        return _NO_SIZE
+    return size if size < _ANY_SIZE else _NO_SIZE

@@ -1,0 +1,103 @@
+"""The first phase: every file is decoded once, cheaply, before any model is loaded.
+
+It says which files are songs, which of them are the same, how long and how loud they are; all of it is stored, so
+that a file is looked at once, whatever models come later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+from pipelines.catalog.schema import CatalogEntry, entry_to_json
+from pipelines.tokens.cluster import Workers
+from pipelines.tokens.inspect import inspect_files
+from pipelines.tokens.known import Facts
+from pipelines.tokens.limits import Limits
+from pipelines.tokens.reasons import CRASHED, REMOVED, UNREACHABLE
+from pipelines.tokens.report import ReportBuilder
+from pipelines.tokens.schema import CatalogRow, QuarantineRow
+from pipelines.tokens.stream import inspection, read_stream, run_rounds
+from pipelines.tokens.writer import Writer
+
+BLOCK = 8
+"""Files that one task inspects."""
+
+
+def survey(
+    entries: Sequence[CatalogEntry],
+    limits: Limits,
+    allow_hosts: Sequence[str],
+    removed: Collection[str],
+    workers: Workers,
+    writer: Writer,
+    report: ReportBuilder,
+    advance: Callable[[float], None],
+) -> dict[str, Facts]:
+    """Inspect files and write down what they are; return the facts of those that can be read, by fingerprint.
+
+    Args:
+        entries: files that the table does not know.
+        limits: what a song may be.
+        allow_hosts: hosts that may be asked.
+        removed: songs that were taken down.
+        workers: room for tasks.
+        writer: takes the rows.
+        report: takes the figures.
+        advance: called after each file, with its seconds of audio.
+
+    Raises:
+        StemsError: ``too_many_errors``, or the cluster broke again and again.
+    """
+    by_key = {entry.fingerprint: entry for entry in entries}
+    lines = {key: entry_to_json(entry) for key, entry in by_key.items()}
+    key_of = {line: key for key, line in lines.items()}
+    facts: dict[str, Facts] = {}
+    stages = inspection(partial(inspect_files, limits=limits, allow_hosts=tuple(allow_hosts)), workers.read_memory)
+
+    def stream(lines: list[str], block: int) -> Iterator[tuple[str, dict[str, Any]]]:
+        for row in read_stream(stages, "entry", lines, block):
+            yield key_of[row["entry"]], row
+
+    for key, row in run_rounds(lines, stream, BLOCK):
+        entry = by_key.pop(key)
+        report.stage("inspect", 1, row["seconds"], row["took"])
+        advance(row["seconds"])
+        if row["reason"]:
+            _set_aside(entry, row["reason"], row["message"], limits, writer, report)
+        elif row["song_id"] in removed:
+            _set_aside(entry, REMOVED, f"'{entry.uri}' was taken down under another name.", limits, writer, report)
+        else:
+            facts[key] = _facts(key, row)
+            for name in ("seconds", "loudness", "clipped", "silence"):
+                report.value(name, row[name])
+            writer.add(CatalogRow(**vars(facts[key]), entry=lines[key], signature=row["signature"]))
+    for entry in by_key.values():
+        message = f"'{entry.uri}' crashed its decoder or filled the memory, each time it was tried."
+        _set_aside(entry, CRASHED, message, limits, writer, report)
+    writer.commit()
+    return facts
+
+
+def _facts(key: str, row: dict[str, Any]) -> Facts:
+    return Facts(
+        fingerprint=key,
+        song_id=row["song_id"],
+        seconds=row["seconds"],
+        source_rate=row["rate"],
+        source_channels=row["channels"],
+        loudness=row["loudness"],
+        clipped=row["clipped"],
+        silence=row["silence"],
+    )
+
+
+def _set_aside(
+    entry: CatalogEntry, reason: str, message: str, limits: Limits, writer: Writer, report: ReportBuilder
+) -> None:
+    report.problem(entry.uri, reason, message)
+    if reason == UNREACHABLE:  # says nothing of the file: the next run asks again
+        writer.pass_over(reason)
+        return
+    writer.add(QuarantineRow(entry.uri, entry.fingerprint, reason, message, "", "", "", str(limits)))

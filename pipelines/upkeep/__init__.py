@@ -1,0 +1,1 @@
+"""Looking after a token table: what it holds, whether it holds true, and what leaves it."""

@@ -1,0 +1,87 @@
+"""`stems table compact` and `stems table vacuum`: fewer files, and none that nobody reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rich.table import Table
+
+from pipelines.catalog.files import remove_tree
+from pipelines.tokens.keyed import Compaction
+from pipelines.tokens.table import TokenTable
+from pipelines.upkeep.config import CompactConfig, VacuumConfig
+from pipelines.upkeep.stem_store import roots, unfinished
+
+
+@dataclass(frozen=True)
+class CompactReport:
+    """Data files before and after, by table."""
+
+    tables: dict[str, Compaction]
+
+    def summary(self) -> Table:
+        """The report for a terminal."""
+        table = Table("table", "files before", "after")
+        for name, files in self.tables.items():
+            table.add_row(name, str(files.before), str(files.after))
+        return table
+
+
+@dataclass(frozen=True)
+class VacuumReport:
+    """What was deleted, or would be.
+
+    Args:
+        files: data files by table, relative to it.
+        stems: unfinished files and folders of stems.
+        dry_run: whether nothing was deleted.
+    """
+
+    files: dict[str, list[str]]
+    stems: list[str]
+    dry_run: bool
+
+    def summary(self) -> Table:
+        """The report for a terminal."""
+        table = Table("table", "would delete" if self.dry_run else "deleted")
+        for name, files in self.files.items():
+            table.add_row(name, f"{len(files)} files")
+        table.add_row("unfinished stems", str(len(self.stems)))
+        return table
+
+
+def compact(config: CompactConfig) -> CompactReport:
+    """Join the small files of each table; no row changes, and earlier versions stay readable.
+
+    Raises:
+        StemsError: there is no table.
+    """
+    return CompactReport(compact_all(TokenTable(config.table), config.target_mb))
+
+
+def vacuum(config: VacuumConfig) -> VacuumReport:
+    """Delete data files that only versions older than some hours use, and stems that killed jobs left unfinished.
+
+    Those versions can no longer be read, by trainings that pinned them neither.
+
+    Raises:
+        StemsError: there is no table.
+    """
+    table = TokenTable(config.table)
+    files = vacuum_all(table, config.hours, config.dry_run)
+    folders = table.tables["stems"].read(["folder"])["folder"].to_pylist()
+    left = [uri for root in roots(folders) for uri in unfinished(root, config.hours)]
+    if not config.dry_run:
+        for uri in left:
+            remove_tree(uri)
+    return VacuumReport(files, left, config.dry_run)
+
+
+def compact_all(table: TokenTable, target_mb: int = 128) -> dict[str, Compaction]:
+    """Compact each of the tables."""
+    return {name: part.compact(target_mb) for name, part in table.tables.items()}
+
+
+def vacuum_all(table: TokenTable, hours: int, dry_run: bool = False) -> dict[str, list[str]]:
+    """Vacuum each of the tables; return the files that went, by table."""
+    return {name: part.vacuum(hours, dry_run) for name, part in table.tables.items()}

@@ -1,0 +1,98 @@
+"""Settings of `stems table …`. Light to import."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class TableCommand(BaseModel):
+    """What every command on a token table is told."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    table: str
+    """Folder of the token table; local or s3://."""
+
+
+class InfoConfig(TableCommand):
+    """Say what a token table holds."""
+
+
+class VerifyConfig(TableCommand):
+    """Check a token table against its contract (docs/TABLE.md); exit code 4 where a rule is broken."""
+
+    examples: int = Field(5, ge=1)
+    """Rows that are named for each broken rule."""
+
+
+class DiffConfig(BaseModel):
+    """Compare the songs of two token tables, or of two versions of one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    a: str
+    """A token table, as it is (tokens) or as it was at a version (tokens@12)."""
+
+    b: str
+    """The table to compare it with, likewise."""
+
+
+class CompactConfig(TableCommand):
+    """Join a token table's small files. Earlier versions stay readable until `stems table vacuum`."""
+
+    target_mb: int = Field(128, ge=1)
+    """Size of file to aim for, in MB."""
+
+
+class VacuumConfig(TableCommand):
+    """Delete files that only versions older than some hours use, and unfinished folders of stems."""
+
+    hours: int = Field(168, ge=0)
+    """Versions of the last so many hours stay readable. Below the length of the longest job, stop all jobs first."""
+
+    dry_run: bool = False
+    """Only say what would be deleted."""
+
+
+class RemoveConfig(TableCommand):
+    """Take songs down: tokens, stems and catalog rows. They are remembered, and never return."""
+
+    songs: list[str]
+    """Songs: an id, six or more first digits of one, an address, or a file name or title that no other song has."""
+
+    reason: str = ""
+    """Why, for the record."""
+
+    dry_run: bool = False
+    """Only say what would be removed."""
+
+    purge: bool = False
+    """Delete the data files of earlier versions as well, at once: runs that pinned one cannot read it any more. Stop
+    all jobs on this table first."""
+
+
+class ExportConfig(TableCommand):
+    """Write songs as tar shards that WebDataset reads."""
+
+    output: str
+    """Folder of the shards; local or s3://."""
+
+    version: int | None = Field(None, ge=0)
+    """Version of the songs; the newest by default."""
+
+    shard_mb: int = Field(128, ge=1)
+    """Size at which a shard is full, in MB; it is made in memory."""
+
+    separator_id: str = ""
+    """Only songs by this separator, where the table has several: the column `separator`, see `stems table info`."""
+
+    codecs_id: str = ""
+    """Only songs by these codecs, where the table has several sets: the column `codecs`, see `stems table info`."""
+
+    splits: list[Literal["train", "valid", "sung"]] = ["train", "valid"]
+    """Which splits."""
+
+    overwrite: bool = False
+    """Replace an export of another version or selection."""

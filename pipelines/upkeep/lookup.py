@@ -1,0 +1,138 @@
+"""Which song somebody means: by its id, its address, its file's name or its title."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from models.errors import StemsError
+from pipelines.catalog.files import absolute, is_remote
+from pipelines.catalog.schema import entry_from_json
+from pipelines.tokens.schema import RemovedRow
+from pipelines.tokens.table import TokenTable
+
+_PREFIX = 6
+_CANDIDATES = 10
+UNHEARD = "file:"
+"""Begins the id of a file whose sound nobody decoded; its fingerprint follows."""
+
+
+@dataclass
+class Traces:
+    """All that a table says of one song.
+
+    Attributes:
+        song_id: hash of its sound; :data:`UNHEARD` and a fingerprint where that is not known.
+        uris: of its files, and of those with the same audio.
+        fingerprints: of these files.
+        titles: it goes by.
+        removed: the row that says that it was taken down, if it was.
+    """
+
+    song_id: str
+    uris: set[str] = field(default_factory=set)
+    fingerprints: set[str] = field(default_factory=set)
+    titles: set[str] = field(default_factory=set)
+    removed: RemovedRow | None = None
+
+    @property
+    def title(self) -> str:
+        """What to call it."""
+        return next(iter(sorted(self.titles)), "")
+
+    def called(self, name: str) -> bool:
+        """Whether a title, or a file's name with or without its ending, is this one."""
+        files = {uri.rstrip("/").rpartition("/")[2] for uri in self.uris}
+        return name in self.titles | files | {file.rpartition(".")[0] for file in files}
+
+    def __str__(self) -> str:
+        where = f", {min(self.uris)}" if self.uris else ""
+        return f"{self.song_id} '{self.title}'{where}{' (taken down)' if self.removed else ''}"
+
+
+class Lookup:
+    """The songs of a table, and those that were taken down."""
+
+    def __init__(self, table: TokenTable) -> None:
+        mentions = list(_mentions(table))
+        # A file may be known by its fingerprint or its address alone in one table, and by its sound in another.
+        song_of = {name: song for song, print_, uri, _ in mentions for name in (print_, uri) if song and name}
+        self._songs: dict[str, Traces] = {}
+        for row in _removed(table):
+            song_of |= dict.fromkeys((*row.fingerprints, *row.uris), row.song_id)
+            self._songs[row.song_id] = Traces(
+                row.song_id, set(row.uris), set(row.fingerprints), {row.title} - {""}, row
+            )
+        for song, print_, uri, title in mentions:
+            known = song or song_of.get(print_) or song_of.get(uri)
+            self._note(known or f"{UNHEARD}{print_}", print_, uri, title)
+
+    def find(self, names: Iterable[str]) -> list[Traces]:
+        """The songs that are meant, each once, in the order of the names.
+
+        Raises:
+            StemsError: a name that no song has, or that several have, with those.
+        """
+        return list({song.song_id: song for song in map(self._find_one, names)}.values())
+
+    def _find_one(self, name: str) -> Traces:
+        for found in self._readings(name):
+            if len(found) > 1:
+                listed = "".join(f"\n  {song}" for song in found[:_CANDIDATES])
+                more = f"\n  and {len(found) - _CANDIDATES} more" if len(found) > _CANDIDATES else ""
+                raise StemsError(
+                    f"'{name}' may be any of {len(found)} songs:{listed}{more}\n",
+                    "Give the id of the one you mean.",
+                    code="ambiguous",
+                    field="songs",
+                )
+            if found:
+                return found[0]
+        raise StemsError(
+            f"There is no song '{name}' in this table.",
+            f"Give an id or its first {_PREFIX} digits, the address of its file, its file's name, or its title.",
+            code="missing",
+            field="songs",
+        )
+
+    def _readings(self, name: str) -> Iterator[list[Traces]]:
+        """Songs that a name may mean, the strictest reading first."""
+        songs = sorted(self._songs.values(), key=lambda song: song.song_id)
+        yield [song for song in songs if song.song_id == name]
+        places = {name} if is_remote(name) else {name, absolute(name)}
+        yield [song for song in songs if song.uris & places]
+        if len(name) >= _PREFIX:
+            yield [song for song in songs if song.song_id.startswith(name)]
+        yield [song for song in songs if song.called(name)]
+
+    def _note(self, song_id: str, fingerprint: str, uri: str, title: str) -> None:
+        song = self._songs.setdefault(song_id, Traces(song_id))
+        for kept, value in ((song.fingerprints, fingerprint), (song.uris, uri), (song.titles, title)):
+            if value:
+                kept.add(value)
+
+
+def _mentions(table: TokenTable) -> Iterator[tuple[str, str, str, str]]:
+    """Song, fingerprint, uri and title, empty where they are not known, of each row that names a song or a file."""
+    for fingerprint, song, text in _columns(table, "catalog", ("fingerprint", "song_id", "entry")):
+        entry = entry_from_json(text)
+        yield song, fingerprint, entry.uri, entry.title
+        for uri in (uri for stem in entry.stems for uri in stem.uris):
+            yield song, fingerprint, uri, ""
+    for name in ("tokens", "dropped"):
+        yield from _columns(table, name, ("song_id", "fingerprint", "uri", "title"))
+    for song, fingerprint, uri in _columns(table, "quarantine", ("song_id", "fingerprint", "uri")):
+        yield song, fingerprint, uri, ""
+    for (song,) in _columns(table, "stems", ("song_id",)):
+        yield song, "", "", ""
+
+
+def _columns(table: TokenTable, name: str, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    rows = table.tables[name].read(list(columns))
+    return zip(*(rows[column].to_pylist() for column in columns), strict=True)
+
+
+def _removed(table: TokenTable) -> Iterator[RemovedRow]:
+    for row in table.removed().to_pylist():
+        yield RemovedRow(**{**row, "uris": tuple(row["uris"]), "fingerprints": tuple(row["fingerprints"])})

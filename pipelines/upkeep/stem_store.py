@@ -1,0 +1,73 @@
+"""The folders of kept stems, on a disk or in an object store: what is in them, and what was left behind."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from models.audio import AudioInfo, audio_info
+from pipelines.catalog.files import absolute, is_remote, local_path, local_uri
+from pipelines.catalog.stores import Store
+
+_HEADER_BYTES = 65_536  # more than the header of a FLAC file that was written here
+
+
+def normal(folder: str) -> str:
+    """One way to write a folder's address, to compare by."""
+    return folder.rstrip("/") if is_remote(folder) else local_uri(absolute(folder))
+
+
+def roots(folders: Iterable[str]) -> list[str]:
+    """The folders that hold these folders of songs."""
+    return sorted({normal(folder).rpartition("/")[0] for folder in folders})
+
+
+def song_folders(root: str) -> list[str]:
+    """Every folder in a root, hidden ones apart; none where there is no such root."""
+    if is_remote(root):
+        found = [path for path, info in Store(root).children().items() if info["type"] == "directory"]
+        names = [path.rstrip("/").rpartition("/")[2] for path in found]
+    else:
+        place = local_path(root)
+        names = [child.name for child in os.scandir(place) if child.is_dir()] if place.is_dir() else []
+    return sorted(f"{root}/{name}" for name in names if not name.startswith("."))
+
+
+def stem_info(uri: str) -> AudioInfo:
+    """What a stem's header says; nothing else of the file is read.
+
+    Raises:
+        StemsError: it cannot be read as audio.
+        OSError: it is not there.
+    """
+    if not is_remote(uri):
+        return audio_info(local_path(uri))
+    with Store(uri).open() as file:
+        return audio_info(file.read(_HEADER_BYTES), name=uri)
+
+
+def unfinished(root: str, hours: float) -> list[str]:
+    """What killed writers left in a local root: files and folders called ``.….partial``, unchanged for ``hours``.
+
+    An object store has none: an object appears whole.
+    """
+    place = local_path(root)
+    if is_remote(root) or not place.is_dir():
+        return []
+    since = time.time() - hours * 3600
+    left = (Path(folder) / name for folder, folders, files in os.walk(place) for name in (*folders, *files))
+    return sorted(
+        local_uri(str(path))
+        for path in left
+        if path.name.startswith(".") and path.name.endswith(".partial") and _changed(path) < since
+    )
+
+
+def _changed(path: Path) -> float:
+    """When anything in a file or folder was last written, in seconds; for ever in the future where it is gone."""
+    try:
+        return max(part.lstat().st_mtime for part in (path, *path.rglob("*")))
+    except FileNotFoundError:
+        return float("inf")
