@@ -27,6 +27,8 @@ _SUBTYPES: dict[str, tuple[str, str]] = {
 }
 FORMATS = tuple(_SUBTYPES)
 
+_STEPS = 32768.0  # of 16 bits, from zero to full scale
+
 # libsndfile's Vorbis encoder overflows its stack on long single writes.
 _WRITE_BLOCK = 65_536
 
@@ -140,11 +142,14 @@ def read_excerpt(source: str | Path, rate: int, start: int, samples: int) -> Aud
 
 
 def encode_audio(audio: Audio, format: AudioFormat = "wav") -> bytes:
-    """The bytes of an audio file. WAV and FLAC are 16 bit; samples outside [-1, 1] are clipped."""
+    """The bytes of an audio file; samples outside [-1, 1] are clipped.
+
+    WAV and FLAC are 16 bit, and both hold what :func:`in_16_bits` gives: a sound is the same samples in either.
+    """
     if format not in _SUBTYPES:
         raise StemsError(f"'{format}' is not an audio format.", f"Use one of {', '.join(FORMATS)}.", field="format")
     container, subtype = _SUBTYPES[format]
-    samples = np.clip(audio.samples, -1.0, 1.0).T
+    samples = in_16_bits(audio.samples).T if subtype == "PCM_16" else np.clip(audio.samples, -1.0, 1.0).T
     buffer = io.BytesIO()
     with soundfile.SoundFile(
         buffer, "w", samplerate=audio.rate, channels=samples.shape[1], format=container, subtype=subtype
@@ -152,6 +157,11 @@ def encode_audio(audio: Audio, format: AudioFormat = "wav") -> bytes:
         for start in range(0, len(samples), _WRITE_BLOCK):
             file.write(samples[start : start + _WRITE_BLOCK])
     return buffer.getvalue()
+
+
+def in_16_bits(samples: np.ndarray) -> np.ndarray:
+    """Samples as int16, scaled as where files are read."""
+    return np.clip(np.rint(samples * _STEPS), -_STEPS, _STEPS - 1).astype(np.int16)
 
 
 def write_audio(path: Path, audio: Audio) -> None:

@@ -40,8 +40,8 @@ class Separator:
         sources: names of the stems, in the network's order.
         sample_rate: the rate of songs and stems in Hz (44,100 for every released network).
         vocal_threshold: the vocal score above which a song counts as sung: measured in training, else 0.05.
-        batch: segments that go through the network at once: 16, but on a CPU, where more take memory and no less
-            time, as many as last 4 s, and at least one.
+        batch: segments that go through the network at once: 16, but one on a CPU. There more take memory and hardly
+            less time, and one alone gives a song the same bits whatever songs are beside it.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Separator:
         self.sample_rate = int(first.samplerate)
         self.vocal_threshold = vocal_threshold
         self._segment = int(first.samplerate * first.segment)
-        self.batch = batch or (max(1, int(4 / self.segment_seconds)) if torch.device(device).type == "cpu" else 16)
+        self.batch = batch or (1 if torch.device(device).type == "cpu" else 16)
         rows = weights if weights is not None else [[1.0] * len(self.sources)] * len(networks)
         self._networks = Ensemble(networks, rows, torch.device(device), precision)
 
@@ -118,8 +118,8 @@ class Separator:
     ) -> list[dict[str, Wave]]:
         """Take songs apart: stereo float32 at `sample_rate` in, for each song one such wave a source out.
 
-        Segments of all songs share batches, and a result does not depend on the songs beside it beyond
-        rounding. A song's result needs `len(sources)` times its own memory.
+        Segments of all songs share batches; where there are several in one, the songs beside it change how a
+        song's last bits are rounded, and nothing else. A song's result needs `len(sources)` times its own memory.
 
         Args:
             songs: what to take apart.

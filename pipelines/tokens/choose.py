@@ -22,11 +22,12 @@ class Choice:
 
     Attributes:
         works: songs to tokenize.
-        dropped: songs that are sung by their tags.
+        dropped: songs that are sung by what is known of them.
         quarantine: files that are set aside for what is known of them.
         sung: songs whose tokens are there, and which the rule in force leaves out, by separator.
         unsung: such songs that it takes back.
-        readmitted: fingerprints of dropped songs that the rule in force takes back.
+        readmitted: file and separator of dropped songs that the rule in force takes back.
+        pardoned: files that were duplicates, and are songs now that the others are gone.
     """
 
     works: list[Work] = field(default_factory=list)
@@ -34,11 +35,12 @@ class Choice:
     quarantine: list[QuarantineRow] = field(default_factory=list)
     sung: dict[str, str] = field(default_factory=dict)
     unsung: dict[str, str] = field(default_factory=dict)
-    readmitted: set[str] = field(default_factory=set)
+    readmitted: set[tuple[str, str]] = field(default_factory=set)
+    pardoned: set[str] = field(default_factory=set)
 
 
 class Chooser:
-    """Decides song by song, in the catalog's order: of files with the same audio, the first one is the song.
+    """Decides song by song. Of files with the same audio, one is the song: one that has tokens, else the first.
 
     Args:
         known: the table's state.
@@ -46,85 +48,106 @@ class Chooser:
         layout: stems in stream order.
         rule: what makes a song count as sung.
         limits: what a song may be.
+        keep: songs whose stems are not kept are separated again, to keep them.
     """
 
-    def __init__(self, known: Known, identity: Identity, layout: StemLayout, rule: VocalRule, limits: Limits) -> None:
+    def __init__(
+        self,
+        known: Known,
+        identity: Identity,
+        layout: StemLayout,
+        rule: VocalRule,
+        limits: Limits,
+        keep: bool = False,
+    ) -> None:
         self._known, self._identity, self._layout = known, identity, layout
-        self._rule, self._limits = rule, limits
-        self._owners: dict[str, str] = {}
-
-    def choose(self, entries: Sequence[CatalogEntry], facts: Mapping[str, Facts]) -> Choice:
-        """What to do with entries whose facts are known; the others are left out."""
-        choice = Choice()
-        for entry in entries:
-            if (found := facts.get(entry.fingerprint)) is not None:
-                self._one(entry, found, choice)
-        return choice
+        self._rule, self._limits, self._keep = rule, limits, keep
 
     def before_reading(self, entries: Sequence[CatalogEntry]) -> tuple[list[CatalogEntry], Choice]:
         """What can be said without opening a file: the entries that remain, and what to do with the others."""
         choice, remain = Choice(), []
         for entry in entries:
-            tag = self._rule.by_tag(entry.tags)
             if entry.fingerprint in self._known.quarantined:
                 continue
+            tag = self._rule.by_tag(entry.tags)
+            said = [row for row in self._known.dropped.get(entry.fingerprint, ()) if not row.song_id]
             if tag and entry.fingerprint not in self._known.facts:
-                self._drop(entry, tag, choice)
-            else:
-                self._readmit(entry, choice)
-                remain.append(entry)
+                if not said:
+                    row = DroppedRow(entry.fingerprint, "", entry.uri, entry.title, entry.tags, 0.0, "", None, tag)
+                    choice.dropped.append(row)
+                continue
+            choice.readmitted.update((row.fingerprint, row.separator) for row in said)
+            remain.append(entry)
         return remain, choice
 
-    def _drop(self, entry: CatalogEntry, tag: str, choice: Choice) -> None:
-        if not any(row.decided_by == tag for row in self._known.dropped.get(entry.fingerprint, ())):
-            row = DroppedRow(entry.fingerprint, "", entry.uri, entry.title, entry.tags, 0.0, "", None, tag)
-            choice.dropped.append(row)
+    def choose(self, entries: Sequence[CatalogEntry], facts: Mapping[str, Facts]) -> Choice:
+        """What to do with entries whose facts are known; the others are left out."""
+        choice = Choice()
+        there = [(entry, facts[entry.fingerprint]) for entry in entries if entry.fingerprint in facts]
+        owners = self._owners(there)
+        for entry, found in there:
+            if found.song_id in self._known.removed_songs:
+                self._set_aside(entry, found, REMOVED, f"'{entry.uri}' was taken down.", choice)
+            elif owners[found.song_id].fingerprint != entry.fingerprint:
+                self._duplicate(entry, found, owners[found.song_id].uri, choice)
+            else:
+                self._song(entry, found, choice)
+        return choice
 
-    def _readmit(self, entry: CatalogEntry, choice: Choice) -> None:
-        rows = self._dropped_rows(entry, GIVEN if entry.stems else self._identity.separator)
-        if any(not self._rule.decide(entry.tags, row.vocal_score) for row in rows):
-            choice.readmitted.add(entry.fingerprint)
+    def _owners(self, there: Sequence[tuple[CatalogEntry, Facts]]) -> dict[str, CatalogEntry]:
+        """The entry of each song, of those that hold its audio."""
+        owners: dict[str, CatalogEntry] = {}
+        for entry, facts in there:
+            named = {row.fingerprint for row in self._known.made.get(facts.song_id, ())}
+            owner = owners.setdefault(facts.song_id, entry)
+            if entry.fingerprint in named and owner.fingerprint not in named:
+                owners[facts.song_id] = entry
+        return owners
 
-    def _one(self, entry: CatalogEntry, facts: Facts, choice: Choice) -> None:
+    def _duplicate(self, entry: CatalogEntry, facts: Facts, of: str, choice: Choice) -> None:
+        if entry.fingerprint not in self._known.duplicates:
+            self._set_aside(entry, facts, DUPLICATE, f"The same audio as '{of}'.", choice)
+
+    def _song(self, entry: CatalogEntry, facts: Facts, choice: Choice) -> None:
         separator = GIVEN if entry.stems else self._identity.separator
         made = [row for row in self._known.made.get(facts.song_id, ()) if row.separator == separator]
-        mine = next((row for row in made if row.codecs == self._identity.codecs), None)
-        score = self._score(entry, facts, separator)
+        mine = [row for row in made if row.codecs == self._identity.codecs]
+        dropped = [
+            row for row in self._known.dropped_songs.get(facts.song_id, ()) if row.separator in ("", separator)
+        ]
+        score = self._score(facts, separator, made, dropped)
         sung = self._rule.decide(entry.tags, score)
-        owner = self._owner(entry, facts, made)
-        if facts.song_id in self._known.removed_songs:
-            self._set_aside(entry, facts, REMOVED, f"'{entry.uri}' was taken down.", choice)
-        elif owner != entry.uri:
-            self._set_aside(entry, facts, DUPLICATE, f"The same audio as '{owner}'.", choice)
+        if entry.fingerprint in self._known.duplicates and not mine:
+            choice.pardoned.add(entry.fingerprint)
+        self._resplit(facts.song_id, separator, made, bool(sung), choice)
+        if sung:
+            if not mine and all(row.fingerprint != entry.fingerprint for row in dropped):
+                choice.dropped.append(dropped_row(entry, facts, separator, score, sung))
+        elif mine:
+            if self._keep and (facts.song_id, separator) not in self._known.stems:
+                choice.works.append(self._work(entry, facts, separator, made, score))
         elif problem := length_problem(entry.uri, facts.seconds, self._limits):
             self._set_aside(entry, facts, problem.code, str(problem), choice)
-        elif mine is not None:
-            if sung and mine.split != SUNG:
-                choice.sung[facts.song_id] = separator
-            elif not sung and mine.split == SUNG:
-                choice.unsung[facts.song_id] = separator
-        elif sung:
-            if not self._dropped_rows(entry, separator):
-                choice.dropped.append(dropped_row(entry, facts, separator, score, sung))
         else:
             choice.works.append(self._work(entry, facts, separator, made, score))
+        if not sung:
+            choice.readmitted.update((row.fingerprint, row.separator) for row in dropped)
 
-    def _score(self, entry: CatalogEntry, facts: Facts, separator: str) -> float | None:
+    def _resplit(self, song: str, separator: str, made: Sequence[Made], sung: bool, choice: Choice) -> None:
+        if sung and any(row.split != SUNG for row in made):
+            choice.sung[song] = separator
+        elif not sung and any(row.split == SUNG for row in made):
+            choice.unsung[song] = separator
+
+    def _score(
+        self, facts: Facts, separator: str, made: Sequence[Made], dropped: Sequence[DroppedRow]
+    ) -> float | None:
         """The vocal score that is stored, if any."""
-        stored = [row.vocal_score for row in self._known.made.get(facts.song_id, ()) if row.separator == separator]
-        stored += [r.vocal_score for r in self._dropped_rows(entry, separator) if r.vocal_score is not None]
-        if (kept := self._known.stems.get((facts.song_id, separator))) is not None:
-            stored.append(kept.vocal_score)
+        kept = self._known.stems.get((facts.song_id, separator))
+        stored = [row.vocal_score for row in made]
+        stored += [row.vocal_score for row in dropped if row.vocal_score is not None]
+        stored += [kept.vocal_score] if kept is not None else []
         return stored[0] if stored else None
-
-    def _dropped_rows(self, entry: CatalogEntry, separator: str) -> list[DroppedRow]:
-        """What was said of a file by its tags, or by this separator."""
-        return [row for row in self._known.dropped.get(entry.fingerprint, ()) if row.separator in ("", separator)]
-
-    def _owner(self, entry: CatalogEntry, facts: Facts, made: Sequence[Made]) -> str:
-        """The uri of the file that is this song: one that has tokens, else the first of the catalog."""
-        known = made[0].uri if made and all(row.fingerprint != entry.fingerprint for row in made) else entry.uri
-        return self._owners.setdefault(facts.song_id, known)
 
     def _work(
         self, entry: CatalogEntry, facts: Facts, separator: str, made: Sequence[Made], score: float | None

@@ -85,19 +85,32 @@ class Collector:
             )
         if row["reason"] == UNREACHABLE:
             self._writer.pass_over(UNREACHABLE)
+            self._report.problem(work.entry.uri, UNREACHABLE, row["message"])
         elif row["reason"]:
             self._fail(self._quarantine_row(work, row["reason"], row["message"]))
         else:
-            self._trust_models()
+            self._models_work = True
+            self._clear_suspects()
             self._keep(work, row)
 
+    def rescue(self) -> None:
+        """Write what is done, where the job has to stop before its end."""
+        self._complete()
+        self._writer.write()
+
     def finish(self) -> None:
-        """Write all that is left; songs without a result have crashed their worker."""
+        """Write all that is left; songs without a result have crashed their worker.
+
+        Raises:
+            StemsError: not one song went well, and the models are at fault, or too many files are.
+        """
+        if len(self._suspects) > 1 and not self._models_work:
+            raise self._models_fail()
         for work in self._todo.values():
             message = f"'{work.entry.uri}' crashed its worker or filled the memory, each time it was tried."
             self._writer.add(self._quarantine_row(work, CRASHED, message))
             self._report.problem(work.entry.uri, CRASHED, message)
-        self._trust_models()
+        self._clear_suspects()
         self._complete()
         self._writer.commit()
 
@@ -128,22 +141,26 @@ class Collector:
 
     def _fail(self, row: QuarantineRow) -> None:
         self._report.problem(row.uri, row.reason, row.message)
-        if self._models_work or not row.reason.startswith(FAILED):
+        if not row.reason.startswith(FAILED):
             self._writer.add(row)
             return
-        # Songs that fail before any went well: after a few it is the models, and no song is to blame.
+        # Songs that fail one after the other: after a few it is the models or the machine, and no song is to blame.
         self._suspects.append(row)
         if len(self._suspects) >= MOST_SUSPECTS:
-            raise StemsError(
-                f"The models failed on each of the first {MOST_SUSPECTS} songs; on the last with: {row.message}",
-                "Check the separator and the codecs; none of these songs was put in quarantine.",
-                code=MODELS_FAIL,
-                field="separator",
-            )
+            raise self._models_fail()
 
-    def _trust_models(self) -> None:
-        """A song went well: earlier failures were the songs' own."""
-        self._models_work = True
+    def _models_fail(self) -> StemsError:
+        count, last = len(self._suspects), self._suspects[-1]
+        self._suspects = []
+        return StemsError(
+            f"The models failed on {count} songs, one after the other; the last: {last.reason}, {last.message}",
+            "Check the separator, the codecs, and the workers' disks; none of these songs was put in quarantine.",
+            code=MODELS_FAIL,
+            field="separator",
+        )
+
+    def _clear_suspects(self) -> None:
+        """A song went well, or all are done: the failures before it were the songs' own."""
         for row in self._suspects:
             self._writer.add(row)
         self._suspects = []
@@ -153,7 +170,7 @@ class Collector:
         for stage, seconds in took.items():
             self._report.stage(stage, 1, work.seconds, seconds)
         self._report.song(work.entry.title, work.entry.uri, work.seconds, sum(took.values()), took)
-        if row["vocal_score"] is not None:
+        if row["vocal_score"] is not None and not work.folder:
             self._report.value("vocal_score", row["vocal_score"])
 
     def _quarantine_row(self, work: Work, reason: str, message: str) -> QuarantineRow:

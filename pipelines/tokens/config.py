@@ -39,7 +39,7 @@ class TableJob(BaseModel):
     valid_share: float = Field(0.1, ge=0, le=1)
     """Share of songs kept for validation, chosen by a hash of the song; near-duplicates stay together."""
 
-    max_error_rate: float = Field(1.0, ge=0, le=1)
+    max_error_rate: float = Field(0.5, ge=0, le=1)
     """Share of files put in quarantine above which the job stops, with exit code 3. Duplicates do not count."""
 
     report: str = ""

@@ -37,11 +37,10 @@ def earlier_codes(
     ids = codec_by_stem(codecs)
     for work, row in partial:
         made = _by_stem(row.codes, StemLayout(tuple(s for s in layout.stems if s.name in work.encode)))
-        streams = [
-            made[name] if name in made else have[work.song_id, work.separator, name, ids[name]]
-            for name in layout.names
-        ]
-        yield replace(row, codes=np.concatenate(streams))
+        keys = {name: (work.song_id, work.separator, name, ids[name]) for name in layout.names if name not in made}
+        if have.keys() >= set(keys.values()):  # otherwise the song was taken down meanwhile
+            streams = [have[keys[name]] if name in keys else made[name] for name in layout.names]
+            yield replace(row, codes=np.concatenate(streams))
 
 
 def _read(table: TokenTable, songs: Sequence[str]) -> dict[Key, np.ndarray]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 
 from models.errors import StemsError
+from pipelines.tokens.reasons import DUPLICATE
 from pipelines.tokens.schema import DroppedRow, Identity, StemsRow
 from pipelines.tokens.table import TokenTable
 
@@ -52,7 +53,9 @@ class Known:
         facts: of readable files, by fingerprint.
         made: rows of tokens, by song.
         dropped: songs with vocals, by fingerprint.
-        quarantined: fingerprints of files that this run would put in quarantine again.
+        dropped_songs: the same, by song, where the file has been read.
+        quarantined: files that this run would put in quarantine again, by fingerprint, and the reason.
+        duplicates: fingerprints of files that hold the audio of another one.
         stems: kept stems, by song and separator.
         removed_songs: songs that were taken down.
         removed_files: fingerprints of their files.
@@ -61,7 +64,9 @@ class Known:
     facts: Mapping[str, Facts]
     made: Mapping[str, Sequence[Made]]
     dropped: Mapping[str, Sequence[DroppedRow]]
-    quarantined: frozenset[str]
+    dropped_songs: Mapping[str, Sequence[DroppedRow]]
+    quarantined: Mapping[str, str]
+    duplicates: frozenset[str]
     stems: Mapping[tuple[str, str], StemsRow]
     removed_songs: frozenset[str]
     removed_files: frozenset[str]
@@ -69,18 +74,24 @@ class Known:
 
 def read_known(table: TokenTable, identity: Identity) -> Known:
     """Read what the table knows. Quarantined are files that are no songs, and those that these models failed on."""
-    quarantine = [
-        row["fingerprint"]
-        for row in table.quarantine().select(["fingerprint", "separator", "codecs", "limits"]).to_pylist()
+    aside = table.quarantine().select(["fingerprint", "reason", "separator", "codecs", "limits"]).to_pylist()
+    duplicates = frozenset(row["fingerprint"] for row in aside if row["reason"] == DUPLICATE)
+    quarantined = {
+        row["fingerprint"]: row["reason"]
+        for row in aside
         if row["limits"] == identity.limits
         and (row["separator"], row["codecs"]) in (("", ""), (identity.separator, identity.codecs))
-    ]
+        and row["reason"] != DUPLICATE
+    }
+    dropped = [DroppedRow(**{**row, "tags": tuple(row["tags"])}) for row in table.dropped().to_pylist()]
     removed = table.removed()
     return Known(
         facts=read_facts(table),
         made=_by_song(table.rows(columns=_MADE)),
-        dropped=_dropped(table.dropped()),
-        quarantined=frozenset(quarantine),
+        dropped=_grouped((row.fingerprint, row) for row in dropped),
+        dropped_songs=_grouped((row.song_id, row) for row in dropped if row.song_id),
+        quarantined=quarantined,
+        duplicates=duplicates,
         stems=read_stems(table),
         removed_songs=frozenset(removed["song_id"].to_pylist()),
         removed_files=frozenset(name for names in removed["fingerprints"].to_pylist() for name in names),
@@ -89,7 +100,8 @@ def read_known(table: TokenTable, identity: Identity) -> Known:
 
 def read_facts(table: TokenTable) -> dict[str, Facts]:
     """Of every readable file, by fingerprint."""
-    columns = (table.catalog(_FACTS)[name].to_pylist() for name in _FACTS)
+    rows = table.catalog(_FACTS)
+    columns = (rows[name].to_pylist() for name in _FACTS)
     return {row[0]: Facts(*row) for row in zip(*columns, strict=True)}
 
 
@@ -123,8 +135,8 @@ def _by_song(rows: pa.Table) -> dict[str, list[Made]]:
     return made
 
 
-def _dropped(rows: pa.Table) -> dict[str, list[DroppedRow]]:
+def _grouped(rows: Iterable[tuple[str, DroppedRow]]) -> dict[str, list[DroppedRow]]:
     found: dict[str, list[DroppedRow]] = {}
-    for row in rows.to_pylist():
-        found.setdefault(row["fingerprint"], []).append(DroppedRow(**{**row, "tags": tuple(row["tags"])}))
+    for key, row in rows:
+        found.setdefault(key, []).append(row)
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rich.table import Table
 
@@ -25,7 +25,7 @@ from pipelines.tokens.table import TokenTable
 from pipelines.tokens.tokenize import SourceSong, Verdict
 from pipelines.tokens.work import Work
 
-_NOTHING = Known({}, {}, {}, frozenset(), {}, frozenset(), frozenset())
+_NOTHING = Known({}, {}, {}, {}, {}, frozenset(), {}, frozenset(), frozenset())
 
 
 @dataclass(frozen=True)
@@ -159,10 +159,19 @@ def _measure(config: PlanConfig, sample: Sequence[CatalogEntry]) -> Speed:
             field="sample",
         )
     longest = max(found.seconds for _, found in good)
-    tokenizer = load_tokenizer(tokenizer_settings(config, layout_of(config), longest))
+    settings = replace(tokenizer_settings(config, layout_of(config), longest), keep_stems="")
+    tokenizer = load_tokenizer(settings)
     songs = [_source(config, entry, found) for entry, found in good]
     tokenizer.process(songs[:1])  # the first song pays for warming up
-    return _speed(good, tokenizer.process(songs), len(inspected) - len(good))
+    verdicts = tokenizer.process(songs)
+    if all(verdict.reason for verdict in verdicts):
+        raise StemsError(
+            f"None of the {len(songs)} songs of the sample could be tokenized; the first: {verdicts[0].message}",
+            "Check the separator and the codecs.",
+            code="models_fail",
+            field="separator",
+        )
+    return _speed(good, verdicts, len(inspected) - len(good))
 
 
 def _source(config: PlanConfig, entry: CatalogEntry, found: Inspected) -> SourceSong:

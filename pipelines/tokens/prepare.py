@@ -7,11 +7,16 @@ leaves whole commits, and the next one goes on there.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
 from pipelines.catalog.importing import import_catalog
+from pipelines.catalog.schema import CatalogEntry
 from pipelines.tokens.choose import Chooser
 from pipelines.tokens.config import PrepareConfig, RetryConfig
 from pipelines.tokens.identity import identity_of, layout_of, limits_of, vocal_rule
-from pipelines.tokens.known import read_known
+from pipelines.tokens.known import Known, read_known
+from pipelines.tokens.reasons import FAILED, REASONS
 from pipelines.tokens.report import PrepareReport
 from pipelines.tokens.run import Run
 from pipelines.tokens.table import TokenTable
@@ -27,24 +32,7 @@ def prepare(config: PrepareConfig) -> PrepareReport:
         StemsError: the catalog, a model directory or the table is at fault, the cluster is too small, or more files
             are bad than the job accepts.
     """
-    with Run(config) as run:
-        entries = import_catalog(
-            config.catalog, config.manifest, format=config.format, allow_hosts=config.allow_hosts
-        )
-        layout, identity, limits = layout_of(config), identity_of(config), limits_of(config)
-        run.table.create()
-        known = read_known(run.table, identity)
-        chooser = Chooser(known, identity, layout, vocal_rule(config), limits)
-
-        present = [entry for entry in entries if entry.fingerprint not in known.removed_files]
-        remain, early = chooser.before_reading(present)
-        run.apply(early)
-        unread = [entry for entry in remain if entry.fingerprint not in known.facts]
-        facts = {**known.facts, **run.survey(unread, limits, config.allow_hosts, known)}
-        choice = chooser.choose(remain, facts)
-        run.apply(choice)
-        run.tokenize(choice.works, identity, layout, facts, known)
-    return run.report(songs=len(entries), removed=len(entries) - len(present))
+    return _prepare(config, again=())
 
 
 def retry_quarantined(config: RetryConfig) -> PrepareReport:
@@ -52,8 +40,41 @@ def retry_quarantined(config: RetryConfig) -> PrepareReport:
 
     A file that is still no song returns there. Raises what :func:`prepare` does.
     """
-    table = TokenTable(config.table)
-    table.create()
-    rows = table.quarantine().select(["fingerprint", "reason"]).to_pylist()
-    table.pardon({row["fingerprint"] for row in rows if not config.reasons or row["reason"] in config.reasons})
-    return prepare(config)
+    return _prepare(config, again=config.reasons or tuple(REASONS))
+
+
+def _prepare(config: PrepareConfig, again: Collection[str]) -> PrepareReport:
+    """Prepare a catalog; files quarantined for the reasons ``again`` are looked at once more."""
+    with Run(config) as run:
+        entries = import_catalog(
+            config.catalog, config.manifest, format=config.format, allow_hosts=config.allow_hosts
+        )
+        layout, identity, limits = layout_of(config), identity_of(config), limits_of(config)
+        run.table.create()
+        known = _pardon(run.table, read_known(run.table, identity), entries, again)
+        present = [entry for entry in entries if entry.fingerprint not in known.removed_files]
+        run.songs, run.removed = len(entries), len(entries) - len(present)
+
+        chooser = Chooser(known, identity, layout, vocal_rule(config), limits, keep=bool(config.keep_stems))
+        remain, early = chooser.before_reading(present)
+        run.apply(early)
+        unread = [entry for entry in remain if entry.fingerprint not in known.facts]
+        facts = {**known.facts, **run.survey(unread, limits, config.allow_hosts, known)}
+        choice = chooser.choose(remain, facts)
+        run.apply(choice)
+        run.tokenize(choice.works, identity, layout, facts, known)
+    return run.report()
+
+
+def _pardon(table: TokenTable, known: Known, entries: Sequence[CatalogEntry], again: Collection[str]) -> Known:
+    """Take the entries' files that were quarantined for these reasons out of the quarantine."""
+    present = {entry.fingerprint for entry in entries}
+    pardoned = {
+        name
+        for name, reason in known.quarantined.items()
+        if name in present and (reason in again or (reason.startswith(FAILED) and set(REASONS) <= set(again)))
+    }
+    if not pardoned:
+        return known
+    table.pardon(pardoned)
+    return replace(known, quarantined={k: v for k, v in known.quarantined.items() if k not in pardoned})

@@ -5,6 +5,7 @@ from __future__ import annotations
 DUPLICATE = "duplicate"
 REMOVED = "removed"
 CRASHED = "crashed"
+MISSING = "missing"
 UNREACHABLE = "unreachable"
 MODELS_FAIL = "models_fail"
 
@@ -12,7 +13,7 @@ FAILED = "failed:"
 """Begins the codes of errors that nobody foresaw; the error's type follows."""
 
 REASONS = {
-    "missing": "there is no such file",
+    MISSING: "there is no such file",
     "empty": "no bytes, or no audio in them",
     "unreadable": "not audio, or damaged",
     "truncated": "the file ends before its audio does",

@@ -44,7 +44,8 @@ def retokenize(config: RetokenizeConfig) -> PrepareReport:
             works = _works(separator, known, layout, codecs, entries)
             facts = {work.entry.fingerprint: known.facts[work.entry.fingerprint] for work in works}
             run.tokenize(works, Identity(separator, codecs, ""), layout, facts, known)
-    return run.report(songs=sum(separator in wanted for _, separator in known.stems))
+        run.songs = sum(separator in wanted for _, separator in known.stems)
+    return run.report()
 
 
 def _wanted(config: RetokenizeConfig, known: Known) -> set[str]:
@@ -65,7 +66,8 @@ def _entries(table: TokenTable, known: Known) -> dict[str, CatalogEntry]:
     texts: dict[str, str] = {}
     for row in rows:
         texts.setdefault(row["song_id"], row["entry"])
-    return {song: entry_from_json(text) for song, text in texts.items()}
+    entries = {song: entry_from_json(text) for song, text in texts.items()}
+    return {song: entry for song, entry in entries.items() if entry.fingerprint in known.facts}
 
 
 def _works(
@@ -77,7 +79,8 @@ def _works(
         made = [old for old in known.made.get(row.song_id, ()) if old.separator == separator]
         there = any(old.codecs == codecs for old in made)
         sung = bool(made) and all(old.split == SUNG for old in made)
-        if there or sung or row.song_id not in entries:
+        left_out = any(old.separator in ("", separator) for old in known.dropped_songs.get(row.song_id, ()))
+        if there or sung or left_out or row.song_id not in entries:
             continue
         encode = missing_stems(layout, codecs, made) or layout.names
         entry = entries[row.song_id]

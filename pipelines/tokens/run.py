@@ -10,7 +10,6 @@ from typing import Any
 
 from models.errors import StemsError
 from models.stems import StemLayout
-from pipelines.catalog.files import absolute, is_remote
 from pipelines.catalog.schema import CatalogEntry
 from pipelines.tokens.actor import fetch_files
 from pipelines.tokens.choose import Choice
@@ -20,6 +19,7 @@ from pipelines.tokens.config import PrepareConfig, TableJob
 from pipelines.tokens.identity import codec_kind, limits_of, vocal_rule
 from pipelines.tokens.known import Facts, Known
 from pipelines.tokens.limits import Limits
+from pipelines.tokens.places import check_outputs, model_place, place
 from pipelines.tokens.progress import Progress
 from pipelines.tokens.reasons import DUPLICATE
 from pipelines.tokens.report import PrepareReport, ReportBuilder, save
@@ -41,10 +41,14 @@ class Run:
 
     Attributes:
         table: where everything goes.
+        songs: files that the job is about.
+        removed: of them, those of songs that were taken down.
     """
 
     def __init__(self, config: TableJob) -> None:
-        self.table = TokenTable(config.table)
+        check_outputs(config)
+        self.table = TokenTable(place(config.table))
+        self.songs = self.removed = 0
         self._config, self._started = config, time.monotonic()
         self._writer, self._builder = Writer(self.table, config), ReportBuilder()
         self._progress = Progress()
@@ -58,12 +62,13 @@ class Run:
     ) -> None:
         self._progress.stop()
         if isinstance(error, StemsError) and error.code == "too_many_errors":
-            self.report(songs=0)
+            self.report()
 
     def apply(self, choice: Choice) -> None:
         """Write down what is decided without any model."""
-        if choice.readmitted:
-            self.table.readmit(choice.readmitted)
+        self.table.readmit(choice.readmitted)
+        if choice.pardoned:
+            self.table.pardon(choice.pardoned)
         for row in choice.dropped:
             self._builder.dropped(row.decided_by)
             self._writer.add(row)
@@ -115,32 +120,38 @@ class Run:
         advance = self._progress.stage("tokenize", len(works))
         lines = {song: work_to_json(work) for song, work in todo.items()}
         settings = tokenizer_settings(self._config, layout, max(work.seconds for work in works))
-        for song, row in run_rounds(lines, partial(self._stream, settings, workers), self._config.songs_per_batch):
-            collector.take(row)
-            advance(todo[song].seconds)
+        try:
+            for song, row in run_rounds(
+                lines, partial(self._stream, settings, workers), self._config.songs_per_batch
+            ):
+                collector.take(row)
+                advance(todo[song].seconds)
+        except (StemsError, KeyboardInterrupt):
+            collector.rescue()
+            raise
         collector.finish()
 
-    def report(self, songs: int, removed: int = 0) -> PrepareReport:
+    def report(self) -> PrepareReport:
         """What the run did; saved beside the table where it did anything."""
         written, reasons = self._writer.written, dict(self._writer.reasons)
         duplicates = reasons.pop(DUPLICATE, 0)
-        done = written["tokens"] + written["dropped"] + duplicates + sum(reasons.values()) + removed
+        new = written["tokens"] + written["dropped"] + duplicates + sum(reasons.values())
         report = self._builder.build(
-            songs=max(songs, done),
-            already_there=max(songs, done) - done,
+            songs=self.songs,
+            already_there=self.songs - self.removed - new,
             tokenized=written["tokens"],
             vocals=written["dropped"],
             duplicates=duplicates,
             quarantined=reasons,
-            removed=removed,
+            removed=self.removed,
             hours=self._writer.hours,
             seconds=time.monotonic() - self._started,
             versions=self.table.versions(),
             settings={name: str(value) for name, value in self._config.model_dump().items()},
             workers=_describe(self._workers),
         )
-        if done > removed:
-            save(report, self._config.report or f"{self.table.root}/reports")
+        if new:
+            save(report, place(self._config.report) or f"{self.table.root}/reports")
         return report
 
     def _stream(
@@ -178,20 +189,15 @@ def tokenizer_settings(config: TableJob, layout: StemLayout, longest: float) -> 
     prepare = config if isinstance(config, PrepareConfig) else None
     limits = limits_of(prepare) if prepare else Limits(0.0, longest, 0.0)
     return TokenizerSettings(
-        separator=prepare.separator if prepare else "",
-        codecs=config.codecs,
+        separator=model_place(prepare.separator) if prepare else "",
+        codecs=model_place(config.codecs),
         layout=layout,
         vocal_threshold=vocal_rule(prepare).threshold if prepare else 1.0,
         limits=limits,
         group_seconds=limits.max_seconds,
-        keep_stems=_place(prepare.keep_stems) if prepare else "",
+        keep_stems=place(prepare.keep_stems) if prepare else "",
         device="cuda" if config.gpus_per_actor else "cpu",
     )
-
-
-def _place(folder: str) -> str:
-    """A folder by a name that holds on every machine, whatever it works in."""
-    return folder if not folder or is_remote(folder) else absolute(folder)
 
 
 def _describe(workers: Workers | None) -> str:

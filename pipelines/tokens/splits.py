@@ -50,10 +50,10 @@ def splits(songs: Mapping[str, bytes], stored: Mapping[str, str], valid_share: f
     if len(result) == len(songs):
         return result
     members = defaultdict(list)
-    for song, group in near_groups(songs).items():
+    for song, group in near_groups(songs).items():  # in order of ids
         members[group].append(song)
     for group, together in members.items():
-        settled = sorted(song for song in together if stored.get(song, SUNG) != SUNG)
+        settled = [song for song in together if stored.get(song, SUNG) != SUNG]
         sides = {stored[song] for song in settled}
         for song in together:
             if song in stored:
@@ -73,7 +73,7 @@ def _most_similar(song: str, others: list[str], signatures: Mapping[str, bytes])
 
 
 def near_groups(signatures: Mapping[str, bytes]) -> dict[str, str]:
-    """For each song, the smallest song id of its group: songs joined by a chain of near ones.
+    """For each song, in order of ids, the smallest id of its group: songs joined by a chain of near ones.
 
     No two songs are compared unless they share a bucket: two neighbouring slots of their signatures with the same
     values, at the same distance in time. Songs that are just near share one of the 256 such couples in 99 of 100

@@ -7,11 +7,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from models.audio import Audio, encode_audio, read_audio
+from models.audio import Audio, encode_audio, in_16_bits, read_audio
 from pipelines.catalog.files import write_bytes
 
 _TITLE_BYTES = 100
-_FULL_SCALE = 32768.0
 
 
 def as_stored(audio: Audio) -> Audio:
@@ -20,8 +19,7 @@ def as_stored(audio: Audio) -> Audio:
     Stems are rounded before they are tokenized, whether they are kept or not: so a stem file gives, at any later
     time, the very codes that the song got.
     """
-    steps = np.clip(np.rint(audio.samples * _FULL_SCALE), -_FULL_SCALE, _FULL_SCALE - 1)
-    return Audio((steps / _FULL_SCALE).astype(np.float32), audio.rate)
+    return Audio(in_16_bits(audio.samples).astype(np.float32) / 32768.0, audio.rate)
 
 
 def write_stems(root: str, title: str, song_id: str, separator: str, stems: Mapping[str, Audio]) -> str:

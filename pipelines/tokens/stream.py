@@ -21,6 +21,12 @@ from pipelines.tokens.tokenize import TokenizerSettings
 ALONE = 3
 """Times that a line runs in a block of its own before it is given up."""
 
+_FEW = 8
+"""Lines of which one at least comes to an end, unless it is the cluster that is broken."""
+
+_AT_ONCE = 16_384
+"""Lines that one stream is given: Ray Data keeps something of each until its end."""
+
 _BROKEN_STREAMS = 8
 """Streams in a row that may break without a result."""
 
@@ -38,7 +44,7 @@ log = logging.getLogger(__name__)
 def run_rounds(
     lines: Mapping[str, str], stream: Callable[[list[str], int], Iterable[tuple[str, T]]], block: int
 ) -> Iterator[tuple[str, T]]:
-    """Results by key, each once; a key that was lost alone :data:`ALONE` times is left out.
+    """Results by key, each once; a key that was lost alone :data:`ALONE` times is left out, with a warning.
 
     Args:
         lines: what to work on, by key.
@@ -46,8 +52,16 @@ def run_rounds(
         block: lines that share a block at first.
 
     Raises:
-        StemsError: the stream broke again and again without a result.
+        StemsError: the stream broke again and again without a result, or not one of several lines came to an end.
     """
+    keys = list(lines)
+    for start in range(0, len(keys), _AT_ONCE):
+        yield from _rounds({key: lines[key] for key in keys[start : start + _AT_ONCE]}, stream, block)
+
+
+def _rounds(
+    lines: Mapping[str, str], stream: Callable[[list[str], int], Iterable[tuple[str, T]]], block: int
+) -> Iterator[tuple[str, T]]:
     missing, size, alone, broken = dict(lines), block, 0, 0
     while missing and alone < ALONE:
         before, whole = len(missing), True
@@ -59,16 +73,22 @@ def run_rounds(
             if not _is_ray_failure(error):
                 raise
             whole = False
-            log.warning("The job's stream broke (%s); it goes on with what is left.", type(error).__name__)
+            log.warning("The job's stream broke; it goes on with what is left. %s: %s", type(error).__name__, error)
         broken = 0 if whole or len(missing) < before else broken + 1
         alone += whole and size == 1
         size = 1 if whole else size
         if broken >= _BROKEN_STREAMS:
-            raise StemsError(
-                f"The cluster lost the job {broken} times in a row without finishing one file.",
-                "Look at `ray status`; run the same command to go on.",
-                code="cluster",
-            )
+            raise _cluster_fails(f"lost the job {broken} times in a row without finishing one file")
+    if len(missing) == len(lines) >= _FEW:
+        raise _cluster_fails(f"finished none of {len(lines)} files, each of which was tried alone {ALONE} times")
+
+
+def _cluster_fails(what: str) -> StemsError:
+    return StemsError(
+        f"The cluster {what}.",
+        "Look at `ray status` and at the workers' logs; run the same command to go on.",
+        code="cluster",
+    )
 
 
 def inspection(task: Callable[[pa.Table], pa.Table], memory: int) -> Stages:
@@ -108,7 +128,7 @@ def read_stream(stages: Stages, column: str, lines: list[str], block: int) -> It
     """Results as they come, for lines that the stages find in a column of that name."""
     import ray
 
-    # Blocks are cut here: a repartition would be one more stage, whose tasks want a whole CPU.
+    # Blocks are cut here, and put where they are: from_arrow and repartition would start tasks that want a whole CPU.
     table = pa.table({column: lines})
     blocks = [table.slice(start, block) for start in range(0, len(table), block)]
     with ray.data.DataContext.current(_quiet_context(ray.data.DataContext.get_current().copy())):
@@ -123,7 +143,7 @@ def read_stream(stages: Stages, column: str, lines: list[str], block: int) -> It
 def _source(blocks: list[pa.Table]) -> Dataset:
     import ray
 
-    return ray.data.from_arrow(blocks)
+    return ray.data.read_api.from_blocks(blocks)
 
 
 def _tasks(data: Dataset, task: Callable[[pa.Table], pa.Table], memory: int) -> Dataset:

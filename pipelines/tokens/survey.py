@@ -15,7 +15,7 @@ from pipelines.tokens.cluster import Workers
 from pipelines.tokens.inspect import inspect_files
 from pipelines.tokens.known import Facts
 from pipelines.tokens.limits import Limits
-from pipelines.tokens.reasons import CRASHED, REMOVED, UNREACHABLE
+from pipelines.tokens.reasons import CRASHED, MISSING, REMOVED, UNREACHABLE
 from pipelines.tokens.report import ReportBuilder
 from pipelines.tokens.schema import CatalogRow, QuarantineRow
 from pipelines.tokens.stream import inspection, read_stream, run_rounds
@@ -97,7 +97,8 @@ def _set_aside(
     entry: CatalogEntry, reason: str, message: str, limits: Limits, writer: Writer, report: ReportBuilder
 ) -> None:
     report.problem(entry.uri, reason, message)
-    if reason == UNREACHABLE:  # says nothing of the file: the next run asks again
+    # What was listed and is not there, or does not answer, may be there for the next run.
+    if reason == UNREACHABLE or (reason == MISSING and entry.size):
         writer.pass_over(reason)
         return
     writer.add(QuarantineRow(entry.uri, entry.fingerprint, reason, message, "", "", "", str(limits)))

@@ -49,6 +49,9 @@ _SCHEMAS: dict[str, tuple[pa.Schema, tuple[str, ...]]] = {
 }
 TABLES = tuple(_SCHEMAS)
 
+_REVISED = 200
+"""Rows that one commit changes."""
+
 
 class TokenTable:
     """Songs as tokens, on a local path or ``s3://`` (options from ``AWS_*`` environment variables).
@@ -165,20 +168,28 @@ class TokenTable:
         """Take files out of the quarantine, so that the next run looks at them again; return how many rows went."""
         return self.tables["quarantine"].delete("fingerprint", sorted(fingerprints))
 
-    def readmit(self, fingerprints: Collection[str]) -> int:
-        """Take songs out of the dropped ones, so that the next run decides anew; return how many rows went."""
-        return self.tables["dropped"].delete("fingerprint", sorted(fingerprints))
+    def readmit(self, rows: Collection[tuple[str, str]]) -> None:
+        """Take songs out of the dropped ones, each by its file and the separator that heard it."""
+        for names in _few(sorted({fingerprint for fingerprint, _ in rows})):
+            self.tables["dropped"].revise("fingerprint", names, lambda found: _without(found, rows))
 
-    def set_splits(self, separator: str, splits: Mapping[str, str]) -> int:
-        """Change the split of songs in their rows by one separator, atomically; return how many songs were given."""
-        tokens = self.tables["tokens"]
-        rows = tokens.read(filter=ds.field("song_id").isin(sorted(splits)))
-        if not len(rows):
-            return 0
-        changed = [
-            splits[row["song_id"]] if row["separator"] == separator else row["split"]
-            for row in rows.select(["song_id", "separator", "split"]).to_pylist()
-        ]
-        place = rows.schema.get_field_index("split")
-        tokens.replace(rows.set_column(place, TOKENS.field("split"), pa.array(changed)), by="song_id")
-        return len(splits)
+    def set_splits(self, separator: str, splits: Mapping[str, str]) -> None:
+        """Change the split of songs in their rows by one separator, a few hundred songs a commit."""
+
+        def change(found: pa.Table) -> pa.Table:
+            ids, by, was = (found[name].to_pylist() for name in ("song_id", "separator", "split"))
+            now = [splits[song] if who == separator else old for song, who, old in zip(ids, by, was, strict=True)]
+            return found.set_column(found.schema.get_field_index("split"), TOKENS.field("split"), pa.array(now))
+
+        for names in _few(sorted(splits)):
+            self.tables["tokens"].revise("song_id", names, change)
+
+
+def _few(names: Sequence[str]) -> Iterator[Sequence[str]]:
+    """A few hundred at a time: so many rows are rewritten in memory."""
+    return (names[start : start + _REVISED] for start in range(0, len(names), _REVISED))
+
+
+def _without(found: pa.Table, rows: Collection[tuple[str, str]]) -> pa.Table:
+    keys = zip(found["fingerprint"].to_pylist(), found["separator"].to_pylist(), strict=True)
+    return found.filter(pa.array([key not in rows for key in keys], pa.bool_()))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from typing import TypeVar
 
 from models.errors import StemsError
 from pipelines.tokens.config import TableJob
-from pipelines.tokens.reasons import DUPLICATE
+from pipelines.tokens.reasons import DUPLICATE, REMOVED
 from pipelines.tokens.schema import CatalogRow, DroppedRow, QuarantineRow, StemsRow, TokenRow
 from pipelines.tokens.table import TokenTable
 
+Wanted = TypeVar("Wanted", CatalogRow, StemsRow, TokenRow)
 Row = CatalogRow | StemsRow | TokenRow | DroppedRow | QuarantineRow
 
 _ENOUGH_FILES = 20
@@ -39,6 +41,7 @@ class Writer:
         self._quarantine: list[QuarantineRow] = []
         self._committed_at = time.monotonic()
         self.written: Counter[str] = Counter()
+        self._good: Counter[str] = Counter()
         self.reasons: Counter[str] = Counter()
         self.hours = 0.0
 
@@ -70,12 +73,18 @@ class Writer:
         Raises:
             StemsError: ``too_many_errors``, after writing, where more files are bad than the job accepts.
         """
+        self.write()
+        self._check_errors()
+
+    def write(self) -> None:
+        """Write what is pending, however much of it is bad; nothing of songs that were taken down meanwhile."""
         table, self._committed_at = self._table, time.monotonic()
-        catalog, self._catalog = self._catalog, []
-        stems, self._stems = self._stems, []
-        tokens, self._tokens = self._tokens, []
+        catalog, self._catalog = self._still_wanted(self._catalog), []
+        stems, self._stems = self._still_wanted(self._stems), []
+        tokens, self._tokens = self._still_wanted(self._tokens), []
         dropped, self._dropped = self._dropped, []
         quarantine, self._quarantine = self._quarantine, []
+        self._good.update(catalog=len(catalog), songs=len(tokens) + len(dropped))
         self.written["catalog"] += table.commit_catalog(catalog)
         self.written["stems"] += table.commit_stems(stems)
         added = table.commit_tokens(tokens)
@@ -84,12 +93,15 @@ class Writer:
         self.written["dropped"] += table.commit_dropped(dropped)
         self.written["quarantine"] += table.commit_quarantine(quarantine)
         self.reasons.update(row.reason for row in quarantine)
-        self._check_errors()
+
+    def _still_wanted(self, rows: list[Wanted]) -> list[Wanted]:
+        removed = set(self._table.removed()["song_id"].to_pylist()) if rows else set()
+        return [row for row in rows if row.song_id not in removed]
 
     def _check_errors(self) -> None:
-        bad = sum(count for reason, count in self.reasons.items() if reason != DUPLICATE)
+        bad = sum(count for reason, count in self.reasons.items() if reason not in (DUPLICATE, REMOVED))
         # A song is written once in each phase, and a run may begin in the second.
-        files = max(self.written["catalog"], self.written["tokens"] + self.written["dropped"]) + bad
+        files = max(self._good.values(), default=0) + bad
         if files >= _ENOUGH_FILES and bad > self._config.max_error_rate * files:
             raise StemsError(
                 f"{bad} of {files} files were put in quarantine: more than {self._config.max_error_rate:.0%}.",

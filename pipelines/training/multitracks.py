@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.audio import read_audio
+from models.audio import in_16_bits, read_audio
 from models.errors import StemsError
 from pipelines.catalog.files import in_parallel, is_remote
 from pipelines.training.sound_files import SUFFIXES, SoundFile, songs_in_store
@@ -198,4 +198,4 @@ def _check_memory(files: Sequence[SoundFile], rate: int, memory_gb: float) -> No
 
 def _read(file: SoundFile, rate: int) -> Stem16:
     samples = read_audio(file.here(), name=file.name).stereo().resample(rate).samples
-    return np.clip(np.rint(samples * _FULL_SCALE), -_FULL_SCALE, _FULL_SCALE - 1).astype(np.int16)
+    return in_16_bits(samples)

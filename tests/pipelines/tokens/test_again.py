@@ -118,11 +118,13 @@ def test_what_was_quarantined_is_looked_at_again_when_asked(tiny_models: Any, ro
     moment = broken.stat().st_mtime_ns
     table = TokenTable(str(root / "table"))
     # The copy's songs are at another place: they are the same songs, and the broken file is another file.
-    assert prepare(PrepareConfig(**settings(tiny_models, root))).duplicates == 3
-    reasons = sorted(table.quarantine()["reason"].to_pylist())
+    moved = prepare(PrepareConfig(**settings(tiny_models, root)))
+    assert (moved.already_there, moved.tokenized, moved.quarantined) == (3, 0, {"unreadable": 1})
+    with pytest.raises(StemsError, match="no folder"):
+        retry_quarantined(RetryConfig(**settings(tiny_models, root, catalog="nowhere")))
     retried = retry_quarantined(RetryConfig(**settings(tiny_models, root), reasons=["unreadable"]))
     assert retried.quarantined == {"unreadable": 1}
-    assert sorted(table.quarantine()["reason"].to_pylist()) == [*reasons[:3], "unreadable"]
+    assert table.quarantine()["reason"].to_pylist() == ["unreadable"] * 2
     assert broken.stat().st_mtime_ns == moment
 
 
@@ -161,11 +163,12 @@ def test_a_plan_says_what_would_run_and_writes_nothing(tiny_models: Any, tmp_pat
         (tmp_path / "songs").mkdir(exist_ok=True)
         (tmp_path / "songs" / f"{k}.wav").write_bytes(encode_audio(noise(k)))
     (tmp_path / "songs" / "3.json").write_text('{"tags": ["rap"]}')
-    said = plan(PlanConfig(**settings(tiny_models, tmp_path), sample=2, workers=[1, 4], price_per_hour=2.0))
+    kept = {"keep_stems": str(tmp_path / "stems")}
+    said = plan(PlanConfig(**settings(tiny_models, tmp_path, **kept), sample=2, workers=[1, 4], price_per_hour=2.0))
     assert (said.files, said.settled, said.to_read, said.to_tokenize) == (4, 1, 3, 3)
     assert said.hours == pytest.approx(3 * 1.2 / 3600, rel=0.01)
     assert said.speed.songs == 2
     assert set(said.speed.by_stage) == {"inspect", "decode", "listen", "separate", "encode"}
     assert said.wall_hours[1] == pytest.approx(4 * said.wall_hours[4]) == pytest.approx(said.worker_hours)
     assert said.price == pytest.approx(2 * said.worker_hours)
-    assert not (tmp_path / "table").exists()
+    assert {path.name for path in tmp_path.iterdir()} == {"songs"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import random
@@ -57,27 +58,25 @@ def write_catalog(root: Path) -> None:
         (root / f"bad {k}.wav").write_bytes(rng.bytes(500 * k))
 
 
-def command(models: Any, songs: Path, table: Path) -> list[str]:
+def arguments(models: Any, songs: Path, table: Path) -> list[str]:
     settings: dict[str, Any] = {
         "catalog": songs,
         "table": table,
         "separator": models.separator,
         "codecs": models.codecs,
         "keep_stems": table.with_name(f"{table.name}-stems"),
-        "vocal_threshold": 0.25,
+        "vocal_threshold": 0.2175,  # this separator has learned nothing, and finds half of them sung
         "min_seconds": 0.45,
         "commit_songs": 10,
         "commit_seconds": 2,
     }
-    words = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
-    return [sys.executable, "-m", "cli", "prepare", *words]
+    return ["prepare", *(word for name, value in settings.items() for word in (f"--{name}", str(value)))]
 
 
 def start(models: Any, songs: Path, table: Path) -> subprocess.Popen[bytes]:
-    environment = {**os.environ, "RAY_DATA_DISABLE_PROGRESS_BARS": "1", "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        command(models, songs, table), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "cli", *arguments(models, songs, table)]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
 def kill_a_worker(driver: subprocess.Popen[bytes], rng: random.Random) -> int:
@@ -85,7 +84,9 @@ def kill_a_worker(driver: subprocess.Popen[bytes], rng: random.Random) -> int:
     found = []
     for process in psutil.Process(driver.pid).children(recursive=True):
         try:
-            if process.cmdline()[:1] and process.cmdline()[0].startswith("ray::"):
+            title = "".join(process.cmdline()[:1])
+            # Agents belong to the node: without one it is gone, and the driver with it.
+            if title.startswith("ray::") and "Agent" not in title:
                 found.append(process)
         except psutil.Error:
             continue
@@ -153,6 +154,35 @@ def test_kills_change_no_row(tiny_models: Any, tmp_path: Path) -> None:
     assert report.exit_code == 0, report
     kept = {folder.name for folder in (tmp_path / "chaos-stems").iterdir()}
     assert kept == {row["folder"] for row in expected["stems"]}
+
+
+JOBS, WINDOW = 16, 12
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_sixteen_jobs_over_overlapping_catalogs_take_each_song_once(tiny_models: Any, tmp_path: Path) -> None:
+    write_catalog(tmp_path / "all")
+    files = sorted(file for file in (tmp_path / "all").glob("*.flac"))[1 : JOBS + WINDOW]
+    jobs = []
+    for number in range(JOBS):
+        catalog = tmp_path / f"catalog {number}"
+        catalog.mkdir()
+        for file in files[number : number + WINDOW]:
+            (catalog / file.name).symlink_to(file)  # another name of the same song in each catalog
+        jobs.append(arguments(tiny_models, catalog, tmp_path / "table"))
+    (tmp_path / "jobs.json").write_text(json.dumps(jobs))
+    done = subprocess.run(
+        [sys.executable, "-m", "helpers.many_jobs", str(tmp_path / "jobs.json")], capture_output=True, text=True
+    )
+    assert done.stdout.strip() == str([0] * JOBS), done.stderr[-3000:]
+    table = TokenTable(str(tmp_path / "table"))
+    songs = table.rows(columns=["song_id"])["song_id"].to_pylist()
+    songs += [row["song_id"] for row in table.dropped().to_pylist() if row["decided_by"] == "score"]
+    tagged = {f"{k:03}" for k in range(SONGS) if k % 40 == 3}
+    assert len(set(songs)) == len([file for file in files if file.stem not in tagged])
+    assert len(table.rows()) == len(set(table.rows()["song_id"].to_pylist()))
+    assert verify(VerifyConfig(table=table.root)).broken == ()
 
 
 POINTS = tuple(product([name for name in TABLES if name != "removed"], COMMIT_STEPS))

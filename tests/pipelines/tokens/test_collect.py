@@ -18,7 +18,7 @@ from pipelines.tokens.config import PrepareConfig
 from pipelines.tokens.known import Facts
 from pipelines.tokens.limits import Limits
 from pipelines.tokens.report import ReportBuilder
-from pipelines.tokens.schema import Identity
+from pipelines.tokens.schema import Identity, RemovedRow
 from pipelines.tokens.table import TokenTable
 from pipelines.tokens.tokenize import TokenizerSettings
 from pipelines.tokens.work import Work, work_to_json
@@ -83,31 +83,55 @@ def test_commits_come_every_few_songs_or_seconds(table: TokenTable) -> None:
     assert len(table.rows()) == 3
 
 
-def test_failures_are_the_songs_own_once_a_song_went_well(table: TokenTable) -> None:
-    bad = [f"bad{k}" for k in range(2 * MOST_SUSPECTS)]
-    collected = collector(table, "good", *bad, commit_seconds=0)
+def test_failures_between_songs_that_went_well_are_the_songs_own(table: TokenTable) -> None:
+    bad = [f"bad{k}" for k in range(2 * MOST_SUSPECTS - 2)]
+    collected = collector(table, "good", "better", *bad, commit_seconds=0)
     for name in bad[: MOST_SUSPECTS - 1]:
         collected.take(failed(name))
     assert len(table.quarantine()) == 0
     collected.take(result("good"))
     for name in bad[MOST_SUSPECTS - 1 :]:
         collected.take(failed(name))
+    collected.take(result("better"))
     collected.finish()
     assert sorted(table.quarantine()["song_id"].to_pylist()) == sorted(bad)
 
 
-def test_models_that_fail_on_every_song_stop_the_job_and_blame_no_song(table: TokenTable) -> None:
+@pytest.mark.parametrize("went_well", [(), ("good",)])
+def test_failures_in_a_row_stop_the_job_and_blame_no_song(table: TokenTable, went_well: tuple[str, ...]) -> None:
     bad = [f"bad{k}" for k in range(MOST_SUSPECTS)]
-    collected = collector(table, *bad, commit_seconds=0)
+    collected = collector(table, *went_well, *bad, commit_seconds=1e9)
+    for name in went_well:
+        collected.take(result(name))
     for name in bad[:-1]:
         collected.take(failed(name))
     with pytest.raises(StemsError, match="out of luck") as error:
         collected.take(failed(bad[-1]))
     assert error.value.code == "models_fail"
+    collected.rescue()
+    assert len(table.quarantine()) == 0
+    assert table.rows()["song_id"].to_pylist() == list(went_well)
+
+
+def test_models_that_fail_on_all_of_a_few_songs_blame_none(table: TokenTable) -> None:
+    collected = collector(table, "a", "b")
+    collected.take(failed("a"))
+    collected.take(failed("b"))
+    with pytest.raises(StemsError, match="failed on 2 songs"):
+        collected.finish()
     assert len(table.quarantine()) == 0
 
 
-def test_the_few_failures_of_a_small_run_are_quarantined(table: TokenTable) -> None:
+def test_a_song_that_was_taken_down_meanwhile_is_not_written(table: TokenTable) -> None:
+    collected = collector(table, "a", "b")
+    collected.take(result("a"))
+    collected.take(result("b"))
+    table.commit_removed([RemovedRow("a", ("/a.wav",), ("a",), "a", "asked for")])
+    collected.finish()
+    assert table.rows()["song_id"].to_pylist() == ["b"]
+
+
+def test_the_one_failure_of_a_small_run_is_quarantined(table: TokenTable) -> None:
     collected = collector(table, "bad")
     collected.take(failed("bad"))
     collected.finish()
@@ -126,9 +150,9 @@ def test_too_many_bad_files_stop_the_job_after_they_are_written(table: TokenTabl
     collected = collector(table, *names, commit_songs=30, max_error_rate=0.5)
     collected.take(result(names[0]))
     for name in names[1:30]:
-        collected.take(failed(name))
+        collected.take(result(name, reason="unreadable", codes=b"", frames=0))
     with pytest.raises(StemsError, match="more than 50%") as error:
-        collected.take(failed(names[30]))
+        collected.take(result(names[30], reason="unreadable", codes=b"", frames=0))
     assert error.value.code == "too_many_errors"
     assert len(table.quarantine()) == 30
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
 from helpers.keyed import at, data_files, rows
@@ -31,6 +32,12 @@ def test_a_filter_on_the_key_opens_only_files_that_may_hold_it(table: KeyedTable
     assert table.delete("id", ["a"]) == 1
     with pytest.raises(StemsError):
         table.read(["id"], ds.field("id") == "b")
+
+
+def test_a_file_whose_keys_are_not_all_known_is_opened(table: KeyedTable) -> None:
+    table.insert(rows("a").set_column(1, "part", pa.array([None], pa.string())))
+    table.insert(pa.concat_tables([rows("b"), rows("c").set_column(1, "part", pa.array([None], pa.string()))]))
+    assert table.read(["id"], ds.field("part").is_null())["id"].sort().to_pylist() == ["a", "c"]
 
 
 def test_keys_of_other_writers_are_read_once(table: KeyedTable, tmp_path: Path) -> None:

@@ -68,6 +68,7 @@ def test_deleting_says_how_many_and_commits_nothing_where_none_match(table: Keye
 
 def test_what_was_deleted_can_come_back_and_what_was_merged_is_there_still(table: KeyedTable) -> None:
     assert table.insert(rows("ab")) == 2
+    assert table.insert(rows("ab")) == 0
     table.delete("id", ["a"])
     assert table.insert(rows("ab")) == 1
     table.compact()
