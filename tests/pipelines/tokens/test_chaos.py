@@ -31,7 +31,9 @@ from pipelines.upkeep.config import VerifyConfig
 from pipelines.upkeep.verify import verify
 
 SONGS = 200
-KILL_EVERY_S = 3.0
+KILL_EVERY_S = 5.0
+MOST_KILLS = 8
+"""Workers of one driver that die: one that loads models takes seconds to come back, and the job has to end some day."""
 KEYS = {
     "tokens": "song_id",
     "catalog": "fingerprint",
@@ -100,7 +102,7 @@ def wait_for(what: Callable[[], bool], driver: subprocess.Popen[bytes], meanwhil
     total, due = 0, time.monotonic() + KILL_EVERY_S
     while driver.poll() is None and not what():
         time.sleep(0.2)
-        if time.monotonic() > due:
+        if time.monotonic() > due and total < MOST_KILLS:
             total += meanwhile()
             due = time.monotonic() + KILL_EVERY_S
     return total
