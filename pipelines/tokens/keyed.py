@@ -56,7 +56,6 @@ class KeyedTable:
         self.uri, self.schema, self.key, self.schema_version = uri, schema, key, schema_version
         self._storage = DeltaStorage(uri, storage_options)
         self._keys = KnownKeys()
-        self._latest: Any = None  # the table as this writer saw it last: going on from there is quicker than opening
 
     def __reduce__(self) -> tuple[Any, ...]:
         return KeyedTable, (self.uri, self.schema, self.key, self.schema_version, self._storage.given)
@@ -234,7 +233,7 @@ class KeyedTable:
         plan: Callable[[Version], Plan | None],
         content: Callable[[Version, Plan], Iterable[pa.Table]],
     ) -> Plan | None:
-        return Change(operation, plan, content).make(self._storage, self._newest, self.schema)
+        return Change(operation, plan, content).make(self._storage, self._open, self.schema)
 
     def _sorted(self, newest: Version, plan: Plan) -> list[pa.Table]:
         """All rows of some files, so that a row group holds a range of keys and a look-up reads few of them."""
@@ -242,12 +241,6 @@ class KeyedTable:
 
     def _among(self, column: str, values: Sequence[str]) -> ds.Expression:
         return ds.field(column).isin(pa.array(values, self.schema.field(column).type))
-
-    def _newest(self) -> Version:
-        if self._latest is None:
-            self._latest = self._open().table
-        self._storage.retried(self._latest.update_incremental)
-        return Version(self._latest, self._storage.filesystem, self.key)
 
     def _open(self, version: int | None = None) -> Version:
         from deltalake import DeltaTable
