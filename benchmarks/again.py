@@ -1,6 +1,6 @@
 """`stems prepare` over a catalog that has not changed: `python -m benchmarks.again --songs 100000`.
 
-The files are empty and their rows made up, with few frames: a run with nothing to do opens no file and reads no codes.
+The files are empty and their rows made up, with few frames: with nothing to do, no file is opened, no code read.
 The table is as commits of 64 songs leave it, and then as `stems table compact` does.
 """
 
