@@ -28,9 +28,9 @@ def stems(*words: object) -> None:
 
 
 def put_catalog(folder: Path) -> Path:
-    """Three songs: a tone in noise, each of its own."""
+    """Six songs: a tone in noise, each of its own."""
     time = np.arange(round(SECONDS * 44_100)) / 44_100
-    for number in range(3):
+    for number in range(6):
         tone = 0.2 * np.sin(2 * np.pi * (80 + 30 * number) * time).astype(np.float32)
         wave = tone + noise(SECONDS, 44_100, 2, seed=number, level=0.05).samples
         folder.mkdir(exist_ok=True)
