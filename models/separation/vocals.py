@@ -23,10 +23,11 @@ DEFAULT_THRESHOLD = 0.05
 PROBE_SECONDS = 24.0
 """Seconds of each song that a probe hears: about three segments of the released separators."""
 
-MOST_VOCAL = 0.5
-"""Share of the excerpts that decide: a song is as vocal as the most vocal half of what was heard of it."""
+MOST_VOCAL = 0.75
+"""Share of the excerpts that decide: a song is as vocal as the most vocal three quarters of what was heard of it."""
 
 _SILENCE = 1e-4  # of the loudest window's energy: -40 dB
+_LEAKAGE = 0.02  # vocal shares below this are what any separator takes for a voice
 _FLOOR = 1e-4  # scores below this count as this
 
 
@@ -88,13 +89,15 @@ class Heard:
 
 
 def song_score(excerpts: Sequence[Heard]) -> float:
-    """The vocal share of energy in the most vocal half of the excerpts, in 0..1; 0 without excerpts.
+    """The geometric mean of the vocal shares of the most vocal excerpts, each 0.02 at least, in 0..1; 0 for silence.
 
-    Half, as songs are rarely sung throughout; and energy, as the sources of quiet excerpts are guesses. On
-    rendered songs this parts sung from instrumental ones more widely than the most vocal excerpt alone.
+    Three quarters of them, as songs are rarely sung throughout; and geometric, so that one excerpt in which an
+    instrument is taken for a voice does not make a song sung. On rendered songs this parts sung from instrumental
+    ones more widely than shares of energy do.
     """
-    most = sorted(excerpts, key=lambda heard: heard.share, reverse=True)[: math.ceil(MOST_VOCAL * len(excerpts))]
-    return Heard(sum(heard.vocals for heard in most), sum(heard.total for heard in most)).share
+    shares = sorted((heard.share for heard in excerpts), reverse=True)
+    most = np.maximum(shares[: math.ceil(MOST_VOCAL * len(shares))], _LEAKAGE)
+    return float(np.exp(np.log(most).mean())) if len(most) and shares[0] > 0 else 0.0
 
 
 def best_threshold(instrumental: Sequence[float], sung: Sequence[float]) -> tuple[float, float]:

@@ -31,7 +31,7 @@ class DemoConfig(BaseModel):
     catalog_seconds: float = Field(default=20.0, ge=10)
     """Length of each."""
 
-    separator_steps: int = Field(default=280, ge=1)
+    separator_steps: int = Field(default=400, ge=1)
     """Training steps of the separator."""
 
     codec_steps: int = Field(default=200, ge=1)
