@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import random
@@ -156,35 +155,6 @@ def test_kills_change_no_row(tiny_models: Any, tmp_path: Path) -> None:
     assert report.exit_code == 0, report
     kept = {folder.name for folder in (tmp_path / "chaos-stems").iterdir()}
     assert kept == {row["folder"] for row in expected["stems"]}
-
-
-JOBS, WINDOW = 16, 12
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-def test_sixteen_jobs_over_overlapping_catalogs_take_each_song_once(tiny_models: Any, tmp_path: Path) -> None:
-    write_catalog(tmp_path / "all")
-    files = sorted(file for file in (tmp_path / "all").glob("*.flac"))[1 : JOBS + WINDOW]
-    jobs = []
-    for number in range(JOBS):
-        catalog = tmp_path / f"catalog {number}"
-        catalog.mkdir()
-        for file in files[number : number + WINDOW]:
-            (catalog / file.name).symlink_to(file)  # another name of the same song in each catalog
-        jobs.append(arguments(tiny_models, catalog, tmp_path / "table"))
-    (tmp_path / "jobs.json").write_text(json.dumps(jobs))
-    done = subprocess.run(
-        [sys.executable, "-m", "helpers.many_jobs", str(tmp_path / "jobs.json")], capture_output=True, text=True
-    )
-    assert done.stdout.strip() == str([0] * JOBS), done.stderr[-3000:]
-    table = TokenTable(str(tmp_path / "table"))
-    songs = table.rows(columns=["song_id"])["song_id"].to_pylist()
-    songs += [row["song_id"] for row in table.dropped().to_pylist() if row["decided_by"] == "score"]
-    tagged = {f"{k:03}" for k in range(SONGS) if k % 40 == 3}
-    assert len(set(songs)) == len([file for file in files if file.stem not in tagged])
-    assert len(table.rows()) == len(set(table.rows()["song_id"].to_pylist()))
-    assert verify(VerifyConfig(table=table.root)).broken == ()
 
 
 POINTS = tuple(product([name for name in TABLES if name != "removed"], COMMIT_STEPS))
