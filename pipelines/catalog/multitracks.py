@@ -10,10 +10,12 @@ from pathlib import PurePosixPath
 
 from pipelines.catalog.addresses import SourceFile
 from pipelines.catalog.captions import NO_WORDS, Words
+from pipelines.catalog.files import in_parallel
 from pipelines.catalog.named import check_file
 from pipelines.catalog.problems import Problems
+from pipelines.catalog.records import read_text
 from pipelines.catalog.schema import CatalogEntry, GivenStem, fingerprint
-from pipelines.catalog.source import parent
+from pipelines.catalog.source import Source, parent
 
 STEM_SUFFIXES = (".flac", ".wav")
 
@@ -35,6 +37,12 @@ class Multitrack:
     stems: Mapping[str, Sequence[SourceFile]]
     mix: SourceFile | None = None
     words: Words = NO_WORDS
+
+
+def descriptions(source: Source, name: str) -> dict[SourceFile, str]:
+    """The files of that name, one a song, and what is in them."""
+    files = [file for file in source.files if file.name.rpartition("/")[2] == name]
+    return dict(zip(files, in_parallel(lambda file: read_text(file.uri), files), strict=True))
 
 
 def entry_of_stems(song: Multitrack, problems: Problems) -> CatalogEntry:

@@ -62,12 +62,16 @@ def read_manifest_bytes(uri: str, allow_hosts: Collection[str] = ()) -> bytes:
     try:
         return read_bytes(uri, allow_hosts=allow_hosts, max_bytes=MAX_MANIFEST_BYTES)
     except OSError as error:
-        raise StemsError(
-            f"'{uri}' cannot be read ({error.strerror or 'there is none'}).",
-            "Check the path.",
-            code="missing",
-            field="manifest",
-        ) from error
+        raise _cannot_be_read(uri, error) from error
+
+
+def _cannot_be_read(uri: str, error: OSError) -> StemsError:
+    return StemsError(
+        f"'{uri}' cannot be read ({error.strerror or 'there is none'}).",
+        "Check the path.",
+        code="missing",
+        field="manifest",
+    )
 
 
 def _unpack(data: bytes, uri: str) -> bytes:
@@ -151,12 +155,7 @@ def open_parquet(uri: str, allow_hosts: Collection[str] = ()) -> Iterator[pq.Par
             field="manifest",
         ) from error
     except OSError as error:
-        raise StemsError(
-            f"'{uri}' cannot be read ({error.strerror or 'there is none'}).",
-            "Check the path.",
-            code="missing",
-            field="manifest",
-        ) from error
+        raise _cannot_be_read(uri, error) from error
 
 
 def parquet_rows(parquet: pq.ParquetFile, file: str, columns: Iterable[str]) -> Iterator[Record]:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from models.errors import StemsError
 from pipelines.catalog.files import read_bytes
 from pipelines.tokens.metrics import StageMetrics
-from pipelines.tokens.reasons import FAILED, MODELS_FAIL
+from pipelines.tokens.reasons import FAILED, MISSING, MODELS_FAIL
 from pipelines.tokens.source import fetch
 from pipelines.tokens.stems_folder import stem_uri
 from pipelines.tokens.tokenize import SongTokenizer, SourceSong, TokenizerSettings, Verdict
@@ -63,7 +63,7 @@ def _fetch(line: str, allow_hosts: tuple[str, ...], max_bytes: int | None) -> di
     except StemsError as error:
         return {"line": line, "reason": error.code, "message": str(error), "uris": [], "blobs": []}
     except Exception as error:  # whatever a store's client may raise
-        reason = "missing" if isinstance(error, FileNotFoundError) else f"{FAILED}{type(error).__name__}"
+        reason = MISSING if isinstance(error, FileNotFoundError) else f"{FAILED}{type(error).__name__}"
         return {"line": line, "reason": reason, "message": str(error)[:500], "uris": [], "blobs": []}
     return {"line": line, "reason": "", "message": "", "uris": list(blobs), "blobs": list(blobs.values())}
 

@@ -57,6 +57,9 @@ class Collector:
         works: all that is to be done, by song.
         writer: takes the rows.
         report: takes the figures.
+
+    Attributes:
+        completed: songs that kept some streams that they had.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class Collector:
         self._suspects: list[QuarantineRow] = []
         self._partial: list[tuple[Work, TokenRow]] = []
         self._models_work = False
+        self.completed = 0
 
     def take(self, row: Mapping[str, Any]) -> None:
         """Take one row of :data:`pipelines.tokens.actor.TOKENIZED`; commits when it is time.
@@ -138,6 +142,7 @@ class Collector:
         layout, wanted = self._plan.layout, self._plan.identity.codecs
         for row in earlier_codes(self._table, layout, wanted, partial):
             self._writer.add(row)
+            self.completed += 1
 
     def _fail(self, row: QuarantineRow) -> None:
         self._report.problem(row.uri, row.reason, row.message)

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from pipelines.catalog.files import write_bytes
 
-STAGES = ("inspect", "decode", "listen", "separate", "keep", "encode", "commit")
+STAGES = ("inspect", "decode", "listen", "separate", "keep", "encode")
 """In the order in which a song goes through them."""
 
 MOST_SLOW, MOST_PROBLEMS = 20, 200

@@ -48,7 +48,7 @@ class Run:
     def __init__(self, config: TableJob) -> None:
         check_outputs(config)
         self.table = TokenTable(place(config.table))
-        self.songs = self.removed = 0
+        self.songs = self.removed = self._retokenized = 0
         self._config, self._started = config, time.monotonic()
         self._writer, self._builder = Writer(self.table, config), ReportBuilder()
         self._progress = Progress()
@@ -130,6 +130,7 @@ class Run:
             collector.rescue()
             raise
         collector.finish()
+        self._retokenized += collector.completed
 
     def report(self) -> PrepareReport:
         """What the run did; saved beside the table where it did anything."""
@@ -144,6 +145,7 @@ class Run:
             duplicates=duplicates,
             quarantined=reasons,
             removed=self.removed,
+            retokenized=self._retokenized,
             hours=self._writer.hours,
             seconds=time.monotonic() - self._started,
             versions=self.table.versions(),
@@ -178,8 +180,8 @@ class Run:
         rows = self.table.catalog(["song_id", "signature"])
         signatures = dict(zip(rows["song_id"].to_pylist(), rows["signature"].to_pylist(), strict=True))
         made = self.table.rows(columns=["song_id", "split"])
-        stored = dict(zip(made["song_id"].to_pylist(), made["split"].to_pylist(), strict=True))
-        stored = {song: split for song, split in stored.items() if split in (TRAIN, VALID)}
+        said = zip(made["song_id"].to_pylist(), made["split"].to_pylist(), strict=True)
+        stored = {song: split for song, split in said if split in (TRAIN, VALID)}
         found = splits(signatures, stored, self._config.valid_share)
         return {song: found[song] for song in songs}
 

@@ -16,6 +16,7 @@ import numpy as np
 from models.audio import Audio, loudness
 from models.errors import StemsError
 from models.separation.quality import energy_share, residual_db
+from models.separation.vocals import VOCALS
 from models.stems import StemLayout
 from pipelines.tokens.identity import check_sources
 from pipelines.tokens.limits import Limits
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from models.codec.codec import StemCodec
     from models.separation import Separator
     from models.separation.separator import Probe
-
-VOCALS = "vocals"
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from models.errors import StemsError
 from models.stems import StemLayout
+from pipelines.tokens.known import codec_by_stem
 from pipelines.tokens.schema import TOKENS, codes_from_arrow
 from pipelines.tokens.table import TokenTable
 
@@ -105,8 +106,8 @@ def select_songs(root: str, version: int | None, codecs: dict[str, str] | None =
     version = table.version if version is None else version
     kinds = table.rows(version=version, columns=["layout", "codecs"]).group_by(["layout", "codecs"]).aggregate([])
     found = [(row["layout"], row["codecs"]) for row in kinds.to_pylist()]
-    wanted = [(layout, text) for layout, text in found if codecs is None or _codec_ids(text) == codecs]
-    if len({(layout, *sorted(_codec_ids(text).items())) for layout, text in wanted}) != 1:
+    wanted = [(layout, text) for layout, text in found if codecs is None or codec_by_stem(text) == codecs]
+    if len({(layout, *sorted(codec_by_stem(text).items())) for layout, text in wanted}) != 1:
         raise StemsError(
             f"The token table '{root}' has songs of {len(wanted)} sets of codecs.",
             "Give the codecs whose songs to use." if wanted else "Run `stems prepare` with these codecs first.",
@@ -114,7 +115,7 @@ def select_songs(root: str, version: int | None, codecs: dict[str, str] | None =
             field="codecs",
         )
     layout, text = wanted[0]
-    return Selection(root, version, StemLayout.parse(layout), _codec_ids(text), tuple(text for _, text in wanted))
+    return Selection(root, version, StemLayout.parse(layout), codec_by_stem(text), tuple(text for _, text in wanted))
 
 
 def open_songs(selection: Selection, folder: Path) -> SongSet:
@@ -162,7 +163,3 @@ def _order(rows: pa.Table, split: str) -> np.ndarray:
     mine = np.flatnonzero(pc.equal(rows["split"], split).to_numpy())
     ids = rows["song_id"].to_numpy()[mine]
     return mine[np.argsort(ids, kind="stable")]
-
-
-def _codec_ids(text: str) -> dict[str, str]:
-    return dict(part.split("=", 1) for part in text.split(","))

@@ -7,10 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from pipelines.catalog.addresses import MISSING, SourceFile
 from pipelines.catalog.captions import LineError, Words, json_object, tags_of, text_of
-from pipelines.catalog.files import in_parallel
-from pipelines.catalog.multitracks import Multitrack, by_folder, entry_of_stems, folder_of
+from pipelines.catalog.multitracks import Multitrack, by_folder, descriptions, entry_of_stems, folder_of
 from pipelines.catalog.problems import Problems
-from pipelines.catalog.records import read_text
 from pipelines.catalog.schema import CatalogEntry
 from pipelines.catalog.source import Source
 
@@ -22,10 +20,7 @@ DESCRIPTION = "data.json"
 
 def songs(source: Source) -> list[CatalogEntry]:
     """Every song that has a ``data.json``."""
-    files = source.files
-    described = [file for file in files if file.name.rpartition("/")[2] == DESCRIPTION]
-    texts = in_parallel(lambda file: read_text(file.uri), described)
-    found = read(dict(zip(described, texts, strict=True)), files, source.problems)
+    found = read(descriptions(source, DESCRIPTION), source.files, source.problems)
     return [entry_of_stems(song, source.problems) for song in found]
 
 

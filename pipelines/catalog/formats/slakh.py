@@ -9,10 +9,8 @@ import yaml
 
 from pipelines.catalog.addresses import MISSING, SourceFile
 from pipelines.catalog.captions import Words, distinct, one_line
-from pipelines.catalog.files import in_parallel
-from pipelines.catalog.multitracks import Multitrack, by_folder, by_track, entry_of_stems, folder_of
+from pipelines.catalog.multitracks import Multitrack, by_folder, by_track, descriptions, entry_of_stems, folder_of
 from pipelines.catalog.problems import Problems
-from pipelines.catalog.records import read_text
 from pipelines.catalog.schema import CatalogEntry
 from pipelines.catalog.source import Source
 
@@ -24,10 +22,7 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 def songs(source: Source) -> list[CatalogEntry]:
     """Every track that has a ``metadata.yaml``."""
-    files = source.files
-    described = [file for file in files if file.name.rpartition("/")[2] == DESCRIPTION]
-    texts = in_parallel(lambda file: read_text(file.uri), described)
-    found = read(dict(zip(described, texts, strict=True)), files, source.problems)
+    found = read(descriptions(source, DESCRIPTION), source.files, source.problems)
     return [entry_of_stems(song, source.problems) for song in found]
 
 
