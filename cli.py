@@ -122,6 +122,11 @@ COMMANDS: dict[tuple[str, ...], Command] = {
     ("edit",): Command(
         "write some stems of a song anew", "pipelines.composing.config:EditConfig", "pipelines.composing.jobs:edit"
     ),
+    ("engine", "plan"): Command(
+        "say what a decoding engine takes of memory, and how fast it can be",
+        "pipelines.composing.config:EnginePlanConfig",
+        "pipelines.composing.planning:plan",
+    ),
     ("serve",): Command("serve a model over HTTP", "serving.config:ServeConfig", "serving.app:run"),
 }
 

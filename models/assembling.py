@@ -7,9 +7,10 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from models.assembly import ABOUT, MAX_SECONDS, Assembly, write_about
+from models.assembly import ABOUT, Assembly, write_about
 from models.errors import StemsError
 from models.licence import keep_licences
+from models.lm.language_model import MAX_SECONDS
 
 
 def assemble(

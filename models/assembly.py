@@ -6,28 +6,31 @@ import hashlib
 import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Int
 from torch import Tensor
 
 from models.audio import Audio
 from models.codec.codec import StemCodec
-from models.editing import edit_frames, prompt_columns
+from models.edits import Draft, Edit, edit_grid
 from models.errors import StemsError
-from models.lm.generation import Grid, fill
-from models.lm.language_model import StemLM
+from models.lm.engine.engine import Engine
+from models.lm.engine.request import Request
+from models.lm.engine.weights import Precision
+from models.lm.grid import Grid
+from models.lm.language_model import MAX_SECONDS, StemLM
 from models.lm.sampling import Sampling
-from models.lm.windows import slide
 from models.separation import Separator
 from models.song import Song
+from models.song_decoder import SongDecoder
 from models.stems import StemLayout
 
 Progress = Callable[[float], None]
-MAX_SECONDS = 600.0
 ABOUT = "assembly.json"
 
 
@@ -38,20 +41,32 @@ class Assembly:
     """
 
     def __init__(
-        self, lm: StemLM, codecs: dict[str, StemCodec], separator: Separator | None, max_seconds: float = MAX_SECONDS
+        self,
+        lm: StemLM,
+        codecs: dict[str, StemCodec],
+        separator: Separator | None,
+        max_seconds: float = MAX_SECONDS,
+        precision: Precision | None = None,
     ) -> None:
         _check_codecs(lm, codecs)
-        self.lm, self.codecs, self.separator, self.max_seconds = lm, codecs, separator, max_seconds
+        self.lm, self.codecs, self.separator = lm, codecs, separator
+        self.max_seconds, self.precision = max_seconds, precision
 
     @classmethod
-    def load(cls, directory: str | Path, device: str = "cpu") -> Assembly:
-        """Load a directory written by :func:`~models.assembling.assemble`; StemsError names what is missing."""
+    def load(cls, directory: str | Path, device: str = "cpu", precision: Precision | None = None) -> Assembly:
+        """Load a directory written by :func:`~models.assembling.assemble`; StemsError names what is missing.
+
+        Args:
+            directory: the model.
+            device: where it shall run.
+            precision: in which the language model decodes; None chooses the fastest that is sound.
+        """
         directory = Path(directory)
         about = _read_about(directory)
         lm = StemLM.load(directory / "lm", device)
         codecs = {name: StemCodec.load(directory / "codecs" / name, device) for name in lm.layout.names}
         separator = Separator.load(directory / "separator", device) if (directory / "separator").is_dir() else None
-        return cls(lm, codecs, separator, float(about.get("max_seconds", MAX_SECONDS)))
+        return cls(lm, codecs, separator, float(about.get("max_seconds", MAX_SECONDS)), precision)
 
     def save(self, directory: Path) -> None:
         """Write the language model and the codecs; a separator is not saved with them."""
@@ -85,55 +100,65 @@ class Assembly:
         parts = [self.lm.digest(), *(self.codecs[name].digest for name in self.layout.names)]
         return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:12]
 
+    @cached_property
+    def engine(self) -> Engine:
+        """The engine that :meth:`generate` and :meth:`edit` use, one song at a time."""
+        return self.lm.engine(precision=self.precision, longest_seconds=self.max_seconds)
+
     def generate(self, prompt: str, seconds: float, sampling: Sampling, progress: Progress | None = None) -> Song:
         """Write a song from text; past the training window, each window continues the one before."""
-        frames = self._frames(seconds)
-        nothing = torch.zeros(self.layout.streams, dtype=torch.bool)
-        blank = Grid.blank(self.layout.streams, frames)
-        sampling = replace(sampling, seed=sampling.seeded())
-        codes = self._write(blank, nothing, prompt, sampling, self.lm.config.segment_frames, progress, edit=False)
-        stems = {name: self._decode(name, codes) for name in self.layout.names}
-        return self._song(codes, stems, sampling, prompt)
+        request = self.song_request(prompt, seconds, sampling)
+        decoder, pieces = SongDecoder(self.codecs, self.layout), []
+        codes = self._written(request, progress, lambda part, last: pieces.append(decoder.push(part, last=last)))
+        stems = {name: np.concatenate([piece[name] for piece in pieces if piece]) for name in self.layout.names}
+        return self._song(codes, stems, request.sampling, prompt)
+
+    def song_request(self, prompt: str, seconds: float, sampling: Sampling) -> Request:
+        """What :meth:`generate` asks of the engine."""
+        [condition] = self.lm.conditions([prompt])
+        blank = Grid.blank(self.layout.streams, self._frames(seconds))
+        return Request(blank, condition, replace(sampling, seed=sampling.seeded()))
 
     def edit(
         self,
         given: Mapping[str, Audio],
-        regenerate: Collection[str] = (),
+        edit: Edit,
         prompt: str = "",
         sampling: Sampling | None = None,
-        exact: bool = True,
-        silent: Collection[str] = (),
         progress: Progress | None = None,
     ) -> Song:
-        """Write the missing or unwanted stems of a song so that they fit the rest.
+        """Write stems of a song so that they fit the rest.
 
         Args:
             given: the stems there are, any rate and channels.
-            regenerate: given stems to write anew; what they were is hidden from the model.
+            edit: what to do.
             prompt: what the result should sound like, or nothing.
             sampling: sampling parameters.
-            exact: keep the other given stems as they are; otherwise they too are rewritten, as a variation.
-            silent: stems that are to stay silent. Stems neither given nor silent are written.
             progress: called with the share done.
 
         Raises:
             StemsError: for unknown stems, contradictions, nothing to do, or audio too short or too long.
         """
-        wanted = self._wanted(given, regenerate, silent)
-        sampling = replace(sampling or Sampling(), seed=(sampling or Sampling()).seeded())
-        kept = self._known_stems({name: audio for name, audio in given.items() if name not in wanted}, given, silent)
-        grid = self._encode(kept)
-        masked = torch.tensor(self.layout.stream_mask(wanted))
-        if not exact:
-            grid = replace(grid, known=torch.zeros_like(grid.known))
-        longest = edit_frames(self.lm.config.segment_frames)
-        codes = self._write(grid, masked, prompt, sampling, longest, progress, edit=True)
-        samples = max(len(stem) for stem in kept.values())
-        stems = {
-            name: kept[name] if exact and name in kept else self._decode(name, codes)[:samples]
-            for name in self.layout.names
-        }
-        return self._song(codes, stems, sampling, prompt)
+        draft = self.draft(given, edit, prompt, sampling or Sampling())
+        codes = self._written(draft.request, progress)
+        stems = {name: draft.finish(name, partial(self.decode_stem, name, codes)) for name in self.layout.names}
+        return self._song(codes, stems, draft.request.sampling, prompt)
+
+    def draft(self, given: Mapping[str, Audio], edit: Edit, prompt: str, sampling: Sampling) -> Draft:
+        """An edit as the engine is asked for it, with the sound that stays."""
+        edit.check(self.layout, given)
+        there = self._known_stems(given, edit.silent)
+        whole = edit.wanted(self.layout, given) if edit.region is None else set[str]()
+        codes = {name: self.encode_stem(name, stem).cpu() for name, stem in there.items() if name not in whole}
+        region = edit.frames(next(iter(codes.values())).shape[1], self.frame_rate)
+        grid, hidden = edit_grid(self.layout, codes, edit, region)
+        [condition] = self.lm.conditions([prompt])
+        request = Request(grid, condition, replace(sampling, seed=sampling.seeded()), hidden)
+        sound = {name: there[name] for name in codes}
+        changed = (*edit.texture, *edit.regenerate) if edit.exact else set(given) - whole
+        hop = self._any_codec.hop
+        written = slice(region.start * hop, region.stop * hop)
+        return Draft(request, sound, frozenset(changed), written, len(next(iter(there.values()))))
 
     def separate(self, song: Audio) -> dict[str, Audio]:
         """The stems of a mixed song, mono, at the codecs' rate."""
@@ -160,30 +185,9 @@ class Assembly:
             )
         return max(1, round(seconds * self.frame_rate))
 
-    def _wanted(self, given: Mapping[str, Audio], regenerate: Collection[str], silent: Collection[str]) -> set[str]:
-        for names, field in ((given, "stems"), (regenerate, "regenerate"), (silent, "silent")):
-            self.layout.check_names(names, field)
-        both = sorted(set(silent) & (set(given) | set(regenerate)))
-        if both:
-            raise StemsError(f"'{both[0]}' cannot be silent and also given or wanted.", "Choose one.", field="silent")
-        wanted = (set(self.layout.names) - set(given) - set(silent)) | set(regenerate)
-        if not wanted:
-            raise StemsError(
-                "There is nothing to write: every stem is kept.", "Name a stem to regenerate.", field="regenerate"
-            )
-        if not set(given) - wanted:
-            raise StemsError(
-                "No stem is left to fit the new ones to.",
-                "Keep at least one, or generate a song.",
-                field="regenerate",
-            )
-        return wanted
-
-    def _known_stems(
-        self, kept: Mapping[str, Audio], given: Mapping[str, Audio], silent: Collection[str]
-    ) -> dict[str, np.ndarray]:
-        """Mono samples of kept and silent stems, as long as the longest given one."""
-        mono = {name: audio.mono().resample(self.sample_rate).samples[0] for name, audio in kept.items()}
+    def _known_stems(self, given: Mapping[str, Audio], silent: Collection[str]) -> dict[str, np.ndarray]:
+        """Mono samples of given and silent stems, as long as the longest."""
+        mono = {name: audio.mono().resample(self.sample_rate).samples[0] for name, audio in given.items()}
         seconds = max(audio.seconds for audio in given.values())
         self._frames(seconds)
         samples = max(1, round(seconds * self.sample_rate))
@@ -191,55 +195,29 @@ class Assembly:
             mono[name] = np.zeros(0, dtype=np.float32)
         return {name: np.pad(stem[:samples], (0, max(0, samples - len(stem)))) for name, stem in mono.items()}
 
-    def _encode(self, kept: Mapping[str, np.ndarray]) -> Grid:
-        parts = {name: self.encode_stem(name, stem) for name, stem in kept.items()}
-        frames = min(codes.shape[1] for codes in parts.values())
-        grid = Grid.blank(self.layout.streams, frames)
-        for name, codes in parts.items():
-            grid.codes[self.layout.slice(name)] = codes[:, :frames].cpu()
-            grid.known[self.layout.slice(name)] = True
-        return grid
+    def _written(
+        self, request: Request, progress: Progress | None, listen: Callable[[Tensor, bool], None] | None = None
+    ) -> Int[Tensor, "streams frames"]:
+        """What the engine writes; ``listen`` hears of every part as it is complete, and whether it is the last."""
+        parts, done = [], 0
+        for written in self.engine.play([request]):
+            parts.append(written.codes)
+            done += written.codes.shape[1]
+            if listen is not None:
+                listen(written.codes, written.done)
+            if progress is not None:
+                progress(done / request.grid.columns)
+        return torch.cat(parts, dim=1)
 
-    def _write(
-        self,
-        grid: Grid,
-        masked: Tensor,
-        prompt: str,
-        sampling: Sampling,
-        longest: int,
-        progress: Progress | None,
-        *,
-        edit: bool,
-    ) -> Tensor:
-        """Fill a song's grid window by window; an edit's windows each have a prefix of their own."""
-        codes, known = grid.codes.clone(), grid.known.clone()
-        [condition] = self.lm.conditions([prompt])
-        windows = slide(codes.shape[1], longest)
-        for index, window in enumerate(windows):
-            part = slice(window.start, window.end)
-            known[:, window.start : window.known_until] = True
-            cut = Grid(codes[:, part], known[:, part])
-            lead = 0
-            if edit:
-                shown = prompt_columns(grid.codes[:, part], masked, self.lm.special)
-                cut, lead = cut.after(shown), shown.shape[1]
-            seeded = replace(sampling, seed=((sampling.seed or 0) + index) % 2**63)
-            report = _share(progress, index, len(windows))
-            [filled] = fill(self.lm.transformer, [cut], [condition], [seeded], self.layout.delays, report)
-            codes[:, part] = filled[:, lead:]
-        return codes
-
-    def _decode(self, name: str, codes: Tensor) -> np.ndarray:
+    def decode_stem(self, name: str, codes: Int[Tensor, "streams frames"]) -> np.ndarray:
+        """Mono samples of one stem of a song's codes, at :attr:`sample_rate`."""
         return self.codecs[name].decode_song(codes[self.layout.slice(name)]).cpu().numpy()
 
     def _song(self, codes: Tensor, stems: dict[str, np.ndarray], sampling: Sampling, prompt: str) -> Song:
-        return Song(codes.numpy().astype(np.int16), stems, self.sample_rate, self.layout, sampling.seeded(), prompt)
-
-
-def _share(progress: Progress | None, index: int, count: int) -> Progress | None:
-    if progress is None:
-        return None
-    return lambda done: progress((index + done) / count)
+        precision = self.engine.plan.precision
+        return Song(
+            codes.numpy().astype(np.int16), stems, self.sample_rate, self.layout, sampling.seeded(), prompt, precision
+        )
 
 
 def write_about(directory: Path, max_seconds: float) -> None:

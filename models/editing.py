@@ -32,7 +32,7 @@ def prefix_frames(target_frames: int, stride: int = PREFIX_STRIDE) -> int:
 
 def prompt_columns(
     codes: Int[Tensor, "*batch streams frames"],
-    masked: Bool[Tensor, "*batch streams"],
+    hidden: Bool[Tensor, "*batch streams frames"],
     special: int,
     stride: int = PREFIX_STRIDE,
 ) -> Int[Tensor, "*batch streams columns"]:
@@ -40,23 +40,23 @@ def prompt_columns(
 
     Args:
         codes: the excerpt's codes.
-        masked: the streams that are hidden in the prefix.
+        hidden: those that the prefix hides: whole streams in the paper, a time of some in a region edit.
         special: the special id.
         stride: frames of target for each prefix column.
     """
-    prefix = codes[..., ::stride].masked_fill(masked[..., None], special)
+    prefix = codes[..., ::stride].masked_fill(hidden[..., ::stride], special)
     transition = prefix.new_full((*prefix.shape[:-1], 1), special)
     return torch.cat([prefix, transition], dim=-1)
 
 
 def edit_sequence(
     codes: Int[Tensor, "*batch streams frames"],
-    masked: Bool[Tensor, "*batch streams"],
+    hidden: Bool[Tensor, "*batch streams frames"],
     special: int,
     stride: int = PREFIX_STRIDE,
 ) -> Int[Tensor, "*batch streams columns"]:
     """Prefix, transition and target: the columns of one editing example, before the delay."""
-    return torch.cat([prompt_columns(codes, masked, special, stride), codes], dim=-1)
+    return torch.cat([prompt_columns(codes, hidden, special, stride), codes], dim=-1)
 
 
 def draw_masked_streams(layout: StemLayout, rng: np.random.Generator, partial: bool = True) -> np.ndarray:
@@ -107,6 +107,7 @@ def training_example(
     edit_share: float,
     rng: np.random.Generator,
     partial_masks: bool = True,
+    span_share: float = 0.0,
 ) -> TrainingExample:
     """Cut a segment out of a song and make it a text-to-music or an editing example.
 
@@ -119,6 +120,7 @@ def training_example(
         edit_share: probability of an editing example (0.5 in the paper), drawn for each example.
         rng: the only source of chance.
         partial_masks: see :func:`draw_masked_streams`.
+        span_share: probability that an edit hides a time of its stems only, as region edits do (0 in the paper).
     """
     frames = codes.shape[1]
     edit = rng.random() < edit_share and len(layout.stems) > 1
@@ -126,14 +128,31 @@ def training_example(
     start = int(rng.integers(0, max(1, frames - wanted + 1)))
     cut = torch.from_numpy(codes[:, start : start + wanted].astype(np.int64))
     masked = draw_masked_streams(layout, rng, partial_masks) if edit else np.zeros(layout.streams, dtype=bool)
-    return assemble_example(cut, masked, special, example_columns(segment_frames))
+    span = draw_span(cut.shape[1], rng) if edit and rng.random() < span_share else slice(None)
+    return assemble_example(cut, masked, special, example_columns(segment_frames), span)
+
+
+def draw_span(frames: int, rng: np.random.Generator) -> slice:
+    """A time to hide: from a tenth of the excerpt to all of it, anywhere."""
+    length = max(1, round(frames * rng.uniform(0.1, 1.0)))
+    start = int(rng.integers(0, frames - length + 1))
+    return slice(start, start + length)
 
 
 def assemble_example(
-    codes: Int[Tensor, "streams frames"], masked: np.ndarray, special: int, columns: int
+    codes: Int[Tensor, "streams frames"],
+    masked: np.ndarray,
+    special: int,
+    columns: int,
+    span: slice = slice(None),
 ) -> TrainingExample:
-    """Lay out one example in ``columns`` columns; an empty mask means text-to-music."""
-    body = edit_sequence(codes, torch.from_numpy(masked), special) if masked.any() else codes
+    """Lay out one example in ``columns`` columns; an empty mask means text-to-music.
+
+    The masked streams are hidden for the time of ``span``.
+    """
+    hidden = torch.zeros(codes.shape, dtype=torch.bool)
+    hidden[torch.from_numpy(masked), span] = True
+    body = edit_sequence(codes, hidden, special) if masked.any() else codes
     sheet = torch.full((codes.shape[0], columns), special, dtype=torch.int64)
     sheet[:, : body.shape[1]] = body
     loss = np.zeros(columns, dtype=bool)

@@ -1,10 +1,15 @@
-"""Keep freed memory in the process: for workers that need the same large tensors again and again."""
+"""Memory that the C library and the system would hand out in a slower way."""
 
 from __future__ import annotations
 
 import ctypes
+import math
+import mmap
 import platform
 import sys
+
+import torch
+from torch import Tensor
 
 # <malloc.h>
 _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8
@@ -30,3 +35,23 @@ def keep_freed_memory() -> bool:
         library.mallopt(*setting) for setting in ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**31 - 1), (_M_ARENA_MAX, 1))
     ]
     return all(taken)
+
+
+def huge_zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Zeros for what is read from end to end again and again: in huge pages, on a CPU whose system has them.
+
+    Read-ahead stops at the end of each page. In pages of 2 MB instead of 4 kB, two cores read half as much again.
+    """
+    size = math.prod(shape) * dtype.itemsize
+    if device.type != "cpu" or not hasattr(mmap, "MADV_HUGEPAGE") or size < _HUGE:
+        return torch.zeros(shape, dtype=dtype, device=device)
+    # Room to begin where a huge page does. The tensor keeps the mapping alive.
+    room = mmap.mmap(-1, size + _HUGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    room.madvise(mmap.MADV_HUGEPAGE)
+    numbers = torch.frombuffer(room, dtype=torch.uint8)
+    start = -numbers.data_ptr() % _HUGE
+    # Written now, so that the system finds the memory now, and not in the middle of the work.
+    return numbers[start : start + size].view(dtype).view(shape).zero_()
+
+
+_HUGE = 2**21

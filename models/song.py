@@ -13,7 +13,8 @@ from models.stems import StemLayout
 class Song:
     """A generated or edited song.
 
-    ``codes`` int16 ``[streams, frames]``; ``stems`` mono float32 samples by name, all equally long, at ``rate``.
+    ``codes`` int16 ``[streams, frames]``; ``stems`` mono float32 samples by name, all equally long, at ``rate``. With
+    the same model, request, ``seed`` and ``precision`` comes the same song.
     """
 
     codes: np.ndarray
@@ -22,6 +23,7 @@ class Song:
     layout: StemLayout
     seed: int
     prompt: str
+    precision: str = "float32"
 
     @property
     def mix(self) -> np.ndarray:

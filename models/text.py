@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -25,6 +26,11 @@ class TextConfig:
     name: str = ""
     dim: int = 128
     max_length: int = 256
+
+    @property
+    def positions(self) -> int:
+        """States of the longest text."""
+        return math.ceil(self.max_length / 4) if self.kind == "bytes" else self.max_length
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for a configuration file."""

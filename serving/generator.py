@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from models.assembly import Assembly
+from models.edits import Edit
 from models.errors import StemsError
 from models.song import Song
 from serving.orders import EditOrder, ModelFacts, SongOrder
@@ -85,12 +86,10 @@ class Generator:
                 given = {name: audio for name, audio in stems.items() if name not in order.silent}
             return self._assembly.edit(
                 given,
-                order.regenerate,
+                Edit(order.regenerate, silent=order.silent, exact=order.exact),
                 order.prompt,
-                sampling=order.sampling,
-                exact=order.exact,
-                silent=order.silent,
-                progress=progress,
+                order.sampling,
+                progress,
             )
 
         return await self.play(work)

@@ -12,6 +12,7 @@ from helpers.tiny import noise, tiny_codec, tiny_separator
 import cli
 from models.assembly import Assembly
 from models.audio import Audio, write_audio
+from models.edits import Edit
 from models.lm.language_model import LMConfig
 from models.lm.sampling import Sampling
 from models.stems import StemLayout
@@ -82,7 +83,7 @@ def test_a_layout_is_a_setting_from_prepare_to_edit(
 
     last = layout.names[-1]
     given = {name: noise(0.4, seed=index) for index, name in enumerate(layout.names)}
-    edited = Assembly.load(tmp_path / "model").edit(given, [last], sampling=Sampling(seed=2))
+    edited = Assembly.load(tmp_path / "model").edit(given, Edit([last]), sampling=Sampling(seed=2))
     for name in layout.names:
         assert np.array_equal(edited.stems[name], given[name].samples[0]) == (name != last), name
 

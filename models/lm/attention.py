@@ -6,18 +6,10 @@ import math
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from models.lm.cpu_attention import causal_attention
-
-
-class LayerCache:
-    """Keys and values of one layer: preallocated for self-attention, fixed for the text."""
-
-    def __init__(self, keys: Tensor, values: Tensor, text_keys: Tensor, text_values: Tensor) -> None:
-        self.keys, self.values = keys, values
-        self.text_keys, self.text_values = text_keys, text_values
 
 
 class SelfAttention(nn.Module):
@@ -29,26 +21,14 @@ class SelfAttention(nn.Module):
         self.qkv = nn.Linear(dim, 3 * dim, bias=False)
         self.out = nn.Linear(dim, dim, bias=False)
 
-    def forward(
-        self, x: Float[Tensor, "batch steps dim"], cache: LayerCache | None, filled: int
-    ) -> Float[Tensor, "batch steps dim"]:
-        """Mix steps with those before them; with a cache, also with its first ``filled`` steps."""
+    def forward(self, x: Float[Tensor, "batch steps dim"]) -> Float[Tensor, "batch steps dim"]:
+        """Mix steps with those before them."""
         batch, steps, dim = x.shape
         q, k, v = self.qkv(x).view(batch, steps, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        if cache is None and q.requires_grad and q.device.type == "cpu" and q.dtype == torch.bfloat16:
+        if q.requires_grad and q.device.type == "cpu" and q.dtype == torch.bfloat16:
             mixed = causal_attention(q, k, v)
-        elif cache is None:
-            mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         else:
-            end = filled + steps
-            cache.keys[:, :, filled:end] = k
-            cache.values[:, :, filled:end] = v
-            mixed = F.scaled_dot_product_attention(
-                q,
-                cache.keys[:, :, :end],
-                cache.values[:, :, :end],
-                attn_mask=_causal_mask(steps, end, x.device) if steps > 1 else None,
-            )
+            mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         return self.out(mixed.transpose(1, 2).reshape(batch, steps, dim))
 
 
@@ -77,7 +57,7 @@ class CrossAttention(nn.Module):
         self.out = Projection(dim, dim, bias=False)
 
     def keys_values(self, text: Float[Tensor, "batch length dim"]) -> tuple[Tensor, Tensor]:
-        """Keys and values ``[batch, heads, length, head_dim]``, needed once a request."""
+        """Keys and values ``[batch, heads, length, head_dim]``."""
         batch, length, _ = text.shape
         keys, values = self.kv(text).view(batch, length, 2, self.heads, -1).permute(2, 0, 3, 1, 4)
         return keys, values
@@ -104,7 +84,3 @@ class CrossAttention(nn.Module):
         scores = scores.view(batch, steps, heads, length).masked_fill(~mask.transpose(1, 2), -math.inf)
         shares = scores.softmax(dim=-1).view(batch, steps, heads * length)
         return shares @ adds.reshape(batch, heads * length, dim).to(shares.dtype)
-
-
-def _causal_mask(steps: int, end: int, device: torch.device) -> Bool[Tensor, "steps end"]:
-    return torch.ones((steps, end), dtype=torch.bool, device=device).tril(diagonal=end - steps)

@@ -14,9 +14,16 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from models.errors import StemsError
+from models.lm.engine.engine import Engine
+from models.lm.engine.plan import EnginePlan, plan_engine
+from models.lm.engine.weights import Precision
 from models.lm.transformer import Condition, StemTransformer, TransformerSize
 from models.stems import StemLayout
 from models.text import TextConfig, build_conditioner
+
+CPU = torch.device("cpu")
+MAX_SECONDS = 600.0
+"""The longest song that may be asked for, where nothing else is said."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,38 @@ class LMConfig:
     frame_rate: float = 50.0
     text: TextConfig = field(default_factory=TextConfig)
     codecs: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def size(self) -> TransformerSize:
+        """The transformer's."""
+        return TransformerSize(
+            streams=self.layout.streams,
+            cardinality=self.cardinality,
+            dim=self.dim,
+            heads=self.heads,
+            layers=self.layers,
+            text_dim=self.text.dim,
+            feed_forward_ratio=self.feed_forward_ratio,
+        )
+
+    def plan(
+        self,
+        slots: int = 1,
+        precision: Precision | None = None,
+        device: torch.device = CPU,
+        longest_seconds: float = MAX_SECONDS,
+    ) -> EnginePlan:
+        """What an engine takes; see :func:`~models.lm.engine.plan.plan_engine`."""
+        return plan_engine(
+            self.size,
+            self.layout.delays,
+            self.segment_frames,
+            self.text.positions,
+            longest=round(longest_seconds * self.frame_rate),
+            slots=slots,
+            precision=precision,
+            device=device,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for ``config.json``."""
@@ -67,17 +106,7 @@ class StemLM(nn.Module):
         super().__init__()
         self.config = config
         self.text = build_conditioner(config.text)
-        self.transformer = StemTransformer(
-            TransformerSize(
-                streams=config.layout.streams,
-                cardinality=config.cardinality,
-                dim=config.dim,
-                heads=config.heads,
-                layers=config.layers,
-                text_dim=self.text.dim,
-                feed_forward_ratio=config.feed_forward_ratio,
-            )
-        )
+        self.transformer = StemTransformer(config.size)
 
     @property
     def layout(self) -> StemLayout:
@@ -92,6 +121,13 @@ class StemLM(nn.Module):
     def conditions(self, prompts: Sequence[str]) -> list[Condition | None]:
         """One condition a prompt, each encoded alone so that it does not depend on the others; None for no text."""
         return [self.text.encode([prompt]) if prompt.strip() else None for prompt in prompts]
+
+    def engine(
+        self, slots: int = 1, precision: Precision | None = None, longest_seconds: float = MAX_SECONDS
+    ) -> Engine:
+        """An engine for this model; StemsError if its memory is not there. See :meth:`LMConfig.plan`."""
+        plan = self.config.plan(slots, precision, self.transformer.heads.weight.device, longest_seconds)
+        return Engine(self.transformer, self.layout.delays, plan)
 
     def digest(self) -> str:
         """A short hash of configuration and weights: the same model, the same digest."""

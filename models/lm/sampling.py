@@ -1,4 +1,8 @@
-"""How the next token is chosen."""
+"""Sampling: parameters of a request, guidance, and drawing tokens for many requests at once.
+
+Chance is counted, not consumed: the noise of a token is a function of its request's seed and of its place. So a draw
+does not depend on who else draws, and a lost one can be made again.
+"""
 
 from __future__ import annotations
 
@@ -40,37 +44,113 @@ class Sampling:
         return self.seed if self.seed is not None else int(torch.randint(2**31, ()).item())
 
 
+@dataclass(frozen=True)
+class Draws:
+    """How each of several rows is drawn: tensors ``[rows]``, and bounds on them that shapes depend on.
+
+    ``key`` is what a row's noise is made from; see :func:`random_key`. ``most_k`` is no less than any row's top_k,
+    and ``nucleus`` says whether any row has a top_p.
+    """
+
+    temperature: Float[Tensor, " rows"]
+    top_k: Int[Tensor, " rows"]
+    top_p: Float[Tensor, " rows"]
+    key: Int[Tensor, " rows"]
+    most_k: int
+    nucleus: bool
+
+
 def guide(
     conditional: Float[Tensor, "*shape cardinality"],
     unconditional: Float[Tensor, "*shape cardinality"],
-    guidance: float,
+    guidance: float | Float[Tensor, "*ones"],
 ) -> Float[Tensor, "*shape cardinality"]:
     """Classifier-free guidance: uncond + c (cond - uncond)."""
     return unconditional + guidance * (conditional - unconditional)
 
 
 def choose(
-    logits: Float[Tensor, "streams cardinality"], sampling: Sampling, generator: torch.Generator
-) -> Int[Tensor, " streams"]:
-    """Draw one token a stream. Uses the same amount of randomness at every call, so streams stay aligned."""
-    noise = torch.empty_like(logits, device="cpu").exponential_(generator=generator).to(logits.device)
-    if sampling.temperature == 0:
-        return logits.argmax(dim=-1)
-    logits = logits / sampling.temperature
-    if sampling.top_k:
-        kept = logits.topk(min(sampling.top_k, logits.shape[-1]), dim=-1).values[..., -1:]
-        logits = logits.masked_fill(logits < kept, -math.inf)
-    probabilities = logits.softmax(dim=-1)
-    if sampling.top_p:
-        probabilities = _nucleus(probabilities, sampling.top_p)
-    # The largest p / exponential is a draw from p (the Gumbel trick, without logarithms).
-    return (probabilities / noise).argmax(dim=-1)
+    logits: Float[Tensor, "rows streams cardinality"], draws: Draws, steps: Int[Tensor, " rows"]
+) -> Int[Tensor, "rows streams"]:
+    """Draw one token for each row and stream.
+
+    Args:
+        logits: of the tokens to draw.
+        draws: how.
+        steps: the place of the tokens in their rows' sequences: other places, other noise.
+    """
+    likeliest = logits.argmax(dim=-1)
+    scaled = logits / draws.temperature.clamp(min=1e-6)[:, None, None]
+    scaled = scaled.masked_fill(scaled < _least_kept(scaled, draws), -math.inf)
+    if draws.nucleus:
+        scaled = scaled.masked_fill(_outside_nucleus(scaled, draws.top_p), -math.inf)
+    # The largest p / exponential is a draw from p (the Gumbel trick), here in logarithms.
+    drawn = (scaled - exponential(draws.key, steps, *logits.shape[1:]).log()).argmax(dim=-1)
+    return torch.where(draws.temperature[:, None] == 0, likeliest, drawn)
 
 
-def _nucleus(probabilities: Tensor, top_p: float) -> Tensor:
-    ordered, index = probabilities.sort(dim=-1, descending=True)
-    outside = ordered.cumsum(dim=-1) - ordered >= top_p
-    return torch.zeros_like(probabilities).scatter(-1, index, ordered.masked_fill(outside, 0.0))
+def _least_kept(scaled: Tensor, draws: Draws) -> Float[Tensor, "rows streams 1"]:
+    """The smallest logit that each row's top_k keeps."""
+    codes = scaled.shape[-1]
+    if draws.most_k == 0:
+        return scaled.new_full((*scaled.shape[:2], 1), -math.inf)
+    largest = scaled.topk(min(draws.most_k, codes), dim=-1).values
+    place = draws.top_k.clamp(1, codes)[:, None, None] - 1
+    least = largest.gather(-1, place.expand(-1, scaled.shape[1], 1))
+    return least.masked_fill((draws.top_k == 0)[:, None, None], -math.inf)
+
+
+def _outside_nucleus(scaled: Tensor, top_p: Tensor) -> Tensor:
+    """Which tokens lie outside the likeliest ones that make up ``top_p``; none in rows where it is 0."""
+    shares, index = scaled.softmax(dim=-1).sort(dim=-1, descending=True, stable=True)
+    limit = torch.where(top_p > 0, top_p, math.inf)[:, None, None]
+    outside = shares.cumsum(dim=-1) - shares >= limit
+    return torch.zeros_like(outside).scatter(-1, index, outside)
+
+
+# ---------------------------------------------------------------- counted noise (splitmix64; Steele et al., 2014)
+
+_GOLDEN, _FIRST, _SECOND = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
+
+
+def random_key(seed: int, *places: int) -> int:
+    """A 63-bit key from a seed and any numbers that shall tell one row's noise from another's."""
+    key = seed
+    for place in places:
+        key = _mix(key + (place + 1) * _GOLDEN)
+    return _mix(key) >> 1
+
+
+def exponential(
+    keys: Int[Tensor, " rows"], steps: Int[Tensor, " rows"], streams: int, codes: int
+) -> Float[Tensor, "rows streams codes"]:
+    """Exponential noise, a function of key, step, stream and code alone."""
+    place = torch.arange(streams * codes, device=keys.device)
+    x = (keys + steps * _signed(streams * codes * _GOLDEN))[:, None] + place * _signed(_GOLDEN)
+    for shift, factor in ((30, _FIRST), (27, _SECOND)):
+        x = (x ^ _shifted(x, shift)) * _signed(factor)
+    x = x ^ _shifted(x, 31)
+    # The upper 23 bits: with half a unit, as many as a float32 keeps; so it is never 0 or 1.
+    uniform = (_shifted(x, 41).float() + 0.5) * 2**-23
+    return -uniform.log().view(-1, streams, codes)
+
+
+def _shifted(x: Tensor, by: int) -> Tensor:
+    """A shift to the right that brings in zeros, whatever the sign."""
+    return (x >> by) & ((1 << (64 - by)) - 1)
+
+
+def _mix(x: int) -> int:
+    x %= 2**64
+    x = (x ^ (x >> 30)) * _FIRST % 2**64
+    x = (x ^ (x >> 27)) * _SECOND % 2**64
+    return x ^ (x >> 31)
+
+
+def _signed(x: int) -> int:
+    """The 64 low bits as a signed number, as int64 arithmetic has them."""
+    x %= 2**64
+    return x - 2**64 if x >= 2**63 else x
 
 
 def _check(name: str, value: float, low: float, high: float) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from models.errors import StemsError
-from models.lm.attention import CrossAttention, LayerCache, SelfAttention
+from models.lm.attention import CrossAttention, SelfAttention
 
 
 @dataclass(frozen=True)
@@ -100,18 +100,6 @@ def sinusoidal_positions(
     return torch.cat([phase.cos(), phase.sin()], dim=-1)
 
 
-class Cache:
-    """What decoding remembers: every layer's keys and values, the text mask, and how many steps are filled."""
-
-    def __init__(self, layers: list[LayerCache], text_mask: Bool[Tensor, "batch 1 1 length"]) -> None:
-        self.layers, self.text_mask, self.filled = layers, text_mask, 0
-
-    @property
-    def capacity(self) -> int:
-        """Steps that fit."""
-        return self.layers[0].keys.shape[2]
-
-
 class Norm(nn.LayerNorm):
     """Layer norm in the precision of what it is given, whatever that of its parameters."""
 
@@ -134,20 +122,11 @@ class Layer(nn.Module):
         self.contract = nn.Linear(size.feed_forward_ratio * size.dim, size.dim, bias=False)
 
     def forward(
-        self,
-        x: Float[Tensor, "batch steps dim"],
-        text: Float[Tensor, "batch length dim"] | None,
-        text_mask: Tensor,
-        cache: LayerCache | None = None,
-        filled: int = 0,
+        self, x: Float[Tensor, "batch steps dim"], text: Float[Tensor, "batch length dim"], text_mask: Tensor
     ) -> Float[Tensor, "batch steps dim"]:
-        """One layer over whole sequences with their text, or over the next steps with a cache, which holds it."""
-        if cache is not None:
-            keys, values = cache.text_keys, cache.text_values
-        else:
-            assert text is not None
-            keys, values = self.cross_attention.keys_values(text)
-        x = x + self.self_attention(self.self_norm(x), cache, filled)
+        """One layer over whole sequences with their text."""
+        keys, values = self.cross_attention.keys_values(text)
+        x = x + self.self_attention(self.self_norm(x))
         x = x + self.cross_attention(self.cross_norm(x), keys, values, text_mask)
         return x + self.contract(F.gelu(self.expand(self.feed_norm(x))))
 
@@ -202,37 +181,16 @@ class StemTransformer(nn.Module):
     ) -> Float[Tensor, "batch streams steps cardinality"]:
         """Logits of every step, each predicting the next step's tokens."""
         text, mask = self.project_text(condition)
-        x = self.embed(tokens, 0)
+        x = self.embed(tokens)
         for layer in self.layers:
             step = partial(checkpoint, layer, use_reentrant=False) if self.recompute else layer
             x = step(x, text, mask)
         return self.predict(x)
 
-    def start(self, condition: Condition, capacity: int) -> Cache:
-        """An empty cache for ``capacity`` steps, holding the text's keys and values."""
-        text, mask = self.project_text(condition)
-        shape = (text.shape[0], self.size.heads, capacity, self.size.dim // self.size.heads)
-        layers = [
-            LayerCache(text.new_zeros(shape), text.new_zeros(shape), *layer.cross_attention.keys_values(text))
-            for layer in self.layers
-        ]
-        return Cache(layers, mask)
-
-    def advance(
-        self, tokens: Int[Tensor, "batch streams steps"], cache: Cache
-    ) -> Float[Tensor, "batch streams cardinality"]:
-        """Read one or more steps into the cache and return the logits that follow the last of them."""
-        steps = tokens.shape[-1]
-        x = self.embed(tokens, cache.filled)
-        for layer, memory in zip(self.layers, cache.layers, strict=True):
-            x = layer(x, None, cache.text_mask, memory, cache.filled)
-        cache.filled += steps
-        return self.predict(x[:, -1:])[:, :, 0]
-
-    def embed(self, tokens: Int[Tensor, "batch streams steps"], first: int) -> Float[Tensor, "batch steps dim"]:
-        """Sum of the streams' embeddings plus positions, the first of which is ``first``."""
+    def embed(self, tokens: Int[Tensor, "batch streams steps"]) -> Float[Tensor, "batch steps dim"]:
+        """Sum of the streams' embeddings, plus positions."""
         x = self.embedding(tokens + self.offsets).sum(dim=1)
-        positions = torch.arange(first, first + tokens.shape[-1], device=tokens.device)
+        positions = torch.arange(tokens.shape[-1], device=tokens.device)
         return x + sinusoidal_positions(positions, self.size.dim, self.size.max_period).to(x.dtype)
 
     def predict(self, x: Float[Tensor, "batch steps dim"]) -> Float[Tensor, "batch streams steps cardinality"]:

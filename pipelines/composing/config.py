@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
+
+Precision = Literal["float32", "bfloat16", "int8"]
 
 
 class SamplingConfig(BaseModel):
@@ -26,11 +30,21 @@ class SamplingConfig(BaseModel):
     """The same seed, model and request give the same song; drawn and reported if not given."""
 
 
-class GenerateConfig(SamplingConfig):
-    """Write a song from text."""
+class DecodingConfig(SamplingConfig):
+    """Which model decodes, and how."""
 
     model: str
     """Directory of the model, such as runs/demo/model."""
+
+    device: str = "cpu"
+    """Where it runs, such as cuda."""
+
+    precision: Precision | None = None
+    """In which the language model decodes; chosen if not given. The same seed gives other music in another one."""
+
+
+class GenerateConfig(DecodingConfig):
+    """Write a song from text."""
 
     prompt: str = ""
     """What it should sound like; empty for anything."""
@@ -42,17 +56,20 @@ class GenerateConfig(SamplingConfig):
     """Folder for stems, mix and manifest."""
 
 
-class EditConfig(SamplingConfig):
+class EditConfig(DecodingConfig):
     """Write some stems of a song anew, or the ones it lacks, so that they fit the rest."""
-
-    model: str
-    """Directory of the model, such as runs/demo/model."""
 
     song: str
     """A mixed song, which is separated first; or a folder with one audio file a stem, named for it."""
 
     regenerate: list[str] = []
     """Stems to write anew, as in --regenerate '[bass]'. In a folder, stems without a file are written too."""
+
+    texture: list[str] = []
+    """Stems that keep their first codebook: the same notes, another sound."""
+
+    region: tuple[float, float] | None = None
+    """Write only from one second to another, as in --region '[8, 12]'; before and after, stems stay as they are."""
 
     silent: list[str] = []
     """Stems that stay silent."""
@@ -86,3 +103,24 @@ class AssembleConfig(BaseModel):
 
     max_seconds: float = Field(default=600.0, gt=0)
     """Longest song that the model may be asked for."""
+
+
+class EnginePlanConfig(BaseModel):
+    """Plan a decoding engine: what it takes of memory, and how fast memory lets it be."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    model: str = ""
+    """Directory of a model; without one, a preset with the paper's stems is planned."""
+
+    preset: str = "medium"
+    """Size of the language model: tiny, small, medium or large."""
+
+    slots: int = Field(default=1, ge=1)
+    """Guided requests at once."""
+
+    precision: Precision | None = None
+    """In which the language model decodes; chosen if not given."""
+
+    device: str = "cpu"
+    """Where it would run, such as cuda."""

@@ -21,6 +21,7 @@ def manifest(song: Song, model_digest: str, gain: float) -> dict[str, Any]:
     return {
         "prompt": song.prompt,
         "seed": song.seed,
+        "precision": song.precision,
         "seconds": round(song.seconds, 3),
         "sample_rate": song.rate,
         "stems": list(song.stems),

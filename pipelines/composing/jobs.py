@@ -13,16 +13,16 @@ from rich.table import Table
 from models.assembly import Assembly
 from models.assembly import Progress as Report
 from models.audio import loudness, read_audio
-from models.errors import StemsError
+from models.edits import Edit
 from models.lm.sampling import Sampling
 from models.song import Song
-from pipelines.composing.config import EditConfig, GenerateConfig, SamplingConfig
+from pipelines.composing.config import DecodingConfig, EditConfig, GenerateConfig, SamplingConfig
 from pipelines.composing.folder import Audio, read_stems, write_song
 
 
 def generate(config: GenerateConfig) -> Song:
     """Write a song from text into ``config.output``."""
-    assembly = Assembly.load(config.model)
+    assembly = _load(config)
     with _progress("generating") as report:
         song = assembly.generate(config.prompt, config.seconds, _sampling(config), report)
     _finish(song, assembly, Path(config.output))
@@ -31,19 +31,19 @@ def generate(config: GenerateConfig) -> Song:
 
 def edit(config: EditConfig) -> Song:
     """Edit a song into ``config.output``."""
-    assembly = Assembly.load(config.model)
-    assembly.layout.check_names(config.regenerate, "regenerate")
+    assembly = _load(config)
+    change = Edit(config.regenerate, config.texture, config.silent, config.region, config.exact)
+    for names, field in ((config.regenerate, "regenerate"), (config.texture, "texture")):
+        assembly.layout.check_names(names, field)
     given = _given(assembly, Path(config.song), config.silent)
-    if not config.regenerate and set(given) | set(config.silent) >= set(assembly.layout.names):
-        raise StemsError(
-            "There is nothing to write: every stem is there.", "Name the stems to write anew.", field="regenerate"
-        )
     with _progress("editing") as report:
-        song = assembly.edit(
-            given, config.regenerate, config.prompt, _sampling(config), config.exact, config.silent, report
-        )
+        song = assembly.edit(given, change, config.prompt, _sampling(config), report)
     _finish(song, assembly, Path(config.output))
     return song
+
+
+def _load(config: DecodingConfig) -> Assembly:
+    return Assembly.load(config.model, config.device, config.precision)
 
 
 def _given(assembly: Assembly, song: Path, silent: list[str]) -> dict[str, Audio]:

@@ -17,6 +17,7 @@ from pydantic import TypeAdapter
 from rich.console import Console
 from rich.table import Table
 
+from models import edits
 from models.assembling import assemble
 from models.assembly import Assembly
 from models.lm.sampling import Sampling
@@ -274,7 +275,7 @@ def _edit(road: Road, model: Assembly, held_out: RenderedSong) -> Edit:
     """Separate a song that no model has heard, and give it another bass line."""
     mix = mixture(held_out)
     source = model.separate(mix)
-    song = model.edit(source, [REGENERATED], sampling=Sampling(seed=road.config.seed))
+    song = model.edit(source, edits.Edit([REGENERATED]), sampling=Sampling(seed=road.config.seed))
     write_song(road.folder / "edited", song, model.digest)
     return Edit(held_out.name, source, song, (REGENERATED,))
 

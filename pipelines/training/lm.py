@@ -83,6 +83,7 @@ class LMRecipe(Recipe):
             text_dropout=config.text_dropout,
             task_draw=config.task_draw,
             partial_masks=config.partial_masks,
+            span_share=config.span_share,
             text=TextMerging(config.merge_text, config.drop_description, config.drop_tag),
         )
         self.songs: SongSet

@@ -57,6 +57,7 @@ class Sampler:
         text_dropout: share of examples without text.
         task_draw: whether each example is drawn to be an edit or not, or a whole batch together.
         partial_masks: whether edits may hide some codebooks of a stem.
+        span_share: share of the edits that hide their stems for a time only.
         text: how captions and tags become prompts.
     """
 
@@ -68,6 +69,7 @@ class Sampler:
     text_dropout: float
     task_draw: Literal["sample", "batch"]
     partial_masks: bool
+    span_share: float
     text: TextMerging
 
     def training(self, songs: Sequence[Song], step: int, indices: Sequence[int]) -> Batch:
@@ -88,6 +90,7 @@ class Sampler:
                     edit_share=edit_share,
                     rng=draw,
                     partial_masks=self.partial_masks,
+                    span_share=self.span_share,
                 )
             )
         return Batch.of(examples, prompts)

@@ -93,6 +93,9 @@ class LMTraining(TrainingConfig):
     partial_masks: bool = True
     """Whether edits may hide some of a stem's codebooks, the last ones (paper); if not, always all (reference)."""
 
+    span_share: float = Field(default=0.0, ge=0, le=1)
+    """Share of the edits that hide their stems for a time only, as edits of a region do; the paper has none."""
+
     merge_text: float = Field(default=0.25, ge=0, le=1)
     """Share of examples whose tags are joined to the caption. A song without a caption is described by its tags."""
 

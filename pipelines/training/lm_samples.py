@@ -11,8 +11,9 @@ from torch import Tensor
 
 from models.audio import Audio, safe_gain, write_audio
 from models.codec.codec import StemCodec
-from models.editing import edit_frames, prompt_columns
-from models.lm.generation import Grid, fill
+from models.editing import edit_frames
+from models.lm.engine.request import Request
+from models.lm.grid import Grid
 from models.lm.language_model import StemLM
 from models.lm.sampling import Sampling
 from pipelines.training.captions import plain_prompt
@@ -52,16 +53,18 @@ class Listener:
         """
         frames = min(self.frames, edit_frames(self.lm.config.segment_frames))
         codes = torch.from_numpy(song.codes[:, :frames].astype(np.int64))
-        masked = torch.tensor(self.lm.layout.stream_mask(self.lm.layout.names[:1]))
-        shown = prompt_columns(codes, masked, self.lm.special)
-        grid = Grid(codes, (~masked)[:, None].expand_as(codes)).after(shown)
-        [edited] = self._filled([grid], [plain_prompt(song.caption, song.tags)])
+        hidden = torch.zeros(codes.shape, dtype=torch.bool)
+        hidden[self.lm.layout.slice(self.lm.layout.names[0])] = True
+        [edited] = self._filled([Grid(codes, ~hidden)], [plain_prompt(song.caption, song.tags)], hidden)
         self._write("original", codes)
-        self._write("edit", edited[:, shown.shape[1] :])
+        self._write("edit", edited)
 
-    def _filled(self, grids: Sequence[Grid], prompts: Sequence[str]) -> list[Tensor]:
-        samplings = [Sampling(seed=self.seed + number) for number in range(len(grids))]
-        return fill(self.lm.transformer, grids, self.lm.conditions(prompts), samplings, self.lm.layout.delays)
+    def _filled(self, grids: Sequence[Grid], prompts: Sequence[str], hidden: Tensor | None = None) -> list[Tensor]:
+        requests = [
+            Request(grid, condition, Sampling(seed=self.seed + number), hidden)
+            for number, (grid, condition) in enumerate(zip(grids, self.lm.conditions(prompts), strict=True))
+        ]
+        return self.lm.engine(slots=len(requests)).run(requests)
 
     def _write(self, name: str, codes: Tensor) -> None:
         """Decode one song's codes, scaled as a whole where it would clip."""

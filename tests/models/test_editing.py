@@ -33,7 +33,8 @@ def test_the_editing_sequence_is_the_references() -> None:
     codes = GOLDEN["lm.codes"].long()
     target = codes[..., : edit_frames(codes.shape[-1])]
     masked = torch.from_numpy(np.stack([masks("bass"), masks("drums", "other")]))
-    assert torch.equal(edit_sequence(target, masked, SPECIAL), GOLDEN["edit.sequence"].long())
+    hidden = masked[..., None].expand_as(target)
+    assert torch.equal(edit_sequence(target, hidden, SPECIAL), GOLDEN["edit.sequence"].long())
 
 
 def test_the_loss_mask_is_the_references() -> None:
@@ -92,6 +93,32 @@ def test_the_target_can_be_read_back_from_an_example(
         assert (prefix[example.masked] == SPECIAL).all()
         assert np.array_equal(prefix[~example.masked], target[~example.masked, ::5])
         assert (example.columns[:, prefix_frames(wanted)] == SPECIAL).all()
+
+
+@given(st.integers(6, 80), st.integers(0, 2**31))
+@settings(max_examples=60, deadline=None)
+def test_a_span_hides_its_stems_for_one_time_only(frames: int, seed: int) -> None:
+    song = np.arange(6 * frames).reshape(6, frames) % SPECIAL
+    whole, span = (
+        training_example(
+            song,
+            MUSICGEN_STEM,
+            SPECIAL,
+            segment_frames=frames,
+            edit_share=1.0,
+            rng=np.random.default_rng(seed),
+            span_share=share,
+        )
+        for share in (0.0, 1.0)
+    )
+    shown = prefix_frames(edit_frames(frames))
+    assert np.array_equal(whole.masked, span.masked)
+    assert np.array_equal(whole.columns[:, shown:], span.columns[:, shown:])
+    hidden = span.columns[:, :shown] == SPECIAL
+    assert not hidden[~span.masked].any()
+    # One run of columns, or none where it falls between two of them, the same in each hidden stream.
+    assert (hidden[span.masked] == hidden[span.masked][0]).all()
+    assert np.abs(np.diff(hidden[span.masked][0].astype(int), prepend=0, append=0)).sum() <= 2
 
 
 def test_the_tasks_are_mixed_example_by_example() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.engines import engine
 from helpers.logits import undelay_logits
 from safetensors.torch import load_file
 from torch import Tensor
@@ -16,12 +17,13 @@ from models.delay import delay_codes
 from models.errors import StemsError
 from models.interchange.audiocraft_lm import read_released
 from models.interchange.importing import ImportConfig, import_model
-from models.lm.generation import Grid, fill
+from models.lm.engine.request import Request
+from models.lm.grid import Grid
 from models.lm.objective import stream_loss
 from models.lm.sampling import Sampling
 from models.lm.transformer import Condition, StemTransformer
 
-GREEDY = [Sampling(temperature=0), Sampling(temperature=0)]
+GREEDY = Sampling(temperature=0)
 PROMPT = 14  # 13 columns of prefix and the transition
 
 
@@ -42,8 +44,12 @@ class Reference:
         c = self.condition
         return [Condition(c.states[i : i + 1], c.valid[i : i + 1], c.attended[i : i + 1]) for i in range(2)]
 
-    def greedy(self, grids: list[Grid]) -> Tensor:
-        return torch.stack(fill(self.model, grids, self.rows, GREEDY, self.delays))
+    def greedy(self, grids: list[Grid], *, static: bool) -> Tensor:
+        requests = [Request(grid, row, GREEDY) for grid, row in zip(grids, self.rows, strict=True)]
+        return torch.stack(engine(self.model, self.delays, slots=2, static=static).run(requests))
+
+
+both = pytest.mark.parametrize("static", [False, True], ids=["filled", "static"])
 
 
 @pytest.fixture(scope="module")
@@ -74,23 +80,26 @@ def test_editing_loss(reference: Reference) -> None:
     torch.testing.assert_close(loss.per_stream, reference.golden["edit.loss_per_stream"], atol=1e-4, rtol=0)
 
 
-def test_greedy_from_text(reference: Reference) -> None:
-    out = reference.greedy([Grid.blank(6, 40)] * 2)
+@both
+def test_greedy_from_text(reference: Reference, static: bool) -> None:
+    out = reference.greedy([Grid.blank(6, 40)] * 2, static=static)
     assert torch.equal(out, reference.golden["gen.greedy_cfg3"].long())
 
 
-def test_greedy_editing_with_nothing_forced(reference: Reference) -> None:
+@both
+def test_greedy_editing_with_nothing_forced(reference: Reference, static: bool) -> None:
     prompt = reference.golden["edit.sequence"].long()[..., :PROMPT]
-    out = reference.greedy([Grid.blank(6, 62).after(prompt[i]) for i in range(2)])
+    out = reference.greedy([Grid.blank(6, 62).after(prompt[i]) for i in range(2)], static=static)
     assert torch.equal(out[..., PROMPT:], reference.golden["edit.greedy_cfg3_free"].long())
 
 
-def test_greedy_editing_with_the_drums_forced(reference: Reference) -> None:
+@both
+def test_greedy_editing_with_the_drums_forced(reference: Reference, static: bool) -> None:
     prompt = reference.golden["edit.sequence"].long()[..., :PROMPT]
     codes = reference.golden["lm.codes"].long()[..., :62]
     known = torch.zeros((6, 62), dtype=torch.bool)
     known[1] = True
-    out = reference.greedy([Grid(codes[i], known).after(prompt[i]) for i in range(2)])
+    out = reference.greedy([Grid(codes[i], known).after(prompt[i]) for i in range(2)], static=static)
     assert torch.equal(out[..., PROMPT:], reference.golden["edit.greedy_cfg3_drums_forced"].long())
     assert torch.equal(out[:, 1, PROMPT:], codes[:, 1])
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.engines import engine
 
 from models.assembly import Assembly
 from models.codec.codec import StemCodec
@@ -16,7 +17,8 @@ from models.delay import delay_codes
 from models.errors import StemsError
 from models.interchange.importing import ImportConfig, import_model, wanted_files
 from models.interchange.musicgen import load_musicgen, transformer_from_musicgen
-from models.lm.generation import Grid, fill
+from models.lm.engine.request import Request
+from models.lm.grid import Grid
 from models.lm.sampling import Sampling
 from models.lm.transformer import Condition
 from models.stems import MUSICGEN
@@ -80,13 +82,17 @@ def test_logits_agree(musicgen: Any) -> None:
 
 
 @pytest.mark.parametrize("guidance", [1.0, 3.0])
-def test_greedy_generation_agrees(musicgen: Any, guidance: float, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("static", [False, True])
+def test_greedy_generation_agrees(
+    musicgen: Any, guidance: float, static: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     frames, tokens = 24, torch.randint(2, 50, (1, 7))
     with torch.no_grad():
         states = musicgen.text_encoder(tokens).last_hidden_state
     ours = transformer_from_musicgen(musicgen.decoder, musicgen.enc_to_dec_proj)
     sampling = Sampling(temperature=0, guidance=guidance)
-    [mine] = fill(ours, [Grid.blank(4, frames)], [condition(states)], [sampling], MUSICGEN.delays)
+    request = Request(Grid.blank(4, frames), condition(states), sampling)
+    [mine] = engine(ours, MUSICGEN.delays, static=static).run([request])
 
     # transformers returns audio; its codes are what it hands to the codec.
     handed: list[torch.Tensor] = []

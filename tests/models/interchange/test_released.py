@@ -16,6 +16,7 @@ import cli
 from models.assembly import Assembly
 from models.codec import CodecSize, StemCodec, build_codec
 from models.codec.quantizer import start_codebooks
+from models.edits import Edit
 from models.errors import StemsError
 from models.interchange.importing import ImportConfig, import_model
 from models.interchange.released import load_release
@@ -64,7 +65,7 @@ def test_a_release_edits_without_its_text_encoder(release: Assembly, golden: dic
     from models.audio import Audio
 
     drums = Audio(golden["wav"][0].numpy(), release.sample_rate)
-    song = release.edit({"drums": drums}, sampling=Sampling(seed=1))
+    song = release.edit({"drums": drums}, Edit(), sampling=Sampling(seed=1))
     assert np.array_equal(song.codes[1], golden["drums.codes"][0, 0].numpy())
 
 

@@ -35,6 +35,23 @@ def test_short_and_long_text_are_computed_alike(model: StemTransformer) -> None:
         torch.testing.assert_close(grad, theirs[name], rtol=1e-4, atol=1e-6, msg=name)
 
 
+def test_text_padding_does_not_change_the_logits(model: StemTransformer) -> None:
+    tokens = torch.randint(model.special + 1, (1, model.size.streams, 8))
+    text = Condition.of(torch.randn(1, 5, model.size.text_dim), torch.ones(1, 5, dtype=torch.bool))
+    with torch.no_grad():
+        torch.testing.assert_close(model(tokens, text), model(tokens, text.padded(12)))
+
+
+def test_a_row_without_text_is_all_zeros_and_no_nan(model: StemTransformer) -> None:
+    tokens = torch.randint(model.special + 1, (1, model.size.streams, 8))
+    states = torch.randn(1, 5, model.size.text_dim)
+    with torch.no_grad():
+        none = model(tokens, Condition.null(1, model.size.text_dim))
+        dropped = model(tokens, Condition.of(states, torch.zeros(1, 5, dtype=torch.bool)))
+    assert none.isfinite().all()
+    torch.testing.assert_close(none, dropped)
+
+
 def test_recomputing_changes_neither_loss_nor_gradient(model: StemTransformer) -> None:
     tokens = torch.randint(model.special + 1, (2, model.size.streams, 20))
     none = Condition.null(2, model.size.text_dim)

@@ -33,6 +33,7 @@ def test_generate_leaves_stems_mix_codes_and_manifest(generated: Path) -> None:
     assert {file.name for file in generated.iterdir()} == names
     manifest = json.loads((generated / "manifest.json").read_text())
     assert (manifest["prompt"], manifest["seed"], manifest["seconds"]) == ("calm", 3, 0.5)
+    assert manifest["precision"] == "float32"
     stems = [read_audio(generated / f"{stem}.wav").samples for stem in LAYOUT.names]
     # 16 bit files: each is off by at most half a step.
     np.testing.assert_allclose(np.sum(stems, axis=0), read_audio(generated / "mix.wav").samples, atol=4 / 2**16)
@@ -48,6 +49,23 @@ def test_edit_a_folder_of_stems(model: Path, generated: Path, tmp_path: Path) ->
     assert not np.array_equal(np.load(tmp_path / "edit" / "codes.npy")[0], np.load(generated / "codes.npy")[0])
 
 
+def test_edit_a_region_and_a_texture(model: Path, generated: Path, tmp_path: Path) -> None:
+    words = ["edit", "--model", str(model), "--song", str(generated), "--seed", "1", "--regenerate", "[bass]"]
+    words += ["--texture", "[other]", "--region", "[0.1,0.3]", "--output", str(tmp_path / "edit")]
+    assert cli.main(words) == 0
+    for stem in LAYOUT.names:
+        before, after = (read_audio(folder / f"{stem}.wav").samples for folder in (generated, tmp_path / "edit"))
+        assert np.array_equal(before, after) == (stem == "drums")
+        assert np.array_equal(before[:, :3_200], after[:, :3_200])
+        assert np.array_equal(before[:, 9_600:], after[:, 9_600:])
+
+
+def test_precision_can_be_chosen_and_is_written_down(model: Path, tmp_path: Path) -> None:
+    words = ["generate", "--model", str(model), "--seconds", "0.3", "--precision", "int8"]
+    assert cli.main([*words, "--output", str(tmp_path / "song")]) == 0
+    assert json.loads((tmp_path / "song" / "manifest.json").read_text())["precision"] == "int8"
+
+
 def test_edit_a_mixed_song_separates_it_first(model: Path, tmp_path: Path) -> None:
     write_audio(tmp_path / "song.mp3", noise(1.0, rate=44_100, channels=2))
     words = ["edit", "--model", str(model), "--song", str(tmp_path / "song.mp3"), "--regenerate", "[drums]"]
@@ -61,6 +79,9 @@ def test_edit_a_mixed_song_separates_it_first(model: Path, tmp_path: Path) -> No
         (["--regenerate", "[banjo]"], "'banjo' is not a stem"),
         ([], "nothing to write"),
         (["--regenerate", "[bass,drums,other]"], "No stem is left"),
+        (["--regenerate", "[bass]", "--region", "[0.4,0.9]"], "not in this song of 0.50 s"),
+        (["--texture", "[drums]"], "one codebook"),
+        (["--texture", "[banjo]"], "'banjo' is not a stem"),
     ],
 )
 def test_impossible_edits_say_what_to_do(
@@ -86,3 +107,19 @@ def test_a_song_too_loud_is_scaled_as_a_whole(tmp_path: Path) -> None:
     assert mix.max() == pytest.approx(1.0, abs=1e-3)
     np.testing.assert_allclose(np.sum(stems, axis=0), mix, atol=1e-3)
     assert json.loads((tmp_path / "song" / "manifest.json").read_text())["gain"] == pytest.approx(1 / 2.4)
+
+
+def test_an_engine_is_planned_for_a_model_or_a_preset(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["engine", "plan", "--model", str(model), "--slots", "2"]) == 0
+    assert "2 guided or 4 unguided requests" in capsys.readouterr().out
+    assert cli.main(["engine", "plan", "--preset", "small", "--precision", "int8"]) == 0
+    said = capsys.readouterr().out
+    assert "int8" in said
+    assert "real time" in said
+
+
+def test_an_engine_that_does_not_fit_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["engine", "plan", "--preset", "large", "--slots", "1000"]) == 2
+    assert "1000 slots take" in capsys.readouterr().err
+    assert cli.main(["engine", "plan", "--preset", "huge"]) == 2
+    assert "tiny, small, medium, large" in capsys.readouterr().err

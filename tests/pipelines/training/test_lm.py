@@ -39,7 +39,7 @@ def config(data: Path, output: Path, **changes: object) -> LMTraining:
 
 def sampler(**changes: object) -> Sampler:
     settings: dict[str, object] = {"segment_frames": 60, "seed": 1, "edit_share": 0.5, "text_dropout": 0.3}
-    settings |= {"task_draw": "sample", "partial_masks": True, "text": TextMerging(0.25, 0.5, 0.5)}
+    settings |= {"task_draw": "sample", "partial_masks": True, "span_share": 0.0, "text": TextMerging(0.25, 0.5, 0.5)}
     return Sampler(layout=LAYOUT, special=SPECIAL, **(settings | changes))  # type: ignore[arg-type]
 
 

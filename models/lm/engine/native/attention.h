@@ -1,0 +1,79 @@
+/* Attention of one step to those before it. */
+
+#pragma once
+
+#include "vectors.h"
+
+/* The sum of values, weighed by shares: so many vectors of each. */
+static inline __attribute__((always_inline)) void weigh(
+    const int vectors, const float *shares, const float *values, long filled, long dim, float whole, float *mixed)
+{
+    __m256 sums[8];
+    UNROLL for (int v = 0; v < vectors; v++)
+        sums[v] = _mm256_setzero_ps();
+    for (long t = 0; t < filled; t++) {
+        __m256 share = _mm256_set1_ps(shares[t]);
+        UNROLL for (int v = 0; v < vectors; v++)
+            sums[v] = _mm256_fmadd_ps(share, _mm256_loadu_ps(values + t * dim + v * LANES), sums[v]);
+    }
+    UNROLL for (int v = 0; v < vectors; v++)
+        _mm256_storeu_ps(mixed + v * LANES, _mm256_mul_ps(sums[v], _mm256_set1_ps(whole)));
+}
+
+/* One query of width dim, a multiple of LANES, against `filled` keys; shares[filled + LANES] is scratch. */
+static void attend(
+    const float *query, const float *keys, const float *values, long filled, long dim, float *shares, float *mixed)
+{
+    float scale = 1 / sqrtf(dim), most = -FLT_MAX;
+    for (long t = 0; t < filled; t++) {
+        __m256 sum = _mm256_setzero_ps();
+        for (long d = 0; d < dim; d += LANES)
+            sum = _mm256_fmadd_ps(_mm256_loadu_ps(query + d), _mm256_loadu_ps(keys + t * dim + d), sum);
+        shares[t] = sum_of(sum) * scale;
+        most = shares[t] > most ? shares[t] : most;
+    }
+    long padded = (filled + LANES - 1) / LANES * LANES;
+    for (long t = filled; t < padded; t++)
+        shares[t] = most;
+    for (long t = 0; t < padded; t += LANES) {
+        __m256 below = _mm256_sub_ps(_mm256_loadu_ps(shares + t), _mm256_set1_ps(most));
+        _mm256_storeu_ps(shares + t, exponential(below));
+    }
+    for (long t = filled; t < padded; t++)
+        shares[t] = 0;
+    __m256 total = _mm256_setzero_ps();
+    for (long t = 0; t < padded; t += LANES)
+        total = _mm256_add_ps(total, _mm256_loadu_ps(shares + t));
+    float whole = 1 / sum_of(total);
+    long d = 0;
+    for (; d + 8 * LANES <= dim; d += 8 * LANES)
+        weigh(8, shares, values + d, filled, dim, whole, mixed + d);
+    for (; d < dim; d += LANES)
+        weigh(1, shares, values + d, filled, dim, whole, mixed + d);
+}
+
+typedef struct {
+    const int64_t *taken; /* which of all rows they are */
+    const int64_t *ends;  /* what each has filled; 0 gives zeros */
+    long rows, heads, steps, dim;
+} Filled;
+
+/* Queries [rows, heads, dim], row_stride apart; keys and values [all rows, heads, steps, dim]; to be called by all
+ * threads. */
+static void attend_all(
+    const Filled *f, const float *queries, long row_stride, const float *keys, const float *values, float *mixed)
+{
+#pragma omp for collapse(2) schedule(static, 1)
+    for (long r = 0; r < f->rows; r++)
+        for (long h = 0; h < f->heads; h++) {
+            float *result = mixed + (r * f->heads + h) * f->dim;
+            for (long d = 0; d < f->dim && !f->ends[r]; d++)
+                result[d] = 0;
+            if (f->ends[r]) {
+                long at = (f->taken[r] * f->heads + h) * f->steps * f->dim;
+                float shares[f->ends[r] + LANES];
+                const float *query = queries + r * row_stride + h * f->dim;
+                attend(query, keys + at, values + at, f->ends[r], f->dim, shares, result);
+            }
+        }
+}

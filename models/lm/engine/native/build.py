@@ -1,0 +1,84 @@
+"""Compile the kernels with the machine's own compiler, once, into the user's cache."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import logging
+import os
+import platform
+import re
+import shutil
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+_SOURCE = Path(__file__).with_name("kernels.c")
+_SOURCES = sorted(_SOURCE.parent.glob("*.[ch]"))
+# No fast-math: sums must not be reordered, least of all otherwise for two rows than for one.
+_OPTIONS = ("-O3", "-march=native", "-std=gnu11", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-fPIC")
+
+
+@cache
+def library() -> ctypes.CDLL | None:
+    """The compiled kernels; None on machines without AVX2, a C compiler, or the OpenMP that PyTorch brings."""
+    if platform.system() != "Linux" or platform.machine() != "x86_64" or not _share_openmp():
+        return None
+    compiler = next(filter(None, map(shutil.which, (os.environ.get("CC", "cc"), "gcc", "clang"))), None)
+    if compiler is None:
+        log.info("There is no C compiler: int8 decoding uses PyTorch's products, about half as fast.")
+        return None
+    try:
+        return ctypes.CDLL(str(_compiled(compiler)))
+    except (OSError, subprocess.SubprocessError) as error:
+        log.warning("The kernels could not be compiled, so int8 decoding uses PyTorch's products: %s", error)
+        return None
+
+
+def _share_openmp() -> bool:
+    """Make PyTorch's OpenMP visible to what is loaded later: two sets of threads would be in each other's way."""
+    mapped = Path("/proc/self/maps").read_text()
+    found = set(re.findall(r"/\S*lib(?:gomp|iomp5|omp)[^/\s]*\.so\S*", mapped))
+    for file in found:
+        ctypes.CDLL(file, mode=ctypes.RTLD_GLOBAL)
+    return bool(found)
+
+
+def _compiled(compiler: str) -> Path:
+    """The library of this source, compiler and processor; made if it is not there, complete or not at all."""
+    processor = re.search(r"^flags.*$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    version = subprocess.run([compiler, "--version"], capture_output=True, check=True, timeout=30).stdout
+    made_from = (
+        *(source.read_bytes() for source in _SOURCES),
+        version,
+        (processor[0] if processor else "").encode(),
+        repr(_OPTIONS).encode(),
+    )
+    name = hashlib.sha256(b"\0".join(made_from)).hexdigest()[:16]
+    file = _cache() / f"kernels-{name}.so"
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=file.parent) as folder:
+            made, linked = Path(folder) / "kernels.o", Path(folder) / "kernels.so"
+            _run([compiler, *_OPTIONS, "-c", str(_SOURCE), "-o", str(made)])
+            # Linked without -fopenmp, so that OpenMP's functions are found in the one that is loaded.
+            _run([compiler, "-shared", str(made), "-o", str(linked), "-lm"])
+            linked.replace(file)
+    return file
+
+
+def _run(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    if done.returncode:
+        raise subprocess.SubprocessError(done.stderr.strip() or f"{command[0]} failed")
+
+
+def _cache() -> Path:
+    """Where compiled kernels are kept: the user's cache, or a folder of temporary files if there is no home."""
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    if os.access(base if base.exists() else base.parent, os.W_OK):
+        return base / "musicgen-stem"
+    return Path(tempfile.gettempdir()) / f"musicgen-stem-{os.getuid()}"

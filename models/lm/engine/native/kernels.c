@@ -1,0 +1,111 @@
+/* Decoding on x86 CPUs with AVX2: what is called from Python.
+ *
+ * Every result is computed alone and in one order: its bits depend neither on how many rows there are nor on threads.
+ */
+
+#include "attention.h"
+#include "products.h"
+
+/* y[rows, outputs] = x[rows, inputs] times a matrix. q[rows, padded] and q_scales[rows] are scratch. */
+void int8_product(
+    const Matrix *m, const float *x, float *y, int16_t *q, float *q_scales, long rows, int threads)
+{
+#pragma omp parallel num_threads(threads)
+    {
+#pragma omp for schedule(static)
+        for (long r = 0; r < rows; r++)
+            quantize(x + r * m->inputs, m->inputs, m->padded, q + r * m->padded, q_scales + r);
+        product(m, rows, q, q_scales, y, STORE);
+    }
+}
+
+void step_attention(
+    const Filled *f, const float *queries, long row_stride, const float *keys, const float *values, float *mixed,
+    int threads)
+{
+#pragma omp parallel num_threads(threads)
+    attend_all(f, queries, row_stride, keys, values, mixed);
+}
+
+typedef struct {
+    const float *self_weight, *self_bias, *cross_weight, *cross_bias, *feed_weight, *feed_bias;
+    Matrix qkv, out, text_query, text_out, expand, contract;
+} Layer;
+
+typedef struct {
+    float *wide;   /* [rows, 4 dim or what the widest matrix gives] */
+    float *mixed;  /* [rows, dim] */
+    int16_t *q;    /* [rows, the widest matrix's inputs] */
+    float *scales; /* [rows] */
+} Scratch;
+
+/* Rounded rows of x, for a matrix; to be called by all threads, like those that follow. */
+static void rounded(const float *x, const Matrix *m, long rows, const Scratch *s)
+{
+#pragma omp for schedule(static)
+    for (long r = 0; r < rows; r++)
+        quantize(x + r * m->inputs, m->inputs, m->padded, s->q + r * m->padded, s->scales + r);
+}
+
+static void normalised(
+    const float *x, const float *weight, const float *bias, const Matrix *m, long rows, const Scratch *s)
+{
+#pragma omp for schedule(static)
+    for (long r = 0; r < rows; r++) {
+        float *row = s->wide + r * m->inputs;
+        normalise(x + r * m->inputs, weight, bias, m->inputs, row);
+        quantize(row, m->inputs, m->padded, s->q + r * m->padded, s->scales + r);
+    }
+}
+
+static void activated(float *x, const Matrix *m, long rows, const Scratch *s)
+{
+#pragma omp for schedule(static)
+    for (long r = 0; r < rows; r++) {
+        gelu(x + r * m->inputs, m->inputs);
+        quantize(x + r * m->inputs, m->inputs, m->padded, s->q + r * m->padded, s->scales + r);
+    }
+}
+
+static void remember(const Filled *f, const float *qkv, float *keys, float *values)
+{
+    long dim = f->heads * f->dim;
+#pragma omp for schedule(static)
+    for (long r = 0; r < f->rows; r++)
+        for (long h = 0; h < f->heads; h++) {
+            long at = ((f->taken[r] * f->heads + h) * f->steps + f->ends[r] - 1) * f->dim;
+            memcpy(keys + at, qkv + r * 3 * dim + dim + h * f->dim, f->dim * sizeof(float));
+            memcpy(values + at, qkv + r * 3 * dim + 2 * dim + h * f->dim, f->dim * sizeof(float));
+        }
+}
+
+/* x[rows, dim] through all layers, in place. Each row's step is remembered at ends - 1. The first texts->rows rows
+ * have a text. Keys and values [layers, all rows, heads, steps, dim]. */
+void layers_step(
+    const Layer *layers, long count, const Filled *past, const Filled *texts, long all_rows, float *x, float *keys,
+    float *values, const float *text_keys, const float *text_values, const Scratch *s, int threads)
+{
+    long dim = past->heads * past->dim, rows = past->rows, read = texts->rows;
+    long remembered = all_rows * dim * past->steps, text = all_rows * dim * texts->steps;
+#pragma omp parallel num_threads(threads)
+    for (long i = 0; i < count; i++) {
+        const Layer *l = layers + i;
+        normalised(x, l->self_weight, l->self_bias, &l->qkv, rows, s);
+        product(&l->qkv, rows, s->q, s->scales, s->wide, STORE);
+        remember(past, s->wide, keys + i * remembered, values + i * remembered);
+        attend_all(past, s->wide, 3 * dim, keys + i * remembered, values + i * remembered, s->mixed);
+        rounded(s->mixed, &l->out, rows, s);
+        product(&l->out, rows, s->q, s->scales, x, ADD);
+        if (read) {
+            normalised(x, l->cross_weight, l->cross_bias, &l->text_query, read, s);
+            product(&l->text_query, read, s->q, s->scales, s->wide, STORE);
+            attend_all(texts, s->wide, dim, text_keys + i * text, text_values + i * text, s->mixed);
+            rounded(s->mixed, &l->text_out, read, s);
+            product(&l->text_out, read, s->q, s->scales, x, ADD);
+        }
+        normalised(x, l->feed_weight, l->feed_bias, &l->expand, rows, s);
+        product(&l->expand, rows, s->q, s->scales, s->wide, STORE);
+        activated(s->wide, &l->contract, rows, s);
+        product(&l->contract, rows, s->q, s->scales, x, ADD);
+    }
+}

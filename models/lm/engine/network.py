@@ -1,0 +1,165 @@
+"""The transformer as decoding runs it: the weights of a :class:`~models.lm.transformer.StemTransformer`, packed.
+
+The mathematics is that of the module which trains; here every row is one step of one sequence, and what it attends to
+is somebody else's business (:class:`Attention`).
+"""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from models.lm.engine.attention import FilledAttention
+from models.lm.engine.native import kernels as native
+from models.lm.engine.weights import Int8, Matrix, Precision, pack, side_by_side
+from models.lm.transformer import Condition, Layer, Norm, StemTransformer, sinusoidal_positions
+
+
+@runtime_checkable
+class Attention(Protocol):
+    """What rows attend to, layer by layer."""
+
+    texted: int
+    """How many rows, from the first on, have a text. To the others cross-attention adds nothing."""
+
+    def steps(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Float[Tensor, "rows dim"]:
+        """Remember the rows' keys and values, and mix those of their sequences so far.
+
+        All three are ``[rows, heads, head_dim]``.
+        """
+
+    def text(self, layer: int, q: Float[Tensor, "texted heads head_dim"]) -> Float[Tensor, "texted dim"]:
+        """Mix the values of the rows' texts."""
+
+
+@dataclass(frozen=True)
+class _Norm:
+    weight: Tensor
+    bias: Tensor
+    eps: float
+
+    @classmethod
+    def of(cls, norm: Norm, dtype: torch.dtype) -> _Norm:
+        return cls(norm.weight.detach().to(dtype), norm.bias.detach().to(dtype), norm.eps)
+
+    @property
+    def tensors(self) -> tuple[Tensor, Tensor]:
+        return self.weight, self.bias
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return F.layer_norm(x, (x.shape[-1],), self.weight, self.bias, self.eps)
+
+
+class _Layer:
+    def __init__(self, layer: Layer, precision: Precision, dtype: torch.dtype) -> None:
+        self.self_norm = _Norm.of(layer.self_norm, dtype)
+        self.cross_norm = _Norm.of(layer.cross_norm, dtype)
+        self.feed_norm = _Norm.of(layer.feed_norm, dtype)
+        self.qkv = pack(layer.self_attention.qkv, precision)
+        self.out = pack(layer.self_attention.out, precision)
+        self.text_query = pack(layer.cross_attention.query, precision)
+        self.text_out = pack(layer.cross_attention.out, precision)
+        self.expand = pack(layer.expand, precision)
+        self.contract = pack(layer.contract, precision)
+
+    def native(self) -> native.Layer | None:
+        """The same for the compiled kernels, where they have all of its matrices."""
+        norms = (self.self_norm, self.cross_norm, self.feed_norm)
+        pointers = [part.data_ptr() for norm in norms for part in norm.tensors]
+        matrices = [matrix.native for matrix in self.matrices if isinstance(matrix, Int8) and matrix.native]
+        return native.Layer(*pointers, *matrices) if len(matrices) == len(self.matrices) else None
+
+    @property
+    def matrices(self) -> list[Matrix]:
+        return [self.qkv, self.out, self.text_query, self.text_out, self.expand, self.contract]
+
+
+class DecodingNetwork:
+    """Rows of tokens in, rows of logits out.
+
+    Args:
+        model: the transformer. Its embeddings, norms and text projections are read where they are; its matrices
+            are packed.
+        precision: of the matrices.
+        longest: steps of the longest sequence.
+    """
+
+    def __init__(self, model: StemTransformer, precision: Precision, longest: int) -> None:
+        self.size, self.special, self.precision, self._model = model.size, model.special, precision, model
+        self.dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+        self.layers = [_Layer(layer, precision, self.dtype) for layer in model.layers]
+        self.final_norm = _Norm.of(model.final_norm, self.dtype)
+        self.heads = pack(model.heads, precision)
+        side_by_side(self._matrices)
+        self._native = self._native_layers()
+        self.device = model.heads.weight.device
+        positions = torch.arange(longest, device=self.device)
+        self._positions = sinusoidal_positions(positions, self.size.dim, self.size.max_period).to(self.dtype)
+        self._embedding = model.embedding.weight.detach().to(self.dtype)
+
+    @property
+    def rows_are_alone(self) -> bool:
+        """Whether a row's bits are the same however many rows a step has."""
+        return self.precision == "int8"
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of weights that a step reads."""
+        return sum(matrix.nbytes for matrix in self._matrices)
+
+    @property
+    def _matrices(self) -> list[Matrix]:
+        return [*(matrix for layer in self.layers for matrix in layer.matrices), self.heads]
+
+    @torch.no_grad()
+    def text(self, condition: Condition) -> list[tuple[Tensor, Tensor]]:
+        """Keys and values of one text, layer by layer, each ``[heads, length, head_dim]``: what attention sees of it.
+
+        Empty where there is nothing but zeros, to which attention adds nothing.
+        """
+        if not condition.valid.any():
+            return []
+        text, seen = self._model.project_text(condition)
+        text = text[:, seen[0, 0, 0]]
+        pairs = [layer.cross_attention.keys_values(text) for layer in self._model.layers]
+        return [(keys[0].to(self.dtype), values[0].to(self.dtype)) for keys, values in pairs]
+
+    def embed(
+        self, tokens: Int[Tensor, "rows streams"], positions: Int[Tensor, " rows"]
+    ) -> Float[Tensor, "rows dim"]:
+        """Sum of the streams' embeddings, and the position's."""
+        return (
+            F.embedding(tokens + self._model.offsets[:, 0], self._embedding).sum(dim=1) + self._positions[positions]
+        )
+
+    def through(self, x: Float[Tensor, "rows dim"], attention: Attention) -> Float[Tensor, "rows dim"]:
+        """All layers."""
+        if self._native is not None and isinstance(attention, FilledAttention):
+            return attention.through(self._native, x)
+        heads, texted = self.size.heads, attention.texted
+        for index, layer in enumerate(self.layers):
+            q, k, v = layer.qkv(layer.self_norm(x)).view(len(x), 3, heads, -1).unbind(dim=1)
+            x = x + layer.out(attention.steps(index, q, k, v))
+            if texted:
+                q = layer.text_query(layer.cross_norm(x[:texted])).view(texted, heads, -1)
+                x[:texted] += layer.text_out(attention.text(index, q))
+            x = x + layer.contract(F.gelu(layer.expand(layer.feed_norm(x))))
+        return x
+
+    def _native_layers(self) -> ctypes.Array[native.Layer] | None:
+        """The layers in one array, if the compiled kernels can take a step through them."""
+        layers = [each for layer in self.layers if (each := layer.native()) is not None]
+        head_dim = self.size.dim // self.size.heads
+        if native.kernels() is None or len(layers) < len(self.layers) or head_dim % native.LANES:
+            return None
+        return (native.Layer * len(layers))(*layers)
+
+    def logits(self, x: Float[Tensor, "rows dim"]) -> Float[Tensor, "rows streams cardinality"]:
+        """Logits of every stream's next token, in float32."""
+        return self.heads(self.final_norm(x)).float().view(len(x), self.size.streams, self.size.cardinality)

@@ -1,0 +1,40 @@
+"""A song's frames to the sound of its stems, while the song is still being written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from models.codec.codec import StemCodec
+from models.codec.stream import StreamDecoder
+from models.stems import StemLayout
+
+FRAMES = 50
+"""Frames that are decoded together, a second of them: each time, some around them are computed again."""
+
+
+class SongDecoder:
+    """Frames in, as they come; sound of all stems out, each second of them.
+
+    All that comes out, joined, is what the codecs make of the whole song, to 90 dB and more.
+    """
+
+    def __init__(self, codecs: Mapping[str, StemCodec], layout: StemLayout) -> None:
+        self._layout = layout
+        self._decoders = {name: StreamDecoder(codecs[name]) for name in layout.names}
+        self._waiting: list[Tensor] = []
+
+    def push(self, codes: Int[Tensor, "streams frames"], *, last: bool) -> dict[str, np.ndarray]:
+        """More frames. Returns mono samples by stem, equally many; nothing as long as too few frames wait."""
+        self._waiting.append(codes)
+        if sum(part.shape[1] for part in self._waiting) < FRAMES and not last:
+            return {}
+        frames, self._waiting = torch.cat(self._waiting, dim=1), []
+        return {
+            name: decoder.push(frames[self._layout.slice(name)], last=last).numpy()
+            for name, decoder in self._decoders.items()
+        }

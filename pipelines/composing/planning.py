@@ -1,0 +1,80 @@
+"""`stems engine plan`: what an engine takes of memory, and how fast memory lets it be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from rich.table import Table
+
+from models.errors import StemsError
+from models.lm.engine.native.kernels import kernels
+from models.lm.engine.plan import EnginePlan, free_bytes
+from models.lm.engine.roofline import memory_bandwidth, step_seconds
+from models.lm.language_model import LMConfig
+from models.presets import LM_SIZES
+from models.stems import MUSICGEN_STEM
+from pipelines.composing.config import EnginePlanConfig
+
+
+@dataclass(frozen=True)
+class PlanReport:
+    """An engine that fits, and what its device measured."""
+
+    plan: EnginePlan
+    device: str
+    free: int
+    bandwidth: float
+    frame_rate: float
+
+    def summary(self) -> Table:
+        """The same for a terminal."""
+        plan, full = self.plan, self.plan.shape.steps
+        table = Table("", "", title=f"An engine on {self.device}", show_header=False)
+        table.add_row("slots", f"{plan.slots} guided or {plan.rows} unguided requests")
+        table.add_row("precision", plan.precision + _how(plan, self.device))
+        table.add_row("weights a step reads", _size(plan.weight_bytes))
+        table.add_row("a slot", f"{_size(plan.slot_bytes)} for {full} steps")
+        table.add_row("in all, beside the model", f"{_size(plan.nbytes)} of {_size(self.free)} that are free")
+        table.add_row("memory bandwidth, measured", f"{self.bandwidth / 1e9:.1f} GB/s")
+        for requests in sorted({1, plan.slots}):
+            for filled in (0, full):
+                least = step_seconds(plan, self.bandwidth, requests=requests, filled=filled)
+                what = f"least step, {requests} request{'s' * (requests > 1)}, {filled} steps filled"
+                speed = requests / least / self.frame_rate
+                table.add_row(what, f"{1000 * least:.1f} ms: at most {speed:.1f} × real time in all")
+        return table
+
+
+def plan(config: EnginePlanConfig) -> PlanReport:
+    """Plan an engine for a model or a preset, and measure what limits it.
+
+    Raises:
+        StemsError: it does not fit; the error says how many slots would.
+    """
+    device = torch.device(config.device)
+    free, lm = free_bytes(device), _config(config)
+    made = lm.plan(config.slots, config.precision, device)
+    return PlanReport(made, config.device, free, memory_bandwidth(device), lm.frame_rate)
+
+
+def _config(config: EnginePlanConfig) -> LMConfig:
+    if config.model:
+        return LMConfig.load(f"{config.model}/lm")
+    if config.preset not in LM_SIZES:
+        raise StemsError(
+            f"There is no preset '{config.preset}'.", f"Choose from: {', '.join(LM_SIZES)}.", field="preset"
+        )
+    size = LM_SIZES[config.preset]
+    frames = round(size.segment_seconds * 50)
+    return LMConfig(MUSICGEN_STEM, 2048, size.dim, size.heads, size.layers, frames, text=size.text)
+
+
+def _how(plan: EnginePlan, device: str) -> str:
+    if plan.precision != "int8" or device != "cpu":
+        return ""
+    return ", by compiled kernels" if kernels() else ", by PyTorch's products: there is no compiler for the kernels"
+
+
+def _size(count: float) -> str:
+    return f"{count / 1e9:.2f} GB" if count >= 1e8 else f"{count / 1e6:.2f} MB"
