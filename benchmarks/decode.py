@@ -197,7 +197,7 @@ def _logits(
         model.size, (0,) * streams, steps, 300, longest=steps, slots=1, precision=precision, device=CPU
     )
     network = DecodingNetwork(model, precision, made.shape.steps)
-    rows = Rows(1, made.shape, network.dtype, CPU)
+    rows = Rows(1, made.shape, made.dtype, CPU)
     states = network.text(text) if text else []
     rows.seat((0,), Sampling(), states)
     x = network.embed(tokens.T, torch.arange(steps))

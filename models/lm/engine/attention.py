@@ -38,18 +38,15 @@ class ChunkAttention:
         for index, row in enumerate(self._taken):
             keys[row, :, self._first : end] = k[index]
             values[row, :, self._first : end] = v[index]
-        mixed = [
-            F.scaled_dot_product_attention(
-                q[i : i + 1], keys[r : r + 1, :, :end], values[r : r + 1, :, :end], self._mask
-            )
-            for i, r in enumerate(self._taken)
-        ]
-        return torch.cat(mixed).transpose(1, 2).flatten(2).flatten(0, 1)
+        keys, values = (memory[self._taken, :, :end].to(q.dtype) for memory in (keys, values))
+        mixed = F.scaled_dot_product_attention(q, keys, values, self._mask)
+        return mixed.transpose(1, 2).flatten(2).flatten(0, 1)
 
     def text(self, layer: int, q: Float[Tensor, "texted heads head_dim"]) -> Float[Tensor, "texted dim"]:
         """Mix the text's values."""
         row, texts = self._taken[0], self._texts
-        keys, values = self._rows.text_keys[layer, row, :, :texts], self._rows.text_values[layer, row, :, :texts]
+        memories = (self._rows.text_keys, self._rows.text_values)
+        keys, values = (memory[layer, row, :, :texts].to(q.dtype) for memory in memories)
         return F.scaled_dot_product_attention(q.transpose(0, 1), keys, values).transpose(0, 1).flatten(1)
 
 
@@ -82,8 +79,8 @@ class FilledAttention:
     def steps(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Float[Tensor, "rows dim"]:
         """Remember the step, and mix it with those before it."""
         keys, values = self._rows.keys[layer], self._rows.values[layer]
-        keys[self.index, :, self._at] = k
-        values[self.index, :, self._at] = v
+        keys[self.index, :, self._at] = k.to(keys.dtype)
+        values[self.index, :, self._at] = v.to(values.dtype)
         return _each_over_its_own(q, keys, values, self.index, self._ends)
 
     def text(self, layer: int, q: Float[Tensor, "texted heads head_dim"]) -> Float[Tensor, "texted dim"]:
@@ -99,8 +96,8 @@ def _each_over_its_own(q: Tensor, keys: Tensor, values: Tensor, taken: Tensor, e
     mixed = torch.zeros_like(q)
     for index, (row, end) in enumerate(zip(taken.tolist(), ends.tolist(), strict=True)):
         if end:
-            query = q[index, :, None]
-            mixed[index] = F.scaled_dot_product_attention(query, keys[row, :, :end], values[row, :, :end])[:, 0]
+            there = keys[row, :, :end].to(q.dtype), values[row, :, :end].to(q.dtype)
+            mixed[index] = F.scaled_dot_product_attention(q[index, :, None], *there)[:, 0]
     return mixed.flatten(1)
 
 

@@ -37,7 +37,7 @@ class Engine:
     def __init__(self, model: StemTransformer, delays: tuple[int, ...], plan: EnginePlan) -> None:
         self.plan, self._delays, self._size = plan, delays, model.size
         self._network = DecodingNetwork(model, plan.precision, plan.shape.steps)
-        self._rows = Rows(plan.rows, plan.shape, self._network.dtype, self._network.device)
+        self._rows = Rows(plan.rows, plan.shape, plan.dtype, self._network.device)
         self._step_of_all = whole_step(self._network, self._rows) if plan.static else None
         self._free = list(range(plan.rows))
         self._waiting: deque[Job] = deque()

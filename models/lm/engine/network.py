@@ -63,6 +63,7 @@ class _Layer:
         self.feed_norm = _Norm.of(layer.feed_norm, dtype)
         self.qkv = pack(layer.self_attention.qkv, precision)
         self.out = pack(layer.self_attention.out, precision)
+        self.text_keys_values = pack(layer.cross_attention.kv, precision)
         self.text_query = pack(layer.cross_attention.query, precision)
         self.text_out = pack(layer.cross_attention.out, precision)
         self.expand = pack(layer.expand, precision)
@@ -77,6 +78,7 @@ class _Layer:
 
     @property
     def matrices(self) -> list[Matrix]:
+        """Those of a step, in order."""
         return [self.qkv, self.out, self.text_query, self.text_out, self.expand, self.contract]
 
 
@@ -126,9 +128,9 @@ class DecodingNetwork:
         if not condition.valid.any():
             return []
         text, seen = self._model.project_text(condition)
-        text = text[:, seen[0, 0, 0]]
-        pairs = [layer.cross_attention.keys_values(text) for layer in self._model.layers]
-        return [(keys[0].to(self.dtype), values[0].to(self.dtype)) for keys, values in pairs]
+        text = text[0, seen[0, 0, 0]].to(self.dtype)
+        pairs = [layer.text_keys_values(text).view(len(text), 2, self.size.heads, -1) for layer in self.layers]
+        return [(pair[:, 0].transpose(0, 1), pair[:, 1].transpose(0, 1)) for pair in pairs]
 
     def embed(
         self, tokens: Int[Tensor, "rows streams"], positions: Int[Tensor, " rows"]

@@ -52,7 +52,7 @@ class EnginePlan:
     @property
     def dtype(self) -> torch.dtype:
         """Of what is remembered."""
-        return torch.bfloat16 if self.precision == "bfloat16" else torch.float32
+        return {"float32": torch.float32, "bfloat16": torch.bfloat16, "int8": torch.float16}[self.precision]
 
     @property
     def slot_bytes(self) -> int:
@@ -123,6 +123,8 @@ def plan_engine(
         text_positions,
     )
     precision = precision or best_precision(device, size.dim)
+    if precision == "int8" and device.type != "cpu":
+        raise StemsError(f"int8 decodes on CPUs, not on {device}.", "Choose bfloat16 or float32.", field="precision")
     static, chunk = device.type != "cpu", _CHUNKS.get(device.type, 256)
     plan = EnginePlan(size, shape, slots, precision, segment_frames, longest, chunk, static)
     if plan.nbytes > (free := free_bytes(device)):

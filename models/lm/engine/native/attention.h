@@ -1,12 +1,24 @@
-/* Attention of one step to those before it. */
+/* Attention of one step to those before it. Keys and values are float32, or float16: half as much to read. */
 
 #pragma once
 
 #include "vectors.h"
 
+static inline const void *at(const int half, const void *numbers, long index)
+{
+    return half ? (const void *)((const uint16_t *)numbers + index) : (const void *)((const float *)numbers + index);
+}
+
+static inline __m256 remembered(const int half, const void *numbers, long at)
+{
+    return half ? _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)((const uint16_t *)numbers + at)))
+                : _mm256_loadu_ps((const float *)numbers + at);
+}
+
 /* The sum of values, weighed by shares: so many vectors of each. */
 static inline __attribute__((always_inline)) void weigh(
-    const int vectors, const float *shares, const float *values, long filled, long dim, float whole, float *mixed)
+    const int half, const int vectors, const float *shares, const void *values, long filled, long dim, float whole,
+    float *mixed)
 {
     __m256 sums[8];
     UNROLL for (int v = 0; v < vectors; v++)
@@ -14,21 +26,22 @@ static inline __attribute__((always_inline)) void weigh(
     for (long t = 0; t < filled; t++) {
         __m256 share = _mm256_set1_ps(shares[t]);
         UNROLL for (int v = 0; v < vectors; v++)
-            sums[v] = _mm256_fmadd_ps(share, _mm256_loadu_ps(values + t * dim + v * LANES), sums[v]);
+            sums[v] = _mm256_fmadd_ps(share, remembered(half, values, t * dim + v * LANES), sums[v]);
     }
     UNROLL for (int v = 0; v < vectors; v++)
         _mm256_storeu_ps(mixed + v * LANES, _mm256_mul_ps(sums[v], _mm256_set1_ps(whole)));
 }
 
 /* One query of width dim, a multiple of LANES, against `filled` keys; shares[filled + LANES] is scratch. */
-static void attend(
-    const float *query, const float *keys, const float *values, long filled, long dim, float *shares, float *mixed)
+static inline __attribute__((always_inline)) void attend(
+    const int half, const float *query, const void *keys, const void *values, long filled, long dim, float *shares,
+    float *mixed)
 {
     float scale = 1 / sqrtf(dim), most = -FLT_MAX;
     for (long t = 0; t < filled; t++) {
         __m256 sum = _mm256_setzero_ps();
         for (long d = 0; d < dim; d += LANES)
-            sum = _mm256_fmadd_ps(_mm256_loadu_ps(query + d), _mm256_loadu_ps(keys + t * dim + d), sum);
+            sum = _mm256_fmadd_ps(_mm256_loadu_ps(query + d), remembered(half, keys, t * dim + d), sum);
         shares[t] = sum_of(sum) * scale;
         most = shares[t] > most ? shares[t] : most;
     }
@@ -47,21 +60,21 @@ static void attend(
     float whole = 1 / sum_of(total);
     long d = 0;
     for (; d + 8 * LANES <= dim; d += 8 * LANES)
-        weigh(8, shares, values + d, filled, dim, whole, mixed + d);
+        weigh(half, 8, shares, at(half, values, d), filled, dim, whole, mixed + d);
     for (; d < dim; d += LANES)
-        weigh(1, shares, values + d, filled, dim, whole, mixed + d);
+        weigh(half, 1, shares, at(half, values, d), filled, dim, whole, mixed + d);
 }
 
 typedef struct {
     const int64_t *taken; /* which of all rows they are */
     const int64_t *ends;  /* what each has filled; 0 gives zeros */
-    long rows, heads, steps, dim;
+    long rows, heads, steps, dim, half; /* half: whether keys and values are float16 */
 } Filled;
 
 /* Queries [rows, heads, dim], row_stride apart; keys and values [all rows, heads, steps, dim]; to be called by all
  * threads. */
 static void attend_all(
-    const Filled *f, const float *queries, long row_stride, const float *keys, const float *values, float *mixed)
+    const Filled *f, const float *queries, long row_stride, const void *keys, const void *values, float *mixed)
 {
 #pragma omp for collapse(2) schedule(static, 1)
     for (long r = 0; r < f->rows; r++)
@@ -70,10 +83,13 @@ static void attend_all(
             for (long d = 0; d < f->dim && !f->ends[r]; d++)
                 result[d] = 0;
             if (f->ends[r]) {
-                long at = (f->taken[r] * f->heads + h) * f->steps * f->dim;
-                float shares[f->ends[r] + LANES];
+                long first = (f->taken[r] * f->heads + h) * f->steps * f->dim, end = f->ends[r];
+                float shares[end + LANES];
                 const float *query = queries + r * row_stride + h * f->dim;
-                attend(query, keys + at, values + at, f->ends[r], f->dim, shares, result);
+                if (f->half)
+                    attend(1, query, at(1, keys, first), at(1, values, first), end, f->dim, shares, result);
+                else
+                    attend(0, query, at(0, keys, first), at(0, values, first), end, f->dim, shares, result);
             }
         }
 }

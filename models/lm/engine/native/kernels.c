@@ -20,7 +20,7 @@ void int8_product(
 }
 
 void step_attention(
-    const Filled *f, const float *queries, long row_stride, const float *keys, const float *values, float *mixed,
+    const Filled *f, const float *queries, long row_stride, const void *keys, const void *values, float *mixed,
     int threads)
 {
 #pragma omp parallel num_threads(threads)
@@ -67,39 +67,55 @@ static void activated(float *x, const Matrix *m, long rows, const Scratch *s)
     }
 }
 
-static void remember(const Filled *f, const float *qkv, float *keys, float *values)
+static void keep(const int half, const float *numbers, void *cache, long first, long count)
+{
+    for (long d = 0; d < count; d += LANES) {
+        __m256 v = _mm256_loadu_ps(numbers + d);
+        __m128i narrow = _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT);
+        if (half)
+            _mm_storeu_si128((__m128i *)((uint16_t *)cache + first + d), narrow);
+        else
+            _mm256_storeu_ps((float *)cache + first + d, v);
+    }
+}
+
+static void remember(const Filled *f, const float *qkv, void *keys, void *values)
 {
     long dim = f->heads * f->dim;
 #pragma omp for schedule(static)
     for (long r = 0; r < f->rows; r++)
         for (long h = 0; h < f->heads; h++) {
-            long at = ((f->taken[r] * f->heads + h) * f->steps + f->ends[r] - 1) * f->dim;
-            memcpy(keys + at, qkv + r * 3 * dim + dim + h * f->dim, f->dim * sizeof(float));
-            memcpy(values + at, qkv + r * 3 * dim + 2 * dim + h * f->dim, f->dim * sizeof(float));
+            long first = ((f->taken[r] * f->heads + h) * f->steps + f->ends[r] - 1) * f->dim;
+            const float *key = qkv + r * 3 * dim + dim + h * f->dim;
+            keep(f->half, key, keys, first, f->dim);
+            keep(f->half, key + dim, values, first, f->dim);
         }
 }
 
 /* x[rows, dim] through all layers, in place. Each row's step is remembered at ends - 1. The first texts->rows rows
  * have a text. Keys and values [layers, all rows, heads, steps, dim]. */
 void layers_step(
-    const Layer *layers, long count, const Filled *past, const Filled *texts, long all_rows, float *x, float *keys,
-    float *values, const float *text_keys, const float *text_values, const Scratch *s, int threads)
+    const Layer *layers, long count, const Filled *past, const Filled *texts, long all_rows, float *x, void *keys,
+    void *values, const void *text_keys, const void *text_values, const Scratch *s, int threads)
 {
     long dim = past->heads * past->dim, rows = past->rows, read = texts->rows;
-    long remembered = all_rows * dim * past->steps, text = all_rows * dim * texts->steps;
+    /* Bytes of one layer's keys. */
+    long number = all_rows * dim * (past->half ? 2 : 4), own = number * past->steps, text = number * texts->steps;
 #pragma omp parallel num_threads(threads)
     for (long i = 0; i < count; i++) {
         const Layer *l = layers + i;
         normalised(x, l->self_weight, l->self_bias, &l->qkv, rows, s);
         product(&l->qkv, rows, s->q, s->scales, s->wide, STORE);
-        remember(past, s->wide, keys + i * remembered, values + i * remembered);
-        attend_all(past, s->wide, 3 * dim, keys + i * remembered, values + i * remembered, s->mixed);
+        void *own_keys = (char *)keys + i * own, *own_values = (char *)values + i * own;
+        remember(past, s->wide, own_keys, own_values);
+        attend_all(past, s->wide, 3 * dim, own_keys, own_values, s->mixed);
         rounded(s->mixed, &l->out, rows, s);
         product(&l->out, rows, s->q, s->scales, x, ADD);
         if (read) {
             normalised(x, l->cross_weight, l->cross_bias, &l->text_query, read, s);
             product(&l->text_query, read, s->q, s->scales, s->wide, STORE);
-            attend_all(texts, s->wide, dim, text_keys + i * text, text_values + i * text, s->mixed);
+            const void *read_keys = (const char *)text_keys + i * text;
+            attend_all(texts, s->wide, dim, read_keys, (const char *)text_values + i * text, s->mixed);
             rounded(s->mixed, &l->text_out, read, s);
             product(&l->text_out, read, s->q, s->scales, x, ADD);
         }

@@ -43,13 +43,15 @@ class Filled(ctypes.Structure):
         ("heads", ctypes.c_long),
         ("steps", ctypes.c_long),
         ("dim", ctypes.c_long),
+        ("half", ctypes.c_long),
     )
 
     @classmethod
     def of(cls, taken: Int[Tensor, " rows"], ends: Int[Tensor, " rows"], cache: Tensor) -> Filled:
         """Rows ``taken`` of a cache ``[…, all_rows, heads, steps, dim]``. The tensors must outlive it."""
         heads, steps, dim = cache.shape[-3:]
-        return cls(taken.data_ptr(), ends.data_ptr(), len(ends), heads, steps, dim)
+        half = int(cache.dtype == torch.float16)
+        return cls(taken.data_ptr(), ends.data_ptr(), len(ends), heads, steps, dim, half)
 
 
 class Layer(ctypes.Structure):
@@ -167,4 +169,4 @@ def kernels() -> Kernels | None:
 def _check_dense(*tensors: Tensor) -> None:
     for tensor in tensors:
         assert tensor.is_contiguous()
-        assert tensor.dtype == torch.float32
+        assert tensor.dtype in (torch.float32, torch.float16)
