@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Collection, Mapping
+from contextlib import closing
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -200,13 +201,14 @@ class Assembly:
     ) -> Int[Tensor, "streams frames"]:
         """What the engine writes; ``listen`` hears of every part as it is complete, and whether it is the last."""
         parts, done = [], 0
-        for written in self.engine.play([request]):
-            parts.append(written.codes)
-            done += written.codes.shape[1]
-            if listen is not None:
-                listen(written.codes, written.done)
-            if progress is not None:
-                progress(done / request.grid.columns)
+        with closing(self.engine.play([request])) as news:  # whoever listens may end the work by an error
+            for written in news:
+                parts.append(written.codes)
+                done += written.codes.shape[1]
+                if listen is not None:
+                    listen(written.codes, written.done)
+                if progress is not None:
+                    progress(done / request.grid.columns)
         return torch.cat(parts, dim=1)
 
     def decode_stem(self, name: str, codes: Int[Tensor, "streams frames"]) -> np.ndarray:

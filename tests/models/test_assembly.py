@@ -46,6 +46,17 @@ def test_the_same_seed_gives_the_same_song(assembly: Assembly) -> None:
     assert not np.array_equal(first.codes, other.codes)
 
 
+def test_work_that_is_ended_by_its_listener_leaves_the_engine_free(assembly: Assembly) -> None:
+    def leave(done: float) -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError) as kept:
+        assembly.generate("calm keys", 1.0, SAMPLING, leave)
+    assert assembly.engine.free_rows == assembly.engine.plan.rows
+    assert assembly.generate("calm keys", 0.5, SAMPLING).codes.shape[1] == 25
+    assert kept  # and with it all that its traceback holds on to
+
+
 def test_songs_longer_than_the_window_continue(assembly: Assembly) -> None:
     long = assembly.generate("", 3.0, SAMPLING)
     short = assembly.generate("", 1.2, SAMPLING)

@@ -94,7 +94,7 @@ class Engine:
     def play(self, requests: Sequence[Request]) -> Iterator[Written]:
         """Fill several grids, and tell of each as frames are complete; ``request`` is the place in the sequence.
 
-        To be called while nothing else waits or runs. Whoever stops listening cancels what is left.
+        To be called while nothing else waits or runs. Closing it cancels what is left.
         """
         places = {self.submit(request)[0]: place for place, request in enumerate(requests)}
         try:
