@@ -113,7 +113,7 @@ requests = st.one_of(
 
 @each_kind
 @given(songs=st.lists(requests, min_size=1, max_size=6), seed=st.integers(0, 2**31))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_the_same_seed_gives_the_same_music_under_any_load(
     model: StemTransformer, kind: str, songs: list[Request], seed: int
 ) -> None:
