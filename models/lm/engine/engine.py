@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 
 import torch
@@ -91,7 +91,7 @@ class Engine:
             self._write(writing)
         return news + [told for job in (*read, *writing) if (told := self._settle(job)) is not None]
 
-    def play(self, requests: Sequence[Request]) -> Iterator[Written]:
+    def play(self, requests: Sequence[Request]) -> Generator[Written, None, None]:
         """Fill several grids, and tell of each as frames are complete; ``request`` is the place in the sequence.
 
         To be called while nothing else waits or runs. Closing it cancels what is left.

@@ -76,15 +76,15 @@ def test_a_compiler_that_fails_is_no_error(compiler: str, monkeypatch: pytest.Mo
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.setenv("CC", "/bin/false" if compiler == "false" else compiler)
-    assert build.library.__wrapped__() is None
+    assert build.loaded.__wrapped__() is None
     assert not list(tmp_path.glob("**/*.so"))
 
 
 @needs_kernels
 def test_kernels_are_compiled_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert build.library.__wrapped__() is not None
+    assert build.loaded.__wrapped__() is not None
     [made] = (tmp_path / "musicgen-stem").iterdir()
     before = made.stat().st_mtime_ns
-    assert build.library.__wrapped__() is not None
+    assert build.loaded.__wrapped__() is not None
     assert made.stat().st_mtime_ns == before

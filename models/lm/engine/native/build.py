@@ -23,7 +23,7 @@ _OPTIONS = ("-O3", "-march=native", "-std=gnu11", "-fno-math-errno", "-fno-trapp
 
 
 @cache
-def library() -> ctypes.CDLL | None:
+def loaded() -> ctypes.CDLL | None:
     """The compiled kernels; None on machines without AVX2, a C compiler, or the OpenMP that PyTorch brings."""
     if platform.system() != "Linux" or platform.machine() != "x86_64" or not _share_openmp():
         return None

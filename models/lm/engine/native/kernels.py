@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from models.lm.engine.native.build import library
+from models.lm.engine.native.build import loaded
 
 STEP, COLUMNS, LANES = 16, 4, 8
 """As in the sources: inputs and outputs of a block of weights, and values of a vector."""
@@ -162,7 +162,7 @@ def in_blocks(weight: Int[Tensor, "outputs inputs"]) -> Int[Tensor, numbers]:
 @cache
 def kernels() -> Kernels | None:
     """The kernels, if this machine can compile and run them."""
-    compiled = library()
+    compiled = loaded()
     return None if compiled is None else Kernels(compiled)
 
 
