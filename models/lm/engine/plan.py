@@ -67,7 +67,8 @@ class EnginePlan:
     @property
     def nbytes(self) -> int:
         """What an engine takes beside the model."""
-        packed = 0 if self.precision == "float32" else self.weight_bytes
+        for_texts = 2 * self.size.layers * self.size.dim**2 * BYTES[self.precision]
+        packed = 0 if self.precision == "float32" else self.weight_bytes + for_texts
         return packed + self.slots * self.slot_bytes
 
     def window(self, *, edit: bool) -> int:
