@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -54,19 +54,22 @@ class Assembly:
         self.max_seconds, self.precision = max_seconds, precision
 
     @classmethod
-    def load(cls, directory: str | Path, device: str = "cpu", precision: Precision | None = None) -> Assembly:
+    def load(
+        cls, directory: str | Path, device: str = "cpu", precision: Precision | None = None, *, separates: bool = True
+    ) -> Assembly:
         """Load a directory written by :func:`~models.assembling.assemble`; StemsError names what is missing.
 
         Args:
             directory: the model.
             device: where it shall run.
             precision: in which the language model decodes; None chooses the fastest that is sound.
+            separates: load its separator, too; without, it takes stems only.
         """
         directory = Path(directory)
         about = _read_about(directory)
         lm = StemLM.load(directory / "lm", device)
         codecs = {name: StemCodec.load(directory / "codecs" / name, device) for name in lm.layout.names}
-        separator = Separator.load(directory / "separator", device) if (directory / "separator").is_dir() else None
+        separator = load_separator(directory, device) if separates else None
         return cls(lm, codecs, separator, float(about.get("max_seconds", MAX_SECONDS)), precision)
 
     def save(self, directory: Path) -> None:
@@ -108,17 +111,14 @@ class Assembly:
 
     def generate(self, prompt: str, seconds: float, sampling: Sampling, progress: Progress | None = None) -> Song:
         """Write a song from text; past the training window, each window continues the one before."""
-        request = self.song_request(prompt, seconds, sampling)
-        decoder, pieces = SongDecoder(self.codecs, self.layout), []
-        codes = self._written(request, progress, lambda part, last: pieces.append(decoder.push(part, last=last)))
-        stems = {name: np.concatenate([piece[name] for piece in pieces if piece]) for name in self.layout.names}
-        return self._song(codes, stems, request.sampling, prompt)
+        return self._play(self.song_draft(prompt, seconds, sampling), prompt, progress)
 
-    def song_request(self, prompt: str, seconds: float, sampling: Sampling) -> Request:
-        """What :meth:`generate` asks of the engine."""
+    def song_draft(self, prompt: str, seconds: float, sampling: Sampling) -> Draft:
+        """A song from text, as the engine is asked for it."""
         [condition] = self.lm.conditions([prompt])
         blank = Grid.blank(self.layout.streams, self._frames(seconds))
-        return Request(blank, condition, replace(sampling, seed=sampling.seeded()))
+        request = Request(blank, condition, replace(sampling, seed=sampling.seeded()))
+        return Draft(request, blank.columns * self._any_codec.hop)
 
     def edit(
         self,
@@ -140,12 +140,9 @@ class Assembly:
         Raises:
             StemsError: for unknown stems, contradictions, nothing to do, or audio too short or too long.
         """
-        draft = self.draft(given, edit, prompt, sampling or Sampling())
-        codes = self._written(draft.request, progress)
-        stems = {name: draft.finish(name, partial(self.decode_stem, name, codes)) for name in self.layout.names}
-        return self._song(codes, stems, draft.request.sampling, prompt)
+        return self._play(self.edit_draft(given, edit, prompt, sampling or Sampling()), prompt, progress)
 
-    def draft(self, given: Mapping[str, Audio], edit: Edit, prompt: str, sampling: Sampling) -> Draft:
+    def edit_draft(self, given: Mapping[str, Audio], edit: Edit, prompt: str, sampling: Sampling) -> Draft:
         """An edit as the engine is asked for it, with the sound that stays."""
         edit.check(self.layout, given)
         there = self._known_stems(given, edit.silent)
@@ -159,19 +156,13 @@ class Assembly:
         changed = (*edit.texture, *edit.regenerate) if edit.exact else set(given) - whole
         hop = self._any_codec.hop
         written = slice(region.start * hop, region.stop * hop)
-        return Draft(request, sound, frozenset(changed), written, len(next(iter(there.values()))))
+        return Draft(request, len(next(iter(there.values()))), sound, frozenset(changed), written)
 
     def separate(self, song: Audio) -> dict[str, Audio]:
         """The stems of a mixed song, mono, at the codecs' rate."""
         if self.separator is None:
             raise StemsError("This model has no separator.", "Give the stems one by one.", field="song")
-        [sources] = self.separator.separate([song.stereo().resample(self.separator.sample_rate).samples])
-        if lost := [name for name in self.layout.names if name not in sources]:
-            raise StemsError(
-                f"The separator does not give {', '.join(lost)}.", "Give those stems as files.", field="song"
-            )
-        rate = self.separator.sample_rate
-        return {name: Audio(sources[name], rate).mono().resample(self.sample_rate) for name in self.layout.names}
+        return self.separator.stems(song, self.layout.names, self.sample_rate)
 
     def encode_stem(self, name: str, samples: np.ndarray) -> Tensor:
         """Codes ``[codebooks, frames]`` of one stem's mono samples at :attr:`sample_rate`."""
@@ -196,30 +187,40 @@ class Assembly:
             mono[name] = np.zeros(0, dtype=np.float32)
         return {name: np.pad(stem[:samples], (0, max(0, samples - len(stem)))) for name, stem in mono.items()}
 
-    def _written(
-        self, request: Request, progress: Progress | None, listen: Callable[[Tensor, bool], None] | None = None
-    ) -> Int[Tensor, "streams frames"]:
-        """What the engine writes; ``listen`` hears of every part as it is complete, and whether it is the last."""
-        parts, done = [], 0
-        with closing(self.engine.play([request])) as news:  # whoever listens may end the work by an error
+    def decoder(self, draft: Draft) -> SongDecoder:
+        """What turns the frames of a draft into the sound of its stems."""
+        return SongDecoder(self.codecs, self.layout, draft)
+
+    def _play(self, draft: Draft, prompt: str, progress: Progress | None) -> Song:
+        decoder, codes, pieces, done = self.decoder(draft), [], [], 0
+        with closing(self.engine.play([draft.request])) as news:  # progress may end the work by an error
             for written in news:
-                parts.append(written.codes)
+                codes.append(written.codes)
+                pieces.append(decoder.push(written.codes, last=written.done))
                 done += written.codes.shape[1]
-                if listen is not None:
-                    listen(written.codes, written.done)
                 if progress is not None:
-                    progress(done / request.grid.columns)
-        return torch.cat(parts, dim=1)
+                    progress(done / draft.request.grid.columns)
+        return self.song(draft, codes, pieces, prompt, self.engine.plan.precision)
 
-    def decode_stem(self, name: str, codes: Int[Tensor, "streams frames"]) -> np.ndarray:
-        """Mono samples of one stem of a song's codes, at :attr:`sample_rate`."""
-        return self.codecs[name].decode_song(codes[self.layout.slice(name)]).cpu().numpy()
+    def song(
+        self,
+        draft: Draft,
+        codes: Sequence[Tensor],
+        pieces: Sequence[Mapping[str, np.ndarray]],
+        prompt: str,
+        precision: Precision,
+    ) -> Song:
+        """A song of the frames that an engine wrote and of the sound that a decoder made of them."""
+        stems = {name: np.concatenate([piece[name] for piece in pieces if piece]) for name in self.layout.names}
+        frames = torch.cat(list(codes), dim=1).numpy().astype(np.int16)
+        seed = draft.request.sampling.seeded()
+        return Song(frames, stems, self.sample_rate, self.layout, seed, prompt, precision)
 
-    def _song(self, codes: Tensor, stems: dict[str, np.ndarray], sampling: Sampling, prompt: str) -> Song:
-        precision = self.engine.plan.precision
-        return Song(
-            codes.numpy().astype(np.int16), stems, self.sample_rate, self.layout, sampling.seeded(), prompt, precision
-        )
+
+def load_separator(directory: Path, device: str = "cpu") -> Separator | None:
+    """The separator of a model directory, where there is one."""
+    folder = directory / "separator"
+    return Separator.load(folder, device) if folder.is_dir() else None
 
 
 def write_about(directory: Path, max_seconds: float) -> None:

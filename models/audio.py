@@ -17,15 +17,19 @@ import soxr
 from models.decoding import Bounds, open_sound, read_samples, unreadable
 from models.errors import StemsError
 
-AudioFormat = Literal["wav", "flac", "ogg", "mp3"]
+AudioFormat = Literal["wav", "flac", "opus", "ogg", "mp3"]
 
 _SUBTYPES: dict[str, tuple[str, str]] = {
     "wav": ("WAV", "PCM_16"),
     "flac": ("FLAC", "PCM_16"),
+    "opus": ("OGG", "OPUS"),
     "ogg": ("OGG", "VORBIS"),
     "mp3": ("MP3", "MPEG_LAYER_III"),
 }
 FORMATS = tuple(_SUBTYPES)
+
+# Opus knows this rate and parts of it.
+_OPUS_RATE = 48_000
 
 _STEPS = 32768.0  # of 16 bits, from zero to full scale
 
@@ -145,10 +149,13 @@ def encode_audio(audio: Audio, format: AudioFormat = "wav") -> bytes:
     """The bytes of an audio file; samples outside [-1, 1] are clipped.
 
     WAV and FLAC are 16 bit, and both hold what :func:`in_16_bits` gives: a sound is the same samples in either.
+    Opus is at 48 kHz, whatever the audio's rate.
     """
     if format not in _SUBTYPES:
         raise StemsError(f"'{format}' is not an audio format.", f"Use one of {', '.join(FORMATS)}.", field="format")
     container, subtype = _SUBTYPES[format]
+    if format == "opus":
+        audio = audio.resample(_OPUS_RATE)
     samples = in_16_bits(audio.samples).T if subtype == "PCM_16" else np.clip(audio.samples, -1.0, 1.0).T
     buffer = io.BytesIO()
     with soundfile.SoundFile(

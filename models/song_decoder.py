@@ -11,6 +11,7 @@ from torch import Tensor
 
 from models.codec.codec import StemCodec
 from models.codec.stream import StreamDecoder
+from models.edits import Draft
 from models.stems import StemLayout
 
 FRAMES = 50
@@ -20,13 +21,16 @@ FRAMES = 50
 class SongDecoder:
     """Frames in, as they come; sound of all stems out, each second of them.
 
-    All that comes out, joined, is what the codecs make of the whole song, to 90 dB and more.
+    All that comes out, joined, is what the codecs make of the whole song, to 90 dB and more; and where a draft keeps
+    the sound that was given, it is that.
     """
 
-    def __init__(self, codecs: Mapping[str, StemCodec], layout: StemLayout) -> None:
-        self._layout = layout
-        self._decoders = {name: StreamDecoder(codecs[name]) for name in layout.names}
+    def __init__(self, codecs: Mapping[str, StemCodec], layout: StemLayout, draft: Draft) -> None:
+        self._layout, self._draft = layout, draft
+        self._decoders = {name: StreamDecoder(codecs[name]) for name in layout.names if draft.decodes(name)}
         self._waiting: list[Tensor] = []
+        self.samples = 0
+        """Samples that have come out of each stem."""
 
     def push(self, codes: Int[Tensor, "streams frames"], *, last: bool) -> dict[str, np.ndarray]:
         """More frames. Returns mono samples by stem, equally many; nothing as long as too few frames wait."""
@@ -34,7 +38,16 @@ class SongDecoder:
         if sum(part.shape[1] for part in self._waiting) < FRAMES and not last:
             return {}
         frames, self._waiting = torch.cat(self._waiting, dim=1), []
-        return {
+        decoded = {
             name: decoder.push(frames[self._layout.slice(name)], last=last).numpy()
             for name, decoder in self._decoders.items()
+        }
+        first, draft = self.samples, self._draft
+        count = min(len(next(iter(decoded.values()))), draft.samples - first)
+        self.samples += count
+        return {
+            name: draft.heard(name, first, decoded[name][:count])
+            if name in decoded
+            else draft.kept(name, first, count)
+            for name in self._layout.names
         }

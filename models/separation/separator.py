@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from models.audio import Audio
 from models.errors import StemsError
 from models.separation.directory import CONFIG, load_separator_directory
 from models.separation.ensemble import Ensemble, Precision
@@ -133,6 +134,15 @@ class Separator:
         return [
             self._assemble(wave, plan, known, outputs) for wave, plan, known in zip(waves, plans, heard, strict=True)
         ]
+
+    def stems(self, song: Audio, names: Sequence[str], rate: int) -> dict[str, Audio]:
+        """These stems of a mixed song of any rate and channels, mono, at a rate in Hz."""
+        if lost := [name for name in names if name not in self.sources]:
+            raise StemsError(
+                f"The separator does not give {', '.join(lost)}.", "Give those stems as files.", field="song"
+            )
+        [waves] = self.separate([song.stereo().resample(self.sample_rate).samples])
+        return {name: Audio(waves[name], self.sample_rate).mono().resample(rate) for name in names}
 
     def _plan(self, song: int, wave: Tensor) -> list[Window]:
         return windows(song, wave.shape[-1], self._segment)

@@ -4,13 +4,17 @@ import numpy as np
 import torch
 from helpers.tiny import LAYOUT, tiny_codec
 
+from models.edits import Draft
+from models.lm.engine.request import Request
+from models.lm.grid import Grid
 from models.song_decoder import FRAMES, SongDecoder
 
 
 def test_sound_comes_after_a_second_of_frames_and_is_that_of_the_whole_song() -> None:
     codecs = {stem.name: tiny_codec(stem.codebooks) for stem in LAYOUT.stems}
     codes = torch.randint(16, (LAYOUT.streams, 155))
-    decoder, pieces, first = SongDecoder(codecs, LAYOUT), [], 0
+    draft = Draft(Request(Grid.blank(LAYOUT.streams, 155)), 155 * codecs["bass"].hop)
+    decoder, pieces, first = SongDecoder(codecs, LAYOUT, draft), [], 0
     for start in range(0, 155, 10):
         piece = decoder.push(codes[:, start : start + 10], last=start == 150)
         if piece and not first:

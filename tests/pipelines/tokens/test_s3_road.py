@@ -69,7 +69,9 @@ def test_the_road_on_s3_with_faults(tiny_models: Any, s3: Bucket, tmp_path: Path
         stems("prepare", **prepare)
         assert len(table.rows()) == len(table.stems()) == SONGS
         assert sorted(table.quarantine()["reason"].to_pylist()) == ["duplicate", "unreadable"]
-        assert table.rows()["caption"][0].as_py().startswith("tone number")
+        # Of the song that is there twice, the copy without words came first.
+        captions = table.rows()["caption"].to_pylist()
+        assert sorted(filter(None, captions)) == [f"tone number {k}" for k in range(SONGS - 1)]
         versions = table.versions()
         stems("prepare", **prepare)
         assert table.versions() == versions
