@@ -128,6 +128,11 @@ COMMANDS: dict[tuple[str, ...], Command] = {
         "pipelines.composing.planning:plan",
     ),
     ("serve",): Command("serve a model over HTTP", "serving.config:ServeConfig", "serving.app:run"),
+    ("keys", "add"): Command("make an API key", "serving.config:KeyConfig", "serving.keys:add_key", ("name",)),
+    ("keys", "remove"): Command(
+        "make an API key useless", "serving.config:KeyConfig", "serving.keys:remove_key", ("name",)
+    ),
+    ("keys", "list"): Command("say who has an API key", "serving.config:StateConfig", "serving.keys:list_keys"),
 }
 
 INTERNAL, MEND, INTERRUPTED = 1, 2, 130

@@ -44,8 +44,8 @@ class Edit:
             "texture": self.texture,
             "silent": self.silent,
         }
-        for field, names in named.items():
-            layout.check_names(names, field)
+        for what, names in named.items():
+            layout.check_names(names, what)
         for name in self.silent:
             if name in (*given, *self.regenerate, *self.texture):
                 raise StemsError(

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import socket
 import threading
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 
 from models.assembly import ABOUT
 from models.errors import StemsError
+from serving import tracing
 from serving.api import create_app
 from serving.config import ServeConfig, parse_config
-from serving.generator import Generator, Replicas
-from serving.registry import absolute_tracking, local_model, pin_model
+from serving.database import open_database
+from serving.generator import Generator, SeparatorReplica
+from serving.keys import KeyRing
+from serving.musician import Replicas
+from serving.registry import absolute_address, local_model, pin_model
+from serving.webhooks import signing_key
 
 if TYPE_CHECKING:
     from ray.serve import Application
@@ -22,45 +29,81 @@ if TYPE_CHECKING:
 
 APP_NAME = "stems"
 
-# Requests that ask nothing of the model (the page, health, results) need room beside those that do.
-_OTHER_REQUESTS = 64
+_REQUESTS = 4096
+"""Requests that one ingress holds at once; they mostly wait, for music or for events."""
 
 
 class Ingress:
-    """The API as a deployment. One copy: it holds the recent results."""
+    """The API as a deployment. One copy: it plays the jobs, and jobs can be heard where they are played."""
 
-    def __init__(self, config: ServeConfig, generator: DeploymentHandle) -> None:
-        self._config, self._generator = config, generator
+    def __init__(self, config: ServeConfig, generator: DeploymentHandle, separator: DeploymentHandle) -> None:
+        self._config, self._generator, self._separator = config, generator, separator
+        logging.getLogger("stems.requests").setLevel(logging.INFO)
+        tracing.start(config.traces, "ingress")
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return create_app(self._config, Replicas(self._generator))
+        return create_app(self._config, Replicas(self._generator, self._separator))
 
 
 def build(config: ServeConfig) -> Application:
-    """The Ray Serve application: an ingress before replicas of the generator.
+    """The Ray Serve application: an ingress before replicas of the generator, and a separator when it is needed.
 
     An alias is looked up here, once: every copy of the model is of the version that it named then.
     """
     from ray import serve
 
+    config = _settled(config)
+    common = {"graceful_shutdown_wait_loop_s": 0.5, "graceful_shutdown_timeout_s": config.drain_seconds}
     generator = serve.deployment(Generator).options(
-        num_replicas=config.replicas,
-        max_ongoing_requests=1,
-        max_queued_requests=config.max_queued,
-        graceful_shutdown_wait_loop_s=0.5,
+        **_copies(config.replicas, config.most_replicas, config.slots),
+        max_ongoing_requests=config.slots + 8,  # beside songs, questions of facts and load
         ray_actor_options={"num_cpus": config.cpus_per_replica, "num_gpus": config.gpus_per_replica},
+        health_check_period_s=2,
+        **common,
+    )
+    separator = serve.deployment(SeparatorReplica).options(
+        autoscaling_config={
+            "min_replicas": 0,
+            "max_replicas": config.separators,
+            "target_ongoing_requests": 1,
+            "upscale_delay_s": 0,
+            "downscale_delay_s": 120,
+        },
+        max_ongoing_requests=1,
+        ray_actor_options={"num_cpus": config.cpus_per_separator},
+        **common,
     )
     ingress = serve.deployment(serve.ingress()(Ingress)).options(
         num_replicas=1,
-        max_ongoing_requests=config.replicas + config.max_queued + _OTHER_REQUESTS,
-        graceful_shutdown_wait_loop_s=0.5,
+        max_ongoing_requests=_REQUESTS,
         # It mostly waits; reserving a core for it would take one from the model.
         ray_actor_options={"num_cpus": 0},
+        **common,
     )
-    device = "cuda" if config.gpus_per_replica else "cpu"
-    tracking = absolute_tracking(config.tracking)
-    model = pin_model(config.model, tracking)
-    return ingress.bind(config, generator.bind(model, device, tracking, config.cache))
+    return ingress.bind(config, generator.bind(config), separator.bind(config))
+
+
+def _copies(least: int, most: int, slots: int) -> dict[str, Any]:
+    """How many copies: as many as keep three quarters of their slots taken, queue included."""
+    if most == least:
+        return {"num_replicas": least}
+    target = max(1.0, 0.75 * slots)
+    return {"autoscaling_config": {"min_replicas": least, "max_replicas": most, "target_ongoing_requests": target}}
+
+
+def _settled(config: ServeConfig) -> ServeConfig:
+    """The same, so that processes in other directories mean the same by it, and a version in place of an alias."""
+    tracking, results = absolute_address(config.tracking), config.results
+    if "://" not in results:
+        results = str(Path(results).expanduser().absolute())
+    return config.model_copy(
+        update={
+            "tracking": tracking,
+            "state": absolute_address(config.state),
+            "results": results,
+            "model": pin_model(config.model, tracking),
+        }
+    )
 
 
 def application(settings: dict[str, object]) -> Application:
@@ -78,6 +121,7 @@ def start(config: ServeConfig) -> str:
 
     _check_model(config)
     _check_port(config)
+    _check_open(config)
     serve.start(http_options={"host": config.host, "port": config.port})
     try:
         serve.run(build(config), name=APP_NAME, route_prefix="/")
@@ -98,7 +142,7 @@ def run(config: ServeConfig) -> None:
 
     url = start(config)
     print(f"The page is at {url}/ and the API at {url}/docs. Ctrl-C ends the service. From a shell:\n")
-    print(f"  curl -f {url}/v1/songs -H 'Content-Type: application/json' \\")
+    print(f"  curl -f {url}/v1/songs -H 'Content-Type: application/json' -H 'Prefer: wait=60' \\")
     print('    -d \'{"prompt": "warm bass and soft drums", "seconds": 5}\' -o song.zip\n', flush=True)
     ended = threading.Event()
     for signum in (signal.SIGINT, signal.SIGTERM):
@@ -115,6 +159,20 @@ def _check_model(config: ServeConfig) -> None:
             code="missing",
             field="model",
         )
+
+
+def _check_open(config: ServeConfig) -> None:
+    """Without keys, only this machine may ask; and webhooks must be signed."""
+    open_to_all = config.host not in ("localhost", "::1") and not config.host.startswith("127.")
+    if open_to_all and not KeyRing(open_database(config.state)).wanted():
+        raise StemsError(
+            f"On {config.host} anyone could use the service: there are no API keys.",
+            "Make one with `stems keys add NAME`, or listen on 127.0.0.1.",
+            code="open",
+            field="host",
+        )
+    if config.webhook_hosts:
+        signing_key(config.webhook_secret)
 
 
 def _check_port(config: ServeConfig) -> None:

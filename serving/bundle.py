@@ -1,74 +1,108 @@
-"""A finished song as files: one per stem, the mix, the manifest; and the zip of them all."""
+"""A finished song as files: one per stem, the mix, its tokens, the manifest; and the zip that clients get."""
 
 from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import cast
 
 import numpy as np
 
-from models.audio import Audio, encode_audio, safe_gain
-from models.song import Song
-from serving.schemas import EditRequest, Manifest, Origin, SongRequest, StemEntry
+from models.audio import FORMATS, Audio, AudioFormat, encode_audio, read_audio, safe_gain
+from serving.orders import ModelFacts
+from serving.schemas import AnyRequest, EditRequest, Kind, Manifest, MaterialFields, Origin, StemEntry
 
-MANIFEST = "manifest.json"
+MANIFEST, CODES, ZIP, MIX = "manifest.json", "codes.npy", "song.zip", "mix"
+KEPT: AudioFormat = "flac"
+"""How sound is kept: what it is asked for as is made of that, without loss where the format has none."""
+
+MEDIA = {
+    "wav": "audio/wav",
+    "flac": "audio/flac",
+    "opus": "audio/opus",
+    "ogg": "audio/ogg",
+    "mp3": "audio/mpeg",
+    "json": "application/json",
+    "zip": "application/zip",
+    "npy": "application/octet-stream",
+}
 
 # Every entry bears the same date, so that the same song is the same zip.
 _DATE = (1980, 1, 1, 0, 0, 0)
 
 
 def describe(
-    song: Song,
-    request: SongRequest | EditRequest,
+    job: str,
+    kind: Kind,
+    request: AnyRequest,
+    stems: Mapping[str, np.ndarray],
     origins: Mapping[str, Origin],
-    *,
-    model: str,
-    request_id: str,
+    facts: ModelFacts,
 ) -> Manifest:
-    """The manifest of a finished song."""
-    suffix = request.format
+    """The manifest of a finished song, whose request has a seed and a format."""
+    suffix = request.format or "wav"
+    assert request.seed is not None
     return Manifest(
-        request_id=request_id,
-        task="edit" if isinstance(request, EditRequest) else "song",
-        prompt=song.prompt,
-        seconds=song.seconds,
-        sample_rate=song.rate,
+        job=job,
+        task=kind,
+        prompt=request.prompt,
+        seconds=len(next(iter(stems.values()))) / facts.sample_rate,
+        sample_rate=facts.sample_rate,
         format=suffix,
-        gain=safe_gain(song.mix, *song.stems.values()),
-        seed=song.seed,
-        model=model,
+        gain=safe_gain(_mixed(stems), *stems.values()),
+        seed=request.seed,
+        model=facts.digest,
+        precision=facts.precision,
         guidance=request.guidance,
         temperature=request.temperature,
         top_k=request.top_k,
         top_p=request.top_p,
         keep=request.keep if isinstance(request, EditRequest) else None,
-        stems=[StemEntry(name=name, file=f"{name}.{suffix}", origin=origins[name]) for name in song.layout.names],
-        mix=f"mix.{suffix}",
+        region=request.region if isinstance(request, MaterialFields) else None,
+        stems=[StemEntry(name=name, file=f"{name}.{suffix}", origin=origins[name]) for name in stems],
+        mix=f"{MIX}.{suffix}",
     )
 
 
-def song_files(song: Song, manifest: Manifest) -> dict[str, bytes]:
-    """Encode the stems and their mix, all with the manifest's gain, so that they still sum up.
-
-    Returns:
-        File name -> bytes: the stems in order, the mix, the manifest.
-    """
+def kept_files(stems: Mapping[str, np.ndarray], codes: np.ndarray, manifest: Manifest) -> dict[str, bytes]:
+    """What is kept of a song: stems and mix, all with the manifest's gain, so that they still sum up; its tokens."""
 
     def encoded(samples: np.ndarray) -> bytes:
         scaled = (samples * manifest.gain).astype(np.float32)[np.newaxis]
-        return encode_audio(Audio(scaled, song.rate), manifest.format)
+        return encode_audio(Audio(scaled, manifest.sample_rate), KEPT)
 
-    files = {stem.file: encoded(song.stems[stem.name]) for stem in manifest.stems}
-    files[manifest.mix] = encoded(song.mix)
-    files[MANIFEST] = manifest.model_dump_json(indent=2).encode()
-    return files
+    buffer = io.BytesIO()
+    np.save(buffer, codes)
+    files = {f"{name}.{KEPT}": encoded(samples) for name, samples in stems.items()}
+    mix = {f"{MIX}.{KEPT}": encoded(_mixed(stems))}
+    return files | mix | {CODES: buffer.getvalue(), MANIFEST: manifest.model_dump_json(indent=2).encode()}
 
 
-def zip_files(files: Mapping[str, bytes]) -> bytes:
-    """One zip, its entries stored: audio hardly shrinks, and storing is instant."""
+def one_file(name: str, manifest: Manifest, kept: Callable[[str], bytes | None]) -> bytes | None:
+    """A file of a result, made of what is kept of it: any sound in any format; None where there is no such file."""
+    if name == ZIP:
+        return _zipped(manifest, kept)
+    if name in (MANIFEST, CODES):
+        return kept(name)
+    stem, _, suffix = name.rpartition(".")
+    if suffix not in FORMATS or stem not in (MIX, *(entry.name for entry in manifest.stems)):
+        return None
+    data = kept(f"{stem}.{KEPT}")
+    return data if data is None or suffix == KEPT else encode_audio(read_audio(data), cast(AudioFormat, suffix))
+
+
+def _zipped(manifest: Manifest, kept: Callable[[str], bytes | None]) -> bytes | None:
+    """Its entries are stored: audio hardly shrinks, and storing is instant."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for name, data in files.items():
+        for name in (*(entry.file for entry in manifest.stems), manifest.mix, MANIFEST):
+            data = one_file(name, manifest, kept)
+            if data is None:
+                return None
             archive.writestr(zipfile.ZipInfo(name, _DATE), data)
     return buffer.getvalue()
+
+
+def _mixed(stems: Mapping[str, np.ndarray]) -> np.ndarray:
+    return np.stack(list(stems.values())).sum(axis=0, dtype=np.float32)

@@ -2,43 +2,90 @@
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models.errors import StemsError
 
 
-class ServeConfig(BaseModel):
-    """Settings of ``stems serve``."""
+class StateConfig(BaseModel):
+    """Where jobs and keys are kept."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
+    state: str = "sqlite:///runs/serve/state.db"
+    """SQLAlchemy address of the database of jobs and keys: SQLite, or postgresql+psycopg://USER@HOST/NAME."""
+
+
+class KeyConfig(StateConfig):
+    """Settings of ``stems keys add`` and ``stems keys remove``."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
+    """Who has the key: small letters, digits and dashes."""
+
+
+class ServeConfig(StateConfig):
+    """Settings of ``stems serve``."""
+
     model: str
-    """Directory of the model to serve (it holds assembly.json), or a published one: models:/NAME@ALIAS."""
+    """Directory of the model to serve (it holds assembly.json), s3://BUCKET/DIRECTORY, or models:/NAME@ALIAS."""
     tracking: str = "sqlite:///runs/mlflow.db"
     """MLflow address where a published model is looked up."""
     cache: str = "~/.cache/stems"
-    """Directory where published models are kept once they were fetched."""
+    """Directory where models from elsewhere are kept once they were fetched."""
     host: str = "127.0.0.1"
-    """Address to listen on. There are no API keys: keep it on loopback, or behind something that has them."""
+    """Address to listen on; beyond loopback the service wants API keys (`stems keys add NAME`)."""
     port: int = Field(default=8000, ge=1, le=65535)
     """Port to listen on."""
     replicas: int = Field(default=1, ge=1)
-    """How many copies of the model run; each makes one song at a time."""
+    """How many copies of the model run."""
+    max_replicas: int | None = Field(default=None, ge=1)
+    """How many may run under load; without it, no more than `replicas`."""
+    slots: int = Field(default=8, ge=1, le=1024)
+    """Songs that each copy writes at once."""
+    precision: Literal["float32", "bfloat16", "int8"] | None = None
+    """In which the language model decodes; without it, the fastest that is sound."""
     cpus_per_replica: float = Field(default=1.0, gt=0)
     """CPU cores that each copy reserves, and the threads it computes with."""
     gpus_per_replica: float = Field(default=0.0, ge=0)
     """GPUs that each copy reserves; with 0 it runs on the CPU."""
-    max_queued: int = Field(default=8, ge=1)
-    """Requests that may wait for a free copy; beyond them the answer is 503 with Retry-After."""
+    separators: int = Field(default=1, ge=1)
+    """How many separators may run for whole songs that are sent; none runs while none is needed."""
+    cpus_per_separator: float = Field(default=1.0, ge=0)
+    """CPU cores that each separator reserves."""
+    max_queued: int = Field(default=64, ge=1)
+    """Jobs that may wait for a slot; beyond them the answer is 503 with Retry-After."""
+    max_waiting: int = Field(default=4, ge=0)
+    """How many of those a client may wait for on the line (`Prefer: wait`); they go first."""
+    requests_per_minute: int = Field(default=600, ge=1)
+    """Requests for music that each key, or without keys each address, may make."""
     max_upload_mb: float = Field(default=64.0, gt=0)
     """Largest request body, in MB (1,000,000 bytes)."""
+    body_seconds: float = Field(default=60.0, gt=0)
+    """Longest that a body may take to arrive."""
     max_seconds: float = Field(default=60.0, gt=0)
     """Longest song that may be asked for or sent; the model's own limit holds too."""
-    results_mb: float = Field(default=256.0, ge=0)
-    """Memory for recent results that are fetched by link; the oldest go first."""
+    results: str = "runs/serve/results"
+    """Directory or s3://BUCKET/PREFIX of uploads and results."""
+    keep_hours: float = Field(default=24.0, gt=0)
+    """How long a job and its result are kept once it has ended."""
+    webhook_hosts: tuple[str, ...] = ()
+    """Hosts (NAME or NAME:PORT) that webhooks may tell."""
+    webhook_secret: str = Field(default="", repr=False)
+    """What webhooks are signed with: `whsec_` and base64. Needed for webhooks."""
+    drain_seconds: float = Field(default=300.0, gt=0)
+    """Longest that a copy which is to go may take to finish its songs."""
+    traces: str = ""
+    """Address of an OpenTelemetry collector (OTLP over HTTP), such as http://127.0.0.1:4318/v1/traces."""
+
+    @property
+    def most_replicas(self) -> int:
+        """How many copies of the model can run."""
+        return max(self.replicas, self.max_replicas or 0)
 
 
-def parse_config(values: dict[str, object]) -> ServeConfig:
+def parse_config(values: dict[str, Any]) -> ServeConfig:
     """Check plain values; StemsError names the first field that is unknown, missing or out of bounds."""
     try:
         return ServeConfig.model_validate(values)

@@ -1,89 +1,181 @@
-"""What every request passes before the API sees it: a limit on its size, and a last resort for faults."""
+"""What every request passes before the API sees it: limits, a log line, a last resort."""
 
 from __future__ import annotations
 
+import asyncio
+import json
 import logging
+import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from models.errors import StemsError
-from serving.problems import request_id, respond, respond_broken
+from serving import tracing
+from serving.metrics import Meter
+from serving.problems import broken, request_id, respond
 
 log = logging.getLogger(__name__)
+requests_log = logging.getLogger("stems.requests")
 
 # Everything the page needs comes from the service itself; /docs alone brings its parts from elsewhere.
 _PAGE_POLICY = b"default-src 'self'; img-src 'self' data:; media-src 'self' blob:; frame-ancestors 'none'"
 
+_REFUSED = {
+    b"x-request-timeout-seconds": "The service's time limits are not the client's to set.",
+    b"x-request-disconnect-disabled": "A client that leaves is not played for.",
+}
+"""Headers by which clients could change how Ray Serve treats their requests."""
+
 
 class Edge:
-    """ASGI wrapper: refuses a body beyond ``max_bytes`` as it streams in, and lets no fault out as it is."""
+    """ASGI wrapper: refuses bodies that are too large, too slow or compressed, and lets no fault out as it is.
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
-        self.app, self.max_bytes = app, max_bytes
+    Args:
+        app: what is behind.
+        max_bytes: of a body.
+        body_seconds: in which it must arrive.
+        meter: what is measured.
+    """
+
+    def __init__(self, app: ASGIApp, max_bytes: int, body_seconds: float, meter: Meter) -> None:
+        self.app, self._max_bytes, self._body_seconds, self._meter = app, max_bytes, body_seconds, meter
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        passage = _Passage(scope, receive, send, self.max_bytes)
+        passage = _Passage(scope, receive, send, self._max_bytes, self._body_seconds)
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         try:
-            if not passage.oversized:
+            with tracing.span(scope["method"], tracing.parent_of(headers), server=True, path=_route(scope)):
+                await self._serve(scope, receive, passage)
+        finally:
+            self._note(scope, passage)
+
+    async def _serve(self, scope: Scope, receive: Receive, passage: _Passage) -> None:
+        refused = _refused(scope)
+        if refused is not None:
+            await respond(scope, refused)(scope, receive, passage.forward)
+            return
+        try:
+            if passage.cut is None:
                 await self.app(scope, passage.receive, passage.send)
         except Exception:
-            if not passage.oversized:
+            if passage.cut is None:
                 log.exception("Request %s failed.", request_id(scope))
-                if passage.answered:
+                if passage.status:
                     raise
-                await respond_broken(scope)(scope, receive, passage.send)
-        if passage.oversized and not passage.answered:
-            await respond(scope, self._too_large())(scope, receive, passage.forward)
+                await respond(scope, broken())(scope, receive, passage.send)
+        if passage.cut is not None and not passage.status:
+            await respond(scope, passage.cut)(scope, receive, passage.forward)
 
-    def _too_large(self) -> StemsError:
-        return StemsError(
-            f"The body is larger than {self.max_bytes / 1e6:g} MB.",
-            "Send less audio, or a compressed format such as FLAC or OGG.",
-            code="too_large",
-            field="body",
-        )
+    def _note(self, scope: Scope, passage: _Passage) -> None:
+        """One line a request, and its figures: nothing of what was asked for or sent."""
+        route, seconds = _route(scope), time.monotonic() - passage.began
+        self._meter.answered(route, passage.status, passage.answered_after or seconds)
+        if passage.problem:
+            self._meter.problem(f"{passage.status}")
+        line = {
+            "method": scope["method"],
+            "route": route,
+            "status": passage.status,
+            "seconds": round(seconds, 4),
+            "bytes_in": passage.seen,
+            "request_id": request_id(scope),
+            "owner": scope.get("state", {}).get("owner", ""),
+            "job": scope.get("state", {}).get("job", ""),
+        }
+        requests_log.info(json.dumps(line))
 
 
 class _Passage:
     """One request on its way through: what it has sent, and whether it was answered."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, max_bytes: int) -> None:
-        self._scope, self._receive, self._send, self._max_bytes = scope, receive, send, max_bytes
-        self._seen = 0
-        self.answered = False
-        self.oversized = any(
-            name == b"content-length" and value.isdigit() and int(value) > max_bytes
-            for name, value in scope["headers"]
-        )
+    def __init__(self, scope: Scope, receive: Receive, send: Send, max_bytes: int, body_seconds: float) -> None:
+        self._scope, self._receive, self._send = scope, receive, send
+        self._max_bytes, self._body_seconds = max_bytes, body_seconds
+        self._whole = False
+        self.began = time.monotonic()
+        self.answered_after = 0.0
+        self.seen = self.status = 0
+        self.problem = False
+        self.cut: StemsError | None = None
+        """Why its body was not read to the end."""
+        if any(name == b"content-length" and _number(value) > max_bytes for name, value in scope["headers"]):
+            self.cut = _too_large(max_bytes)
 
     async def receive(self) -> Message:
-        """The next piece of the body, or an error once there is too much of it."""
-        message = await self._receive()
-        self._seen += len(message.get("body", b""))
-        if self._seen > self._max_bytes:
-            self.oversized = True
-            raise _OversizedError
+        """The next piece of the body, or an error once there is too much of it, or it comes too slowly."""
+        if self._whole:
+            return await self._receive()  # that the client has left
+        left = self.began + self._body_seconds - time.monotonic()
+        try:
+            message = await asyncio.wait_for(self._receive(), max(left, 0.001))
+        except TimeoutError:
+            self.cut = _too_slow(self._body_seconds)
+            raise _CutShortError from None
+        self._whole = not message.get("more_body", False)
+        self.seen += len(message.get("body", b""))
+        if self.seen > self._max_bytes:
+            self.cut = _too_large(self._max_bytes)
+            raise _CutShortError
         return message
 
     async def send(self, message: Message) -> None:
         """Pass an answer on, unless it answers a body that was cut short: parsers call that malformed."""
-        if not self.oversized or self.answered:
+        if self.cut is None or self.status:
             await self.forward(message)
 
     async def forward(self, message: Message) -> None:
         """Pass an answer on, with the headers that every answer has."""
         if message["type"] == "http.response.start":
-            self.answered = True
-            message = {**message, "headers": [*message.get("headers", ()), *_headers(self._scope["path"])]}
+            self.status = message["status"]
+            self.answered_after = time.monotonic() - self.began
+            headers = list(message.get("headers", ()))
+            self.problem = (b"content-type", b"application/problem+json") in headers
+            message = {**message, "headers": [*headers, *_headers(self._scope["path"])]}
         await self._send(message)
 
 
-class _OversizedError(Exception):
+class _CutShortError(Exception):
     """Ends the reading of a body."""
+
+
+def _refused(scope: Scope) -> StemsError | None:
+    for name, value in scope["headers"]:
+        if name in _REFUSED:
+            return StemsError(_REFUSED[name], "Leave it out.", code="header", field=name.decode())
+        if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
+            mend = "Send the body as it is; compressed audio formats are welcome."
+            return StemsError("The body is compressed.", mend, code="media_type", field="content-encoding")
+    return None
+
+
+def _too_large(max_bytes: int) -> StemsError:
+    return StemsError(
+        f"The body is larger than {max_bytes / 1e6:g} MB.",
+        "Send less audio, or a compressed format such as FLAC or OGG.",
+        code="too_large",
+        field="body",
+    )
+
+
+def _too_slow(seconds: float) -> StemsError:
+    return StemsError(
+        f"The body has not arrived within {seconds:g} s.", "Send it faster.", code="too_slow", field="body"
+    )
+
+
+def _number(value: bytes) -> int:
+    return int(value) if value.isdigit() and len(value) < 20 else 0 if not value.isdigit() else 2**63
+
+
+def _route(scope: Scope) -> str:
+    """The path with placeholders for ids, which open a job to whoever has them."""
+    route = scope.get("route")
+    path = getattr(route, "path", None)
+    return path if isinstance(path, str) and path else ("page" if scope["method"] in ("GET", "HEAD") else "other")
 
 
 def _headers(path: str) -> list[tuple[bytes, bytes]]:

@@ -1,61 +1,47 @@
-"""The deployment that holds the model, and how the API talks to it."""
+"""The deployments that hold the model: the generator, with a decoding engine each, and the separator."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import math
-import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from pathlib import Path
 
-from models.assembly import Assembly
-from models.edits import Edit
+import torch
+
+from models.assembly import Assembly, load_separator
+from models.audio import encode_audio, read_audio
 from models.errors import StemsError
-from models.song import Song
-from serving.orders import EditOrder, ModelFacts, SongOrder
-from serving.problems import BusyError
+from models.lm.engine.roofline import memory_bandwidth
+from models.lm.engine.weights import Precision
+from models.separation import Separator
+from serving import tracing
+from serving.config import ServeConfig
+from serving.orders import ModelFacts, Order
+from serving.player import Load, Piece, Player
 from serving.registry import local_model
 
-if TYPE_CHECKING:
-    from ray.serve.handle import DeploymentHandle
-
-log = logging.getLogger(__name__)
-
-Result = TypeVar("Result")
-Progress = Callable[[float], None]
-
-
-class Musician(Protocol):
-    """Whoever plays for the API: a model in this process, or its replicas."""
-
-    async def facts(self) -> ModelFacts:
-        """What the model can do."""
-
-    async def ready(self) -> bool:
-        """Whether a request made now would find a model."""
-
-    async def song(self, order: SongOrder) -> Song:
-        """Make a song from text."""
-
-    async def edit(self, order: EditOrder) -> Song:
-        """Change a song."""
+_MEASURED_BYTES = 2**27
+"""Enough to be beyond any cache."""
 
 
 class Generator:
-    """One model, one song at a time, off the event loop. Ray Serve runs it as a deployment.
+    """One model and one engine. Ray Serve runs it as a deployment; a call that is given up frees its slot."""
 
-    A request whose client leaves is cancelled; the model notices at its next report of progress.
-    """
-
-    def __init__(self, model: str, device: str = "cpu", tracking: str = "", cache: str = "") -> None:
-        self._assembly = Assembly.load(local_model(model, tracking, cache), device)
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="model")
+    def __init__(self, config: ServeConfig) -> None:
+        tracing.start(config.traces, "generator")
+        device = torch.device("cuda" if config.gpus_per_replica else "cpu")
+        folder = local_model(config.model, config.tracking, config.cache)
+        precision: Precision | None = config.precision
+        self._assembly = Assembly.load(folder, str(device), precision, separates=False)
+        self._separates = (folder / "separator").is_dir()
+        self._player = Player(self._assembly, config.slots, memory_bandwidth(device, _MEASURED_BYTES, turns=3))
+        self._warm: asyncio.Task[None] | None = None
 
     async def facts(self) -> ModelFacts:
-        """What the model can do."""
+        """What the model can do. The first call returns once it is warm."""
+        await self._warmed()
         model = self._assembly
         return ModelFacts(
             digest=model.digest,
@@ -63,111 +49,54 @@ class Generator:
             sample_rate=model.sample_rate,
             frame_rate=model.frame_rate,
             max_seconds=model.max_seconds,
-            separates=model.separator is not None,
+            separates=self._separates,
+            precision=self._player.precision,
         )
 
-    async def ready(self) -> bool:
-        """True: the weights are loaded once this object exists."""
-        return True
+    async def play(self, order: Order) -> AsyncGenerator[Piece, None]:
+        """Play an order; see :class:`~serving.player.Player`."""
+        began, first = time.monotonic(), None
+        with tracing.span("play", order.trace, seconds=order.seconds, edit=order.edit is not None) as span:
+            async with aclosing(self._player.play(order)) as pieces:
+                async for piece in pieces:
+                    if first is None and piece.sound:
+                        first = time.monotonic() - began
+                        span.set_attribute("first_audio_seconds", first)
+                    span.set_attribute("frames", piece.frames)
+                    yield piece
 
-    async def song(self, order: SongOrder) -> Song:
-        """Make a song from text."""
-        return await self.play(
-            lambda progress: self._assembly.generate(order.prompt, order.seconds, order.sampling, progress=progress)
-        )
+    async def load(self) -> Load:
+        """How busy it is."""
+        return self._player.load
 
-    async def edit(self, order: EditOrder) -> Song:
-        """Change a song, separating it first where it is whole."""
+    async def check_health(self) -> None:
+        """Ray Serve asks now and then, and starts another copy in place of one that fails."""
+        self._player.check()
+        await self._warmed()
 
-        def work(progress: Progress) -> Song:
-            given = order.stems
-            if order.song is not None:
-                stems = self._assembly.separate(order.song)
-                given = {name: audio for name, audio in stems.items() if name not in order.silent}
-            return self._assembly.edit(
-                given,
-                Edit(order.regenerate, silent=order.silent, exact=order.exact),
-                order.prompt,
-                order.sampling,
-                progress,
-            )
-
-        return await self.play(work)
-
-    async def play(self, work: Callable[[Progress], Result]) -> Result:
-        """Run blocking work on the model's own thread; its reports of progress end it once nobody waits."""
-        left = threading.Event()
-
-        def progress(share: float) -> None:
-            if left.is_set():
-                raise _ClientLeftError
-
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, work, progress)
-        except asyncio.CancelledError:
-            left.set()
-            raise
+    async def _warmed(self) -> None:
+        if self._warm is None:
+            self._warm = asyncio.create_task(self._player.warm_up())
+        await asyncio.shield(self._warm)
 
 
-class _ClientLeftError(Exception):
-    """Ends work that nobody waits for."""
+class SeparatorReplica:
+    """Takes whole songs apart. Ray Serve runs it as a deployment, and none while none is needed."""
 
+    def __init__(self, config: ServeConfig) -> None:
+        tracing.start(config.traces, "separator")
+        folder = Path(local_model(config.model, config.tracking, config.cache))
+        separator = load_separator(folder, "cuda" if config.gpus_per_replica else "cpu")
+        if separator is None:
+            raise StemsError("This model has no separator.", "Give the stems one by one.", field="song")
+        self._separator: Separator = separator
 
-class Replicas:
-    """The generator deployment, as the API sees it: its faults become errors that a client can act on."""
+    async def separate(self, song: bytes, names: tuple[str, ...], rate: int, trace: str = "") -> dict[str, bytes]:
+        """An encoded song to encoded stems."""
 
-    def __init__(self, handle: DeploymentHandle) -> None:
-        self._handle = handle
-        self._facts: ModelFacts | None = None
-        self._typical_seconds = 1.0
+        def work() -> dict[str, bytes]:
+            stems = self._separator.stems(read_audio(song, name="song"), names, rate)
+            return {name: encode_audio(audio, "flac") for name, audio in stems.items()}
 
-    async def facts(self) -> ModelFacts:
-        """What the model can do; asked once, since replicas of one deployment hold the same model."""
-        if self._facts is None:
-            self._facts = await self._call(self._handle.facts)
-        return self._facts
-
-    async def ready(self) -> bool:
-        """Whether a replica runs; false while it loads or is started again."""
-        from ray import serve
-
-        status = await asyncio.to_thread(serve.status)
-        application = status.applications.get(self._handle.app_name)
-        deployment = application and application.deployments.get(self._handle.deployment_name)
-        return bool(deployment) and deployment.replica_states.get("RUNNING", 0) > 0
-
-    async def song(self, order: SongOrder) -> Song:
-        """Make a song from text."""
-        return await self._timed(self._handle.song, order)
-
-    async def edit(self, order: EditOrder) -> Song:
-        """Change a song."""
-        return await self._timed(self._handle.edit, order)
-
-    async def _timed(self, method: Any, order: SongOrder | EditOrder) -> Song:
-        started = time.monotonic()
-        song: Song = await self._call(method, order)
-        self._typical_seconds += 0.2 * (time.monotonic() - started - self._typical_seconds)
-        return song
-
-    async def _call(self, method: Any, *arguments: object) -> Any:
-        from ray.exceptions import RayActorError, RayTaskError
-        from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
-
-        try:
-            return await method.remote(*arguments)
-        except BackPressureError as error:
-            raise BusyError(
-                "All copies of the model are at work, and the queue is full.",
-                "Try again after the time in Retry-After.",
-                retry_after=max(1, math.ceil(self._typical_seconds)),
-            ) from error
-        except (RayActorError, DeploymentUnavailableError) as error:
-            log.warning("The generator went away during a request: %s", type(error).__name__)
-            raise BusyError(
-                "The model went away and is being started again.", "Try again soon.", retry_after=5
-            ) from error
-        except RayTaskError as error:
-            if isinstance(error.cause, StemsError):
-                raise error.cause from None
-            raise
+        with tracing.span("separate", trace):
+            return await asyncio.to_thread(work)

@@ -10,21 +10,28 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from serving import problems
-from serving.schemas import EditRequest, SongResult
+from serving.schemas import EditRequest, Job, MaterialFields, Problem, VariationRequest
 
 _REF = "#/components/schemas/{model}"
 _BINARY = {"type": "string", "format": "binary"}
 
 SUMMARY = """Music in stems: from text, or around stems that you have.
 
-Send `Accept: application/json` for links to the files; otherwise the answer is a zip of the stems, their mix
-and `manifest.json`. Failures are `application/problem+json` and name the field at fault."""
+Every request for music becomes a job. With `Prefer: wait=N` the answer is what comes of it: a zip of the stems, their
+mix and `manifest.json`, or by `Accept` the mix alone, or the job with links.
+
+Failures are `application/problem+json` and name the field at fault."""
 
 _PROBLEMS = {
+    400: "A header is not for clients, or the request is malformed.",
+    401: "There is no API key, or it is not known.",
     404: "There is no such thing, or no longer.",
+    406: "None of the media types in Accept can be given.",
+    408: "The body came too slowly.",
     413: "The body is too large.",
     415: "The content type is not supported, or an upload is not audio.",
     422: "A field is wrong; the answer names it.",
+    429: "You ask too often; Retry-After says when to try again.",
     503: "The service is busy or starting; Retry-After says when to try again.",
 }
 
@@ -35,33 +42,77 @@ def failures(*statuses: int) -> dict[int | str, dict[str, Any]]:
     responses: dict[int | str, dict[str, Any]] = {
         status: {"description": _PROBLEMS[status], "content": content} for status in statuses
     }
-    if 503 in responses:
-        retry = {"description": "Seconds to wait.", "schema": {"type": "integer"}}
-        responses[503] = {**responses[503], "headers": {"Retry-After": retry}}
+    retry = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
+    for status in responses.keys() & {429, 503}:
+        responses[status] = {**responses[status], "headers": retry}
     return responses
 
 
-def finished_song() -> dict[int | str, dict[str, Any]]:
-    """The ``responses`` of a route that answers with a song: a zip, or links."""
+def music() -> dict[int | str, dict[str, Any]]:
+    """The ``responses`` of a route that makes a job: what comes of it, or the job."""
     headers = {
-        "X-Seed": {"description": "The seed that was used.", "schema": {"type": "integer"}},
-        "X-Model-Digest": {"description": "The model that played.", "schema": {"type": "string"}},
+        "X-Seed": {"description": "The seed that is used.", "schema": {"type": "integer"}},
+        "X-Model-Digest": {"description": "The model that plays.", "schema": {"type": "string"}},
+        "X-Job-Id": {"description": "The job.", "schema": {"type": "string"}},
         "X-Request-Id": {"description": "The id of this request.", "schema": {"type": "string"}},
     }
-    content = {
-        "application/zip": {"schema": _BINARY},
-        "application/json": {"schema": {"$ref": _REF.format(model="SongResult")}},
+    job = {"application/json": {"schema": {"$ref": _REF.format(model="Job")}}}
+    sounds = ("application/zip", "audio/wav", "audio/flac", "audio/opus", "audio/ogg", "audio/mpeg")
+    content = {kind: {"schema": _BINARY} for kind in sounds}
+    location = {"Location": {"description": "Where the job is.", "schema": {"type": "string"}}}
+    return {
+        200: {"description": "The song, or the job that has made it.", "headers": headers, "content": content | job},
+        202: {"description": "The job, which goes on.", "headers": headers | location, "content": job},
     }
-    return {200: {"description": "The song.", "headers": headers, "content": content}}
+
+
+def event_stream() -> dict[int | str, dict[str, Any]]:
+    """The ``responses`` of a stream of events."""
+    return {200: {"description": "The events.", "content": {"text/event-stream": {"schema": {"type": "string"}}}}}
+
+
+def one_file() -> dict[int | str, dict[str, Any]]:
+    """The ``responses`` of a file of a result."""
+    return {200: {"description": "The file.", "content": {"*/*": {"schema": _BINARY}}}}
+
+
+def figures() -> dict[int | str, dict[str, Any]]:
+    """The ``responses`` of the figures."""
+    return {200: {"description": "The figures.", "content": {"text/plain": {"schema": {"type": "string"}}}}}
+
+
+def waiting() -> dict[str, Any]:
+    """The header by which a client waits."""
+    about = "`wait=N`: hold the answer back for up to N seconds, until the job has ended."
+    return {"parameters": [_header("Prefer", about)]}
+
+
+def asking() -> dict[str, Any]:
+    """The headers of a request for music."""
+    about = "The client's own name of this request: repeated, it makes no second job."
+    return {"parameters": [*waiting()["parameters"], _header("Idempotency-Key", about)]}
+
+
+def _header(name: str, about: str) -> dict[str, Any]:
+    return {"in": "header", "name": name, "required": False, "schema": {"type": "string"}, "description": about}
 
 
 def edit_body() -> dict[str, Any]:
-    """The request body of an edit, which is read by hand since its file names depend on the model."""
-    schema = EditRequest.model_json_schema()
+    """The request body of an edit."""
+    return _form(EditRequest, {"regenerate": ["bass"], "prompt": "a walking bass", "keep": "exact", "seed": 7})
+
+
+def variation_body() -> dict[str, Any]:
+    """The request body of a variation."""
+    return _form(VariationRequest, {"stem": "other", "prompt": "bright strings", "seed": 7})
+
+
+def _form(kind: type[MaterialFields], example: dict[str, Any]) -> dict[str, Any]:
+    """A body that is read by hand, since its file names depend on the model."""
+    schema = kind.model_json_schema()
     song = {**_BINARY, "description": "A whole song, which is separated first. Or send its stems instead."}
     schema["properties"] = {"song": song, **schema["properties"]}
     schema["additionalProperties"] = {**_BINARY, "description": "One audio file per stem, named by the stem."}
-    example = {"regenerate": ["bass"], "prompt": "a walking bass", "keep": "exact", "seed": 7}
     form = {"schema": schema, "example": example}
     return {"requestBody": {"required": True, "content": {"multipart/form-data": form}}}
 
@@ -73,7 +124,7 @@ def install(app: FastAPI) -> None:
         if app.openapi_schema is None:
             schema = get_openapi(title=app.title, version=app.version, description=SUMMARY, routes=app.routes)
             _drop_default_failures(schema)
-            schema["components"]["schemas"] |= _schemas(problems.Problem, SongResult)
+            schema["components"]["schemas"] |= _schemas(Problem, Job)
             app.openapi_schema = schema
         return app.openapi_schema
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from models.audio import Audio
+from models.edits import Edit
 from models.errors import StemsError
 from models.lm.sampling import Sampling
 from models.stems import StemLayout
-from serving.schemas import MIN_SECONDS, EditRequest, Origin, SongRequest
+from serving.schemas import MIN_SECONDS, AnyRequest, EditRequest, Origin, SongRequest, VariationRequest
+
+SONG = "song"
+"""Name of the upload that is a whole song, to be separated."""
 
 
 @dataclass(frozen=True)
@@ -22,31 +26,41 @@ class ModelFacts:
     frame_rate: float
     max_seconds: float
     separates: bool
+    precision: str
 
 
 @dataclass(frozen=True)
-class SongOrder:
-    """A song to make from text."""
+class Order:
+    """A song to write, or to change.
+
+    Args:
+        prompt: what it shall sound like.
+        sampling: how tokens are drawn, with a seed.
+        seconds: length of a song from text.
+        edit: what to do with the stems that are given; None for a song from text.
+        stems: the files of stems that are given.
+        trace: the W3C trace context that it belongs to.
+    """
 
     prompt: str
-    seconds: float
     sampling: Sampling
+    seconds: float = 0.0
+    edit: Edit | None = None
+    stems: dict[str, bytes] = field(default_factory=dict)
+    trace: str = ""
 
 
-@dataclass(frozen=True)
-class EditOrder:
-    """A song to change: either the whole song, to be separated first, or some of its stems."""
-
-    song: Audio | None
-    stems: dict[str, Audio]
-    regenerate: tuple[str, ...]
-    silent: tuple[str, ...]
-    prompt: str
-    exact: bool
-    sampling: Sampling
+def edit_of(request: AnyRequest) -> Edit | None:
+    """What is to be done with the stems that are there; None for a song from text."""
+    if isinstance(request, EditRequest):
+        exact = request.keep == "exact"
+        return Edit(request.regenerate, silent=request.silent, region=request.region, exact=exact)
+    if isinstance(request, VariationRequest):
+        return Edit(texture=(request.stem,), region=request.region)
+    return None
 
 
-def order_song(request: SongRequest, max_seconds: float) -> SongOrder:
+def check_song(request: SongRequest, max_seconds: float) -> None:
     """Check a song request; StemsError names the field at fault."""
     if request.seconds > max_seconds:
         raise StemsError(
@@ -55,74 +69,51 @@ def order_song(request: SongRequest, max_seconds: float) -> SongOrder:
             code="too_long",
             field="seconds",
         )
-    return SongOrder(request.prompt, request.seconds, request.sampling())
 
 
-def order_edit(request: EditRequest, uploads: dict[str, Audio], facts: ModelFacts) -> EditOrder:
-    """Check an edit's fields against its decoded uploads (``song``, or stems by name)."""
-    names = facts.layout.names
-    facts.layout.check_names(request.regenerate, "regenerate")
-    facts.layout.check_names(request.silent, "silent")
-    song = uploads.get("song")
-    stems = {name: audio for name, audio in uploads.items() if name in names}
-    _check_overlap(request.silent, request.regenerate, "A stem cannot be both silent and regenerated")
-    _check_overlap(request.silent, stems, "A stem cannot be both sent and silent")
-    _check_work(request, set(names) if song is not None else set(stems), names)
-    for field, audio in uploads.items():
+def check_edit(request: EditRequest | VariationRequest, sounds: Mapping[str, Audio], facts: ModelFacts) -> None:
+    """Check fields against decoded uploads (``song``, or stems by name); StemsError names the field at fault."""
+    edit = edit_of(request)
+    assert edit is not None
+    try:
+        edit.check(facts.layout, given_stems(sounds, edit, facts.layout))
+    except StemsError as error:
+        if isinstance(request, VariationRequest) and error.field == "texture":
+            raise StemsError(error.message, error.mend, code=error.code, field="stem") from None
+        raise
+    for name, audio in sounds.items():
         if audio.seconds < MIN_SECONDS:
             raise StemsError(
-                f"'{field}' lasts {audio.seconds:.2f} s.",
+                f"'{name}' lasts {audio.seconds:.2f} s.",
                 f"Send at least {MIN_SECONDS:g}.",
                 code="too_short",
-                field=field,
+                field=name,
             )
-    return EditOrder(
-        song,
-        stems,
-        tuple(request.regenerate),
-        tuple(request.silent),
-        request.prompt,
-        request.keep == "exact",
-        request.sampling(),
-    )
+    seconds = max(audio.seconds for audio in sounds.values())
+    edit.frames(max(1, round(seconds * facts.frame_rate)), facts.frame_rate)
 
 
-def song_origins(layout: StemLayout) -> dict[str, Origin]:
-    """Where each stem of a song from text comes from."""
-    return dict.fromkeys(layout.names, "generated")
+def given_stems(sources: Mapping[str, object], edit: Edit, layout: StemLayout) -> list[str]:
+    """Which stems are there, of uploads by name."""
+    if SONG in sources:
+        return [name for name in layout.names if name not in edit.silent]
+    return [name for name in layout.names if name in sources]
 
 
-def edit_origins(order: EditOrder, layout: StemLayout) -> dict[str, Origin]:
-    """Where each stem of an edited song comes from."""
-    origins: dict[str, Origin] = {}
-    for name in layout.names:
-        if name in order.silent:
-            origins[name] = "silent"
-        elif name in order.regenerate or (order.song is None and name not in order.stems):
-            origins[name] = "generated"
-        else:
-            origins[name] = "kept" if order.exact else "varied"
-    return origins
+def origins(edit: Edit | None, given: list[str], layout: StemLayout) -> dict[str, Origin]:
+    """Where each stem of a result comes from."""
+    if edit is None:
+        return dict.fromkeys(layout.names, "generated")
+    return {name: _origin(name, edit, given) for name in layout.names}
 
 
-def _check_work(request: EditRequest, given: Set[str], names: Sequence[str]) -> None:
-    """Something must be left to play, and something to play along with."""
-    kept = given - set(request.regenerate) - set(request.silent)
-    if not kept:
-        raise StemsError(
-            "No stem is kept that the new ones could fit.",
-            "Keep at least one, or make a song from text.",
-            field="regenerate",
-        )
-    if not request.regenerate and not set(names) - given - set(request.silent):
-        raise StemsError(
-            "There is nothing to regenerate: every stem is given.",
-            f"Name at least one of {', '.join(names)}.",
-            field="regenerate",
-        )
-
-
-def _check_overlap(some: Collection[str], others: Collection[str], complaint: str) -> None:
-    both = [name for name in some if name in others]
-    if both:
-        raise StemsError(f"{complaint}: '{both[0]}' is.", "Decide for one.", field="silent")
+def _origin(name: str, edit: Edit, given: list[str]) -> Origin:
+    if name in edit.silent:
+        return "silent"
+    if name in edit.texture:
+        return "varied"
+    if name not in given:
+        return "generated"
+    if name in edit.regenerate:
+        return "generated" if edit.region is None else "spliced"
+    return "kept" if edit.exact else "varied"

@@ -9,21 +9,41 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from models.errors import StemsError
+from serving.schemas import Problem
 
 MEDIA_TYPE = "application/problem+json"
 
 # What the code of a StemsError means in HTTP. Anything else that a request can cause is 422.
-_STATUS = {"too_large": 413, "unreadable": 415, "media_type": 415, "missing": 404, "busy": 503, "starting": 503}
+_STATUS = {
+    "header": 400,
+    "unknown_key": 401,
+    "missing": 404,
+    "not_acceptable": 406,
+    "too_slow": 408,
+    "too_large": 413,
+    "unreadable": 415,
+    "media_type": 415,
+    "too_many": 429,
+    "internal": 500,
+    "busy": 503,
+    "starting": 503,
+}
 
 _TITLES = {
+    "header": "A header is not for clients",
+    "unknown_key": "The API key is not known",
+    "missing": "Not found",
+    "not_acceptable": "No such media type can be given",
+    "too_slow": "The request came too slowly",
     "too_large": "The request is too large",
     "unreadable": "The upload is not audio",
     "media_type": "The content type is not supported",
-    "missing": "Not found",
+    "too_many": "Too many requests",
+    "internal": "The service failed",
     "busy": "The service is busy",
     "starting": "The service is starting",
     "too_long": "The audio is too long",
@@ -33,42 +53,8 @@ _TITLES = {
 }
 
 
-class Problem(BaseModel):
-    """One failure: what it is, which field caused it, and what mends it."""
-
-    model_config = ConfigDict(
-        use_attribute_docstrings=True,
-        json_schema_extra={
-            "example": {
-                "type": "urn:stems:problem:invalid",
-                "title": "The request is not valid",
-                "status": 422,
-                "detail": "'tuba' is not a stem of this model.",
-                "field": "regenerate",
-                "mend": "Choose from: bass, drums, other.",
-                "request_id": "0f8b7d0c",
-            }
-        },
-    )
-
-    type: str
-    """A stable name of the kind of failure."""
-    title: str
-    """The kind of failure, for people."""
-    status: int
-    """The HTTP status."""
-    detail: str
-    """What is wrong with this request."""
-    field: str
-    """The request field at fault; empty where there is none."""
-    mend: str
-    """What to do about it."""
-    request_id: str
-    """The request, as in the X-Request-Id header."""
-
-
 class BusyError(StemsError):
-    """The model has no room for another request now; ``retry_after`` is in seconds."""
+    """The same request may succeed ``retry_after`` seconds later."""
 
     def __init__(self, message: str, mend: str, *, code: str = "busy", retry_after: int = 1) -> None:
         super().__init__(message, mend, code=code)
@@ -83,25 +69,31 @@ def request_id(scope: Mapping[str, Any]) -> str:
     return ""
 
 
+def problem_of(error: StemsError, request: str) -> Problem:
+    """An error, as a client is told of it."""
+    return Problem(
+        type=f"urn:stems:problem:{error.code}",
+        title=_TITLES.get(error.code, "The request is not valid"),
+        status=_STATUS.get(error.code, int(HTTPStatus.UNPROCESSABLE_ENTITY)),
+        detail=error.message,
+        field=error.field,
+        mend=error.mend,
+        request_id=request,
+    )
+
+
+def broken() -> StemsError:
+    """A fault of ours: it says nothing of the inside; the log has it under the request's id."""
+    mend = "Try again; if it stays, report the request id."
+    return StemsError("Something went wrong on our side.", mend, code="internal")
+
+
 def respond(scope: Mapping[str, Any], error: StemsError) -> JSONResponse:
     """The answer for one failure."""
-    status = _STATUS.get(error.code, HTTPStatus.UNPROCESSABLE_ENTITY)
-    headers = {"Retry-After": str(error.retry_after)} if isinstance(error, BusyError) else None
-    title = _TITLES.get(error.code, "The request is not valid")
-    return _answer(scope, status, error.code, title, error.message, error.field, error.mend, headers)
-
-
-def respond_broken(scope: Mapping[str, Any]) -> JSONResponse:
-    """The answer for a fault of ours: it says nothing of the inside; the log has it under the request id."""
-    return _answer(
-        scope,
-        HTTPStatus.INTERNAL_SERVER_ERROR,
-        "internal",
-        "The service failed",
-        "Something went wrong on our side.",
-        "",
-        "Try again; if it stays, report the request id.",
-    )
+    headers = {"Retry-After": str(error.retry_after)} if isinstance(error, BusyError) else {}
+    if error.code == "unknown_key":
+        headers["WWW-Authenticate"] = "Bearer"
+    return answer(problem_of(error, request_id(scope)), headers)
 
 
 def invalid_field(errors: Sequence[Any]) -> StemsError:
@@ -137,28 +129,18 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def _http_error(request: Request, error: HTTPException) -> JSONResponse:
         phrase = HTTPStatus(error.status_code).phrase
-        code = phrase.lower().replace(" ", "_")
-        detail, mend = str(error.detail).rstrip(".") + ".", "See /docs for what the service answers."
-        return _answer(request.scope, error.status_code, code, phrase, detail, "", mend, error.headers)
+        problem = Problem(
+            type=f"urn:stems:problem:{phrase.lower().replace(' ', '_')}",
+            title=phrase,
+            status=error.status_code,
+            detail=str(error.detail).rstrip(".") + ".",
+            field="",
+            mend="See /docs for what the service answers.",
+            request_id=request_id(request.scope),
+        )
+        return answer(problem, error.headers)
 
 
-def _answer(
-    scope: Mapping[str, Any],
-    status: int,
-    code: str,
-    title: str,
-    detail: str,
-    field: str,
-    mend: str,
-    headers: Mapping[str, str] | None = None,
-) -> JSONResponse:
-    problem = Problem(
-        type=f"urn:stems:problem:{code}",
-        title=title,
-        status=int(status),
-        detail=detail,
-        field=field,
-        mend=mend,
-        request_id=request_id(scope),
-    )
-    return JSONResponse(problem.model_dump(), status, headers=headers, media_type=MEDIA_TYPE)
+def answer(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """The answer that carries a problem."""
+    return JSONResponse(problem.model_dump(), problem.status, headers=headers, media_type=MEDIA_TYPE)

@@ -1,11 +1,14 @@
-"""Where the model to serve lies: a directory, or a version in MLflow's registry that is fetched once and kept."""
+"""Where the model to serve lies: a directory, or on S3 or in MLflow's registry, from where it is fetched once."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from pathlib import Path
 from typing import Any
+
+import fsspec
 
 from models.digest import directory_digest
 from models.errors import StemsError
@@ -36,6 +39,8 @@ def local_model(model: str, tracking: str, cache: str) -> Path:
     Raises:
         StemsError: as :func:`pin_model`, or what came is not what was published.
     """
+    if "://" in model:
+        return _from_store(model, Path(cache).expanduser())
     if not model.startswith(REGISTERED):
         return Path(model)
     client = _client(tracking)
@@ -47,11 +52,35 @@ def local_model(model: str, tracking: str, cache: str) -> Path:
     return folder
 
 
-def absolute_tracking(tracking: str) -> str:
+def absolute_address(tracking: str) -> str:
     """The same address for processes that run in another directory."""
     if not tracking.startswith(_SQLITE):
         return tracking
     return f"{_SQLITE}{Path(tracking.removeprefix(_SQLITE)).absolute()}"
+
+
+def _from_store(model: str, cache: Path) -> Path:
+    """A model directory on S3; the name of its copy is a hash of what lies there."""
+    try:
+        store, root = fsspec.core.url_to_fs(model)
+        found = store.find(root, detail=True)
+    except (OSError, ValueError, ImportError) as error:
+        raise StemsError(
+            f"'{model}' cannot be read: {error}.", "Check the address.", code="unreachable", field="model"
+        ) from error
+    marks = [(name, about["size"], str(about.get("ETag", about.get("mtime")))) for name, about in found.items()]
+    folder = cache / f"{Path(root).name}-{hashlib.sha256(repr(sorted(marks)).encode()).hexdigest()[:16]}"
+    if not folder.is_dir() and marks:
+        partial = _partial(folder)
+        try:
+            for name in found:
+                target = partial / name.removeprefix(root).lstrip("/")
+                target.parent.mkdir(parents=True, exist_ok=True)
+                store.get_file(name, str(target))
+            _settle(partial, folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    return folder
 
 
 def _client(tracking: str) -> Any:
@@ -93,9 +122,7 @@ def _find_version(client: Any, model: str, tracking: str) -> Any:
 def _fetch(source: str, tracking: str, folder: Path, digest: str) -> None:
     import mlflow
 
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    partial = _partial(folder)
     try:
         came = mlflow.artifacts.download_artifacts(artifact_uri=source, dst_path=str(partial), tracking_uri=tracking)
         found = Path(came)
@@ -106,12 +133,25 @@ def _fetch(source: str, tracking: str, folder: Path, digest: str) -> None:
                 code="mismatch",
                 field="model",
             )
-        found.rename(folder)
+        _settle(found, folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _partial(folder: Path) -> Path:
+    """An empty directory beside one that is to come."""
+    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    return partial
+
+
+def _settle(partial: Path, folder: Path) -> None:
+    try:
+        partial.rename(folder)
     except OSError:
         if not folder.is_dir():  # otherwise another copy was quicker
             raise
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _unreachable(tracking: str, error: object) -> StemsError:

@@ -1,37 +1,52 @@
-"""The last few results, kept in memory for those who asked for links."""
+"""Uploads and results as files, in a directory or on S3."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import re
 from collections.abc import Mapping
 
+import fsspec
 
-class ResultStore:
-    """Files by result id; when they outgrow ``max_bytes``, the result that was used longest ago goes.
+from models.errors import StemsError
 
-    The newest one always stays, whatever its size: its links were just promised to a client.
+_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]*")
+
+
+class Files:
+    """A folder of files for each job. A folder counts once its job's record says so, and may be written again.
+
+    Its calls block.
     """
 
-    def __init__(self, max_bytes: int) -> None:
-        self.max_bytes = max_bytes
-        self._results: OrderedDict[str, Mapping[str, bytes]] = OrderedDict()
-        self._bytes = 0
+    def __init__(self, root: str) -> None:
+        try:
+            self._store, self._root = fsspec.core.url_to_fs(root)
+            self._store.makedirs(self._root, exist_ok=True)
+        except (OSError, ValueError, ImportError) as error:
+            raise StemsError(
+                f"Results cannot be kept in '{root}': {error}.", "Check the address.", field="results"
+            ) from error
 
-    def put(self, key: str, files: Mapping[str, bytes]) -> None:
-        """Keep the files of one result, under a key not used before."""
-        self._results[key] = files
-        self._bytes += _size(files)
-        while self._bytes > self.max_bytes and len(self._results) > 1:
-            _, oldest = self._results.popitem(last=False)
-            self._bytes -= _size(oldest)
+    def put(self, job: str, files: Mapping[str, bytes]) -> None:
+        """Write files of a job."""
+        self._store.makedirs(f"{self._root}/{job}", exist_ok=True)
+        for name, data in files.items():
+            self._store.pipe_file(self._path(job, name), data)
 
-    def get(self, key: str) -> Mapping[str, bytes] | None:
-        """The files of a result, or None where it is unknown or gone."""
-        files = self._results.get(key)
-        if files is not None:
-            self._results.move_to_end(key)
-        return files
+    def get(self, job: str, name: str) -> bytes | None:
+        """One file, if it is there."""
+        try:
+            return bytes(self._store.cat_file(self._path(job, name)))
+        except FileNotFoundError:
+            return None
 
+    def remove(self, job: str) -> None:
+        """Remove all files of a job."""
+        folder = f"{self._root}/{job}"
+        if self._store.exists(folder):
+            self._store.rm(folder, recursive=True)
 
-def _size(files: Mapping[str, bytes]) -> int:
-    return sum(len(data) for data in files.values())
+    def _path(self, job: str, name: str) -> str:
+        if not _SAFE.fullmatch(name) or not _SAFE.fullmatch(job.lstrip("-_") or "x"):
+            raise StemsError(f"'{name[:80]}' is no name of a file.", "Choose another.", code="missing")
+        return f"{self._root}/{job}/{name}"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from math import isfinite
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from models.audio import AudioFormat
 from models.lm.sampling import Sampling
@@ -14,7 +16,9 @@ MAX_PROMPT = 2000
 # The largest integer that every JSON reader keeps exact.
 MAX_SEED = 2**53 - 1
 
-Origin = Literal["generated", "kept", "varied", "silent"]
+Origin = Literal["generated", "kept", "varied", "spliced", "silent"]
+Kind = Literal["song", "edit", "variation"]
+State = Literal["queued", "running", "done", "failed", "cancelled"]
 
 
 def _sound_text(text: str) -> str:
@@ -32,12 +36,29 @@ def _split_names(value: object) -> object:
     return list(dict.fromkeys(name for name in names if name))
 
 
+def _region(value: object) -> object:
+    """``"0.5-2.5"`` -> ``(0.5, 2.5)``."""
+    if not isinstance(value, str):
+        return value
+    start, dash, end = value.partition("-")
+    try:
+        edges = (float(start), float(end)) if dash else ()
+    except ValueError:
+        edges = ()
+    if not edges or not all(map(isfinite, edges)) or not 0 <= edges[0] < edges[1]:
+        raise ValueError("write it as START-END in seconds, such as 0.5-2.5")
+    return edges
+
+
 Prompt = Annotated[str, Field(max_length=MAX_PROMPT), AfterValidator(_sound_text)]
 StemNames = Annotated[list[str], BeforeValidator(_split_names)]
+Region = Annotated[
+    tuple[float, float], BeforeValidator(_region), WithJsonSchema({"type": "string", "example": "0.5-2.5"})
+]
 
 
-class SamplingFields(BaseModel):
-    """How tokens are drawn, and how the audio is written: common to all requests."""
+class CommonFields(BaseModel):
+    """How tokens are drawn, how the audio is written, and who is told: common to all requests."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -51,11 +72,13 @@ class SamplingFields(BaseModel):
     """Draw among this many likeliest tokens; 0 for all."""
     top_p: float = Field(default=0.0, ge=0, le=1)
     """Draw among the likeliest tokens that hold this share of probability; 0 for all."""
-    format: AudioFormat = "wav"
-    """Format of the audio files in the answer."""
+    format: AudioFormat | None = None
+    """Format of the audio files; without it that of `Accept`, else WAV."""
+    webhook: str | None = Field(default=None, max_length=2000)
+    """Address that is told once, at the end of the job."""
 
     def sampling(self) -> Sampling:
-        """The same, as the model takes it."""
+        """How the model is to draw."""
         return Sampling(
             guidance=self.guidance,
             temperature=self.temperature,
@@ -65,7 +88,7 @@ class SamplingFields(BaseModel):
         )
 
 
-class SongRequest(SamplingFields):
+class SongRequest(CommonFields):
     """A song to make from text."""
 
     model_config = ConfigDict(
@@ -78,17 +101,38 @@ class SongRequest(SamplingFields):
     """Length of the song; GET /v1/model tells the longest."""
 
 
-class EditRequest(SamplingFields):
-    """The fields of an edit, beside its audio files."""
+class MaterialFields(CommonFields):
+    """What edits and variations have in common, beside their audio files."""
+
+    of: str | None = Field(default=None, max_length=64)
+    """The id of an earlier job whose stems are to be used, in place of files."""
+    region: Region | None = None
+    """Where to write anew, in seconds; without it, everywhere."""
+    prompt: Prompt = ""
+    """What the new sound shall be like; empty for whatever fits the rest."""
+
+
+class EditRequest(MaterialFields):
+    """The fields of an edit."""
 
     regenerate: StemNames = []
     """Stems to play anew. Stems that are neither sent nor silent are played anew too."""
     silent: StemNames = []
     """Stems that shall stay silent. A stem that is merely not sent is generated, not silent."""
-    prompt: Prompt = ""
-    """What the new stems shall sound like; empty for whatever fits the rest."""
     keep: Literal["exact", "free"] = "exact"
     """``exact``: the other stems stay as they are. ``free``: they may vary around what was sent."""
+
+
+class VariationRequest(MaterialFields):
+    """The fields of a variation."""
+
+    stem: str = Field(max_length=100)
+    """The stem that keeps its notes and gets another texture."""
+
+
+AnyRequest = SongRequest | EditRequest | VariationRequest
+REQUESTS: dict[str, type[AnyRequest]] = {"song": SongRequest, "edit": EditRequest, "variation": VariationRequest}
+"""The request of each kind of job."""
 
 
 class StemCard(BaseModel):
@@ -141,8 +185,8 @@ class Manifest(BaseModel):
 
     version: Literal[1] = 1
     """Version of this manifest's form."""
-    request_id: str
-    task: Literal["song", "edit"]
+    job: str
+    task: Kind
     prompt: str
     seconds: float
     sample_rate: int
@@ -153,32 +197,93 @@ class Manifest(BaseModel):
     """The seed that was used, asked for or drawn."""
     model: str
     """Digest of the model."""
+    precision: str
+    """In which the model computed."""
     guidance: float
     temperature: float
     top_k: int
     top_p: float
     keep: Literal["exact", "free"] | None
     """How kept stems were treated, in an edit."""
+    region: tuple[float, float] | None
+    """Where it was written, if not everywhere."""
     stems: list[StemEntry]
     mix: str
     """File of the sum of the stems."""
 
 
 class Links(BaseModel):
-    """Where the files of a result lie, relative to the service; they are kept for a short while."""
+    """Where a job and its files lie, relative to the service; the files are there once it is done."""
 
-    zip: str
-    mix: str
-    manifest: str
-    stems: dict[str, str]
+    model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
+
+    this: str = Field(alias="self")
+    events: str
+    zip: str | None = None
+    mix: str | None = None
+    manifest: str | None = None
+    stems: dict[str, str] | None = None
 
 
-class SongResult(BaseModel):
-    """A finished song, as links: the answer to ``Accept: application/json``."""
+class Problem(BaseModel):
+    """One failure: what it is, which field caused it, and what mends it."""
+
+    model_config = ConfigDict(
+        use_attribute_docstrings=True,
+        json_schema_extra={
+            "example": {
+                "type": "urn:stems:problem:invalid",
+                "title": "The request is not valid",
+                "status": 422,
+                "detail": "'tuba' is not a stem of this model.",
+                "field": "regenerate",
+                "mend": "Choose from: bass, drums, other.",
+                "request_id": "0f8b7d0c",
+            }
+        },
+    )
+
+    type: str
+    """A stable name of the kind of failure."""
+    title: str
+    """The kind of failure, for people."""
+    status: int
+    """The HTTP status."""
+    detail: str
+    """What is wrong with this request."""
+    field: str
+    """The request field at fault; empty where there is none."""
+    mend: str
+    """What to do about it."""
+    request_id: str
+    """The request, as in the X-Request-Id header."""
+
+
+class Job(BaseModel):
+    """A request for music, from its acceptance to the end of its keeping."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
     id: str
+    kind: Kind
+    state: State
+    frames: int
+    """Frames that are written."""
+    of: int
+    """Frames that will be written in all; 0 until that is known."""
+    seed: int
+    model: str
+    """Digest of the model that played, or is to play."""
+    created: datetime
+    started: datetime | None
+    ended: datetime | None
+    expires: datetime | None
+    """When the job and its files will be forgotten; known once it has ended."""
+    problem: Problem | None
+    """Why it failed."""
+    manifest: Manifest | None
+    """What came of it, once it is done."""
     links: Links
-    manifest: Manifest
 
 
 class Health(BaseModel):

@@ -1,19 +1,20 @@
-"""The multipart body of an edit: its audio files, decoded, and its fields."""
+"""The multipart body of an edit or a variation: its fields, and its audio files as they are and decoded."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Collection
+from dataclasses import dataclass
+from typing import TypeVar
 
 from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 
 from models.audio import Audio, audio_info, read_audio
 from models.errors import StemsError
-from serving.orders import ModelFacts
-from serving.schemas import EditRequest
-
-SONG = "song"
+from serving.orders import SONG, ModelFacts
+from serving.schemas import MaterialFields
 
 # Far beyond any request that makes sense; they bound the work of parsing one that does not.
 _MAX_FIELDS = 64
@@ -23,50 +24,62 @@ _MAX_RATE = 192_000
 
 _REPEATABLE = ("regenerate", "silent")
 
+Fields = TypeVar("Fields", bound=MaterialFields)
 
-async def read_edit(request: Request, facts: ModelFacts, max_seconds: float) -> tuple[EditRequest, dict[str, Audio]]:
-    """Parse the body of an edit.
+
+@dataclass(frozen=True)
+class Upload:
+    """An audio file, encoded and decoded."""
+
+    data: bytes
+    audio: Audio
+
+
+async def read_form(
+    request: Request, kind: type[Fields], facts: ModelFacts, max_seconds: float
+) -> tuple[Fields, dict[str, Upload]]:
+    """Parse a multipart body.
 
     Returns:
-        The fields, and the decoded audio by field name: ``song`` alone, or stems by name.
+        The fields, and the audio by field name: ``song`` alone, or stems by name, or none where there is ``of``.
 
     Raises:
         StemsError: names the field that is unknown, missing, doubled, of a wrong type, or not audio.
         pydantic.ValidationError: for a field of a wrong value.
     """
-    async with request.form(
-        max_files=len(facts.layout.names) + 1, max_fields=_MAX_FIELDS, max_part_size=_MAX_FIELD_BYTES
-    ) as form:
-        fields = EditRequest.model_validate(_fields(form))
-        files = _files(form, facts)
-        audio = {}
-        for name, file in files.items():
+    form = request.form(max_files=len(facts.layout.names) + 1, max_fields=_MAX_FIELDS, max_part_size=_MAX_FIELD_BYTES)
+    async with contextlib.AsyncExitStack() as stack:
+        parts = await stack.enter_async_context(form)
+        fields = kind.model_validate(_fields(parts, kind))
+        uploads = {}
+        for name, file in _files(parts, fields, facts).items():
             data = await file.read()
-            audio[name] = await asyncio.to_thread(_decode, data, name, (file.filename or name)[:80], max_seconds)
-    return fields, audio
+            shown = (file.filename or name)[:80]
+            uploads[name] = Upload(data, await asyncio.to_thread(decode, data, name, shown, max_seconds))
+    return fields, uploads
 
 
-def _fields(form: FormData) -> dict[str, object]:
+def _fields(form: FormData, kind: type[MaterialFields]) -> dict[str, object]:
     """Text fields as plain values; lists where they may be repeated."""
     fields: dict[str, object] = {}
     for name in form:
         values = [value for value in form.getlist(name) if not isinstance(value, UploadFile)]
         if not values:
             continue
-        if name in EditRequest.model_fields and name not in _REPEATABLE and len(values) > 1:
+        if name in kind.model_fields and name not in _REPEATABLE and len(values) > 1:
             raise StemsError(f"The field '{name}' is given {len(values)} times.", "Give it once.", field=name)
         fields[name] = values if name in _REPEATABLE else values[0]
     # A form sends an empty string for a box left empty.
     return {name: value for name, value in fields.items() if value != "" or name == "prompt"}
 
 
-def _files(form: FormData, facts: ModelFacts) -> dict[str, UploadFile]:
+def _files(form: FormData, fields: MaterialFields, facts: ModelFacts) -> dict[str, UploadFile]:
     names = facts.layout.names
     files: dict[str, UploadFile] = {}
     for name, value in form.multi_items():
         if not isinstance(value, UploadFile):
             continue
-        if name in EditRequest.model_fields:
+        if name in type(fields).model_fields:
             raise StemsError(f"The field '{name}' is text, not a file.", "Send it as text.", field=name)
         if name != SONG and name not in names:
             raise StemsError(
@@ -77,25 +90,28 @@ def _files(form: FormData, facts: ModelFacts) -> dict[str, UploadFile]:
         if name in files:
             raise StemsError(f"The file '{name}' is sent twice.", "Send it once.", field=name)
         files[name] = value
-    _check_choice(files.keys(), facts)
+    _check_choice(files.keys(), fields, facts)
     return files
 
 
-def _check_choice(files: Collection[str], facts: ModelFacts) -> None:
+def _check_choice(files: Collection[str], fields: MaterialFields, facts: ModelFacts) -> None:
     names = ", ".join(facts.layout.names)
-    if not files:
+    if not files and fields.of is None:
         raise StemsError(
             "There is no audio to change.",
-            f"Send a whole song as '{SONG}', or one file per stem, named {names}.",
+            f"Send a whole song as '{SONG}', or one file per stem, named {names}, or an earlier job as 'of'.",
             field=SONG,
         )
+    if files and fields.of is not None:
+        raise StemsError("Both audio and an earlier job are given.", "Give one or the other.", field="of")
     if SONG in files and len(files) > 1:
         raise StemsError(f"Both '{SONG}' and single stems are sent.", "Send one or the other.", field=SONG)
     if SONG in files and not facts.separates:
         raise StemsError("This model cannot separate a whole song.", f"Send its stems, named {names}.", field=SONG)
 
 
-def _decode(data: bytes, field: str, filename: str, max_seconds: float) -> Audio:
+def decode(data: bytes, field: str, filename: str, max_seconds: float) -> Audio:
+    """The sound of a file; StemsError names the field, for what is not audio, too long, too wide or too fast."""
     try:
         info = audio_info(data, name=filename)
         if info.channels > _MAX_CHANNELS or info.rate > _MAX_RATE:

@@ -138,6 +138,16 @@ def test_a_region_edit_changes_the_region_alone(assembly: Assembly, exact: bool)
         assert np.array_equal(now, was) == (exact and name != "bass")
 
 
+def test_a_region_behind_a_window_that_is_wholly_known_is_written(assembly: Assembly) -> None:
+    """A training window of this model is a second; the first of this edit's has nothing to write."""
+    given = all_stems(4.0)
+    song = assembly.edit(given, Edit(["bass"], region=(3.0, 3.5)), sampling=SAMPLING)
+    rate = song.rate
+    old = given["bass"].mono().resample(rate).samples[0]
+    np.testing.assert_array_equal(song.stems["bass"][: 3 * rate], old[: 3 * rate])
+    assert (song.stems["bass"][3 * rate :] != old[3 * rate :]).any()
+
+
 def test_what_is_around_a_region_is_heard(assembly: Assembly) -> None:
     given, edit = all_stems(1.0), Edit(["bass"], region=(0.1, 0.4))
     bass = given["bass"].samples[0]

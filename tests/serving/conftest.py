@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,9 @@ from helpers.tiny import tiny_assembly_directory
 from models.audio import Audio, encode_audio
 from serving.api import create_app
 from serving.config import ServeConfig
-from serving.generator import Generator
+from serving.generator import Generator, SeparatorReplica
+from serving.orders import ModelFacts, Order
+from serving.player import Piece
 
 
 @pytest.fixture(scope="session")
@@ -24,37 +26,83 @@ def model_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_assembly_directory(tmp_path_factory.mktemp("serving") / "model")
 
 
+class Band:
+    """A model in this process, as the API sees it."""
+
+    def __init__(self, config: ServeConfig) -> None:
+        self._generator, self._separator = Generator(config), SeparatorReplica(config)
+
+    async def facts(self) -> ModelFacts:
+        return await self._generator.facts()
+
+    async def ready(self) -> bool:
+        return True
+
+    def play(self, order: Order) -> AsyncGenerator[Piece, None]:
+        return self._generator.play(order)
+
+    async def separate(self, song: bytes, facts: ModelFacts) -> dict[str, bytes]:
+        return await self._separator.separate(song, facts.layout.names, facts.sample_rate)
+
+
 @pytest.fixture(scope="session")
-def generator(model_directory: Path) -> Generator:
-    return Generator(str(model_directory))
+def band(model_directory: Path) -> Band:
+    return Band(ServeConfig(model=str(model_directory), slots=4))
 
 
 @pytest.fixture
-def local(generator: Generator, model_directory: Path) -> Iterator[TestClient]:
-    """The API in this process, without Ray."""
-    config = ServeConfig(model=str(model_directory), max_upload_mb=1, max_seconds=4)
-    with TestClient(create_app(config, generator), raise_server_exceptions=False) as client:
+def settings(model_directory: Path, tmp_path: Path) -> ServeConfig:
+    return ServeConfig(
+        model=str(model_directory),
+        slots=4,
+        max_upload_mb=1,
+        max_seconds=4,
+        state=f"sqlite:///{tmp_path}/state.db",
+        results=str(tmp_path / "results"),
+    )
+
+
+@pytest.fixture
+def local(band: Band, settings: ServeConfig) -> Iterator[TestClient]:
+    """The API in this process, without Ray; its answers are waited for."""
+    app = create_app(settings, band)
+    with TestClient(app, raise_server_exceptions=False, headers={"Prefer": "wait=60"}) as client:
         yield client
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 @pytest.fixture(scope="module")
-def service(ray_local: Any, model_directory: Path) -> Iterator[str]:
+def service(ray_local: Any, model_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of the service, running on Ray Serve. Its CPU is free again for the tests of other files."""
     from ray import serve
 
     from serving.app import start
 
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    settings = ServeConfig(model=str(model_directory), port=port, max_queued=2, max_upload_mb=8, max_seconds=8)
+    folder = tmp_path_factory.mktemp("service")
+    settings = ServeConfig(
+        model=str(model_directory),
+        port=free_port(),
+        slots=2,
+        max_queued=8,
+        max_waiting=2,
+        max_upload_mb=8,
+        max_seconds=8,
+        state=f"sqlite:///{folder}/state.db",
+        results=str(folder / "results"),
+        drain_seconds=20,
+    )
     yield start(settings)
     serve.shutdown()
 
 
 @pytest.fixture
 def live(service: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=service, timeout=60) as client:
+    with httpx.Client(base_url=service, timeout=60, headers={"Prefer": "wait=60"}) as client:
         yield client
 
 

@@ -31,7 +31,7 @@ def short(seconds: float, rate: int = 8000, level: float = 0.1) -> bytes:
     return encode_audio(Audio(level * samples, rate))
 
 
-@pytest.mark.parametrize("format", ["wav", "flac", "ogg", "mp3"])
+@pytest.mark.parametrize("format", ["wav", "flac", "opus", "ogg", "mp3"])
 def test_a_song_comes_in_the_format_asked_for(local: TestClient, format: str) -> None:
     answer = local.post("/v1/songs", json={"seconds": 1, "format": format})
     files, manifest = open_zip(answer.content)
@@ -72,8 +72,8 @@ def test_links_lead_to_the_files_of_the_zip(local: TestClient) -> None:
     linked, manifest = open_zip(local.get(result["links"]["zip"]).content)
     assert manifest == result["manifest"]
     np.testing.assert_array_equal(linked["mix"], zipped["mix"])
-    assert_problem(local.get(f"/v1/results/{result['id']}/tuba.wav"), 404, "")
-    assert_problem(local.get("/v1/results/nothing/mix.wav"), 404, "")
+    assert_problem(local.get(f"/v1/results/{result['id']}/tuba.wav"), 404, "file")
+    assert_problem(local.get("/v1/results/nothing/mix.wav"), 404, "job")
 
 
 def test_stems_can_be_sent_and_missing_ones_are_generated(local: TestClient) -> None:
@@ -226,7 +226,7 @@ def test_files_beside_the_page_stay_inside(local: TestClient) -> None:
 
 
 def test_a_fault_of_ours_tells_nothing_of_the_inside(local: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("serving.api.song_files", lambda *_: 1 / 0)
+    monkeypatch.setattr("serving.performance.kept_files", lambda *_: 1 / 0)
     answer = local.post("/v1/songs", json={"seconds": 1}, headers={"X-Request-Id": "find-me"})
     problem = assert_problem(answer, 500, "")
     assert problem["request_id"] == "find-me"

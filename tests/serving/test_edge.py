@@ -8,6 +8,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from serving.edge import Edge
+from serving.metrics import Meter
 
 CHUNK = b"x" * 100
 LIMIT = 1000
@@ -29,7 +30,7 @@ class Upload:
         self.sent.append(message)
 
     def through(self, app: Any) -> None:
-        asyncio.run(Edge(app, max_bytes=LIMIT)(self.scope, self.receive, self.send))
+        asyncio.run(Edge(app, LIMIT, body_seconds=0.2, meter=Meter())(self.scope, self.receive, self.send))
 
 
 async def reads_all(scope: Scope, receive: Receive, send: Send) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi.testclient import TestClient
 
-from serving.schemas import EditRequest, SongRequest
+from serving.schemas import EditRequest, SongRequest, VariationRequest
 
 
 def references(node: Any) -> set[str]:
@@ -30,6 +30,8 @@ def test_examples_are_taken_by_the_models(local: TestClient) -> None:
     form = document["paths"]["/v1/edits"]["post"]["requestBody"]["content"]["multipart/form-data"]
     assert EditRequest.model_validate(form["example"]).regenerate == ["bass"]
     assert {"song", *EditRequest.model_fields} == set(form["schema"]["properties"])
+    form = document["paths"]["/v1/variations"]["post"]["requestBody"]["content"]["multipart/form-data"]
+    assert VariationRequest.model_validate(form["example"]).stem == "other"
 
 
 def test_every_route_is_documented_with_its_failures(local: TestClient) -> None:
@@ -37,15 +39,19 @@ def test_every_route_is_documented_with_its_failures(local: TestClient) -> None:
     assert set(document["paths"]) == {
         "/v1/songs",
         "/v1/edits",
-        "/v1/results/{result}/{file}",
+        "/v1/variations",
+        "/v1/jobs/{job}",
+        "/v1/jobs/{job}/events",
+        "/v1/results/{job}/{file}",
         "/v1/model",
         "/livez",
         "/readyz",
+        "/metrics",
     }
-    for path in ("/v1/songs", "/v1/edits"):
+    for path in ("/v1/songs", "/v1/edits", "/v1/variations"):
         responses = document["paths"][path]["post"]["responses"]
-        assert set(responses) == {"200", "413", "415", "422", "503"}
-        assert set(responses["200"]["content"]) == {"application/zip", "application/json"}
+        assert {"200", "202", "401", "406", "408", "413", "415", "422", "429", "503"} <= set(responses)
+        assert {"application/zip", "application/json", "audio/flac"} <= set(responses["200"]["content"])
         assert "Retry-After" in responses["503"]["headers"]
         assert list(responses["422"]["content"]) == ["application/problem+json"]
     assert "HTTPValidationError" not in json.dumps(document)

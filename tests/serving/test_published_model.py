@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import s3fs
+from helpers.s3 import Bucket
 from helpers.tiny import tiny_assembly_directory
 from mlflow.tracking import MlflowClient
 
@@ -72,13 +74,31 @@ async def facts_digest(generator: Generator) -> str:
 
 
 def test_the_generator_plays_a_published_model(
-    registry: Registry, model_directory: Path, generator: Generator, tmp_path: Path
+    registry: Registry, model_directory: Path, settings: ServeConfig, tmp_path: Path
 ) -> None:
     import asyncio
 
     registry.put(model_directory, "played")
-    ours = Generator("models:/stems@played", "cpu", registry.tracking, str(tmp_path))
-    assert asyncio.run(facts_digest(ours)) == asyncio.run(facts_digest(generator))
+    published = {"model": "models:/stems@played", "tracking": registry.tracking, "cache": str(tmp_path)}
+    digests = [
+        asyncio.run(facts_digest(Generator(config))) for config in (settings, settings.model_copy(update=published))
+    ]
+    assert digests[0] == digests[1]
+
+
+def test_a_model_on_s3_is_fetched_once_and_again_when_it_changes(
+    s3: Bucket, model_directory: Path, tmp_path: Path
+) -> None:
+    store = s3fs.S3FileSystem()
+    store.put(str(model_directory), f"{s3.uri}/model", recursive=True)
+    first = local_model(f"{s3.uri}/model", "", str(tmp_path))
+    assert directory_digest(first) == directory_digest(model_directory)
+    assert local_model(f"{s3.uri}/model", "", str(tmp_path)) == first
+    store.pipe_file(f"{s3.uri}/model/README.md", b"other words")
+    store.invalidate_cache()
+    assert local_model(f"{s3.uri}/model", "", str(tmp_path)) != first
+    with pytest.raises(StemsError):
+        start(ServeConfig(model=f"{s3.uri}/nothing", cache=str(tmp_path)))
 
 
 @pytest.mark.parametrize("model", ["models:/stems@nobody", "models:/banjo@champion", "models:/stems/99", "models:/x"])

@@ -37,7 +37,7 @@ def test_text_becomes_stems_that_sum_up_to_the_mix(live: httpx.Client) -> None:
     assert manifest["seconds"] == 1.5
     assert manifest["seed"] == 7
     assert answer.headers.get_list("x-seed") == ["7"]
-    assert manifest["request_id"] == "mine"
+    assert manifest["job"] == answer.headers["x-job-id"]
     assert answer.headers.get_list("x-request-id") == ["mine"]
     assert manifest["model"] == answer.headers["x-model-digest"] == live.get("/v1/model").json()["digest"]
 
@@ -120,7 +120,7 @@ def test_the_page_and_its_parts_are_served(live: httpx.Client) -> None:
     parts = re.findall(r'(?:src|href)="([\w.]+)"', page.text)
     assert {"app.js", "style.css", "icon.svg"} <= set(parts)
     modules = re.findall(r'from "\./([\w.]+)"', live.get("/app.js").text)
-    assert {"api.js", "lanes.js", "player.js"} <= set(modules)
+    assert {"api.js", "player.js"} <= set(modules)
     for part in [*parts, *modules]:
         assert live.get(f"/{part}").status_code == 200, part
 

@@ -88,6 +88,7 @@ class Job:
             if not self.finished:
                 rows.write(self.taken, self.sheet.tokens, self.sheet.fixed, random_key(self.seed, self.window))
                 return True
+            self.kept = max(self.kept, window.end)  # all of it is known
         return False
 
     def sibling(self) -> Job | None:

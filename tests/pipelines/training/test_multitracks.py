@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import fsspec  # type: ignore[import-untyped]
+import fsspec
 import numpy as np
 import pytest
 

@@ -1,0 +1,260 @@
+"""Plays the jobs: decides who is let in and who is next, and brings each job to exactly one end.
+
+A job is this process's for as long as its lease, which is renewed while the process lives. What a process leaves
+unfinished another takes over, from the start: the seed was drawn when the job was accepted, so it is the same song.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import logging
+import math
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from models.errors import StemsError
+from serving import tracing
+from serving.broadcast import Broadcast
+from serving.config import ServeConfig
+from serving.hearing import Hearing
+from serving.job_store import JobRecord, JobStore
+from serving.metrics import Meter
+from serving.musician import Musician, PlayerLostError
+from serving.performance import perform
+from serving.problems import BusyError, broken, problem_of
+from serving.results import Files
+from serving.views import view
+
+log = logging.getLogger(__name__)
+
+LEASE_S, RENEW_S = 15.0, 3.0
+MOST_ATTEMPTS = 20
+"""Players that a job may lose; then it is the job that kills them."""
+_PAUSE_S = (0.2, 5.0)
+"""Before the next attempt: at first, and at most."""
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """Where things lie: jobs, uploads, results."""
+
+    jobs: JobStore
+    uploads: Files
+    results: Files
+
+
+class Conductor:
+    """See above. It runs on the event loop of one process; what blocks goes to threads."""
+
+    def __init__(self, config: ServeConfig, musician: Musician, shelf: Shelf, meter: Meter) -> None:
+        self._config, self._musician, self._shelf, self._meter = config, musician, shelf, meter
+        # One more than there are slots: while one song is being stored, the next is being read.
+        self.capacity = (config.slots + 1) * config.most_replicas
+        self.name = secrets.token_hex(8)
+        self._queue: list[tuple[bool, int, str]] = []
+        self._queued: dict[str, JobRecord] = {}
+        self._coming = {True: 0, False: 0}
+        self._playing: dict[str, asyncio.Task[None]] = {}
+        self._broadcasts: dict[str, Broadcast] = {}
+        self._live: dict[str, Hearing] = {}
+        self._count = 0
+        self._wanted = asyncio.Event()
+        self._typical = 1.0
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Begin, with what other processes left behind."""
+        self._tasks = [asyncio.create_task(self._work()), asyncio.create_task(self._keep())]
+
+    async def stop(self) -> None:
+        """Leave what is unfinished to another process, at once."""
+        for task in (*self._tasks, *self._playing.values()):
+            task.cancel()
+        await asyncio.gather(*self._tasks, *self._playing.values(), return_exceptions=True)
+        await asyncio.to_thread(self._shelf.jobs.renew, self.name, 0.0)
+
+    @property
+    def queued(self) -> int:
+        """Jobs that wait."""
+        return len(self._queued)
+
+    @property
+    def playing(self) -> int:
+        """Jobs that are being played."""
+        return len(self._playing)
+
+    def check_room(self, *, inline: bool) -> None:
+        """Refuse a job that would have to wait too long: BusyError."""
+        waiting = len(self._queued) + sum(self._coming.values())
+        on_the_line = sum(job.inline for job in self._queued.values()) + self._coming[True]
+        free = self.capacity - len(self._playing) - waiting
+        full = waiting >= self._config.max_queued
+        if free <= 0 and (full or (inline and on_the_line >= self._config.max_waiting)):
+            self._meter.shed("queue")
+            mend = "Try again after the time in Retry-After" + (
+                "." if full else ", or without Prefer: wait, which may queue for longer."
+            )
+            raise BusyError("All slots are taken, and too many wait.", mend, retry_after=self._wait_for(waiting))
+
+    @contextmanager
+    def place(self, *, inline: bool) -> Iterator[None]:
+        """Hold a place in the queue while a job is being stored; BusyError if there is none."""
+        self.check_room(inline=inline)
+        self._coming[inline] += 1
+        try:
+            yield
+        finally:
+            self._coming[inline] -= 1
+
+    async def accept(self, job: JobRecord, sources: Mapping[str, bytes]) -> JobRecord:
+        """Store a job and queue it; where its owner has named one so before, that one is returned, as it is."""
+        if sources:
+            await asyncio.to_thread(self._shelf.uploads.put, job.id, sources)
+        job = replace(job, keeper=self.name, lease=time.time() + LEASE_S)
+        stored = await asyncio.to_thread(self._shelf.jobs.add, job)
+        if stored.id == job.id:
+            self._enqueue(stored)
+        return stored
+
+    def broadcast(self, job: str) -> Broadcast | None:
+        """What happens to a job that this process has."""
+        return self._broadcasts.get(job)
+
+    def frames(self, job: JobRecord) -> JobRecord:
+        """The same job, with what it has come to by now."""
+        live = self._live.get(job.id)
+        return job if live is None or job.state != "running" else replace(job, frames=live.frames, of=live.of)
+
+    async def cancel(self, job: JobRecord) -> bool:
+        """End a job that has not ended; its slot is free before the engine's next step."""
+        if task := self._playing.get(job.id):
+            task.cancel()
+        now = time.time()
+        done = await asyncio.to_thread(self._shelf.jobs.cancel, job.id, now, now + self._kept_seconds)
+        if done:
+            self._meter.ended(job.kind, "cancelled")
+            self._close(replace(job, state="cancelled", ended=now, expires=now + self._kept_seconds))
+        elif (ended := await asyncio.to_thread(self._shelf.jobs.get, job.id)) is not None:
+            self._close(ended)  # it came to its own end just now
+        return done
+
+    async def forget(self, job: str) -> None:
+        """Remove a job that has ended, and its files."""
+        for files in (self._shelf.uploads, self._shelf.results):
+            await asyncio.to_thread(files.remove, job)
+        await asyncio.to_thread(self._shelf.jobs.forget, job)
+
+    def _enqueue(self, job: JobRecord) -> None:
+        self._count += 1
+        self._queued[job.id] = job
+        heapq.heappush(self._queue, (not job.inline, self._count, job.id))
+        broadcast = self._broadcasts.setdefault(job.id, Broadcast())
+        broadcast.tell("job", view(job).model_dump_json())
+        self._wanted.set()
+
+    async def _work(self) -> None:
+        """Start the next job whenever there is room for one."""
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            while self._queue and len(self._playing) < self.capacity:
+                job = self._queued.pop(heapq.heappop(self._queue)[2], None)
+                if job is not None:
+                    task = asyncio.create_task(self._play(job))
+                    self._playing[job.id] = task
+                    task.add_done_callback(partial(self._played, job.id))
+
+    def _played(self, job: str, _: asyncio.Task[None]) -> None:
+        self._playing.pop(job, None)
+        self._live.pop(job, None)
+        self._wanted.set()
+
+    async def _play(self, job: JobRecord) -> None:
+        """Play a job to its end, however many players it takes."""
+        began = time.time()
+        if not await asyncio.to_thread(self._shelf.jobs.start, job.id, self.name, began):
+            self._broadcasts.pop(job.id, None)
+            return
+        job = replace(job, state="running", started=began)
+        hearing = self._live[job.id] = Hearing(self._broadcasts[job.id], self._meter, job.created)
+        hearing.broadcast.tell("job", view(job).model_dump_json())
+        with tracing.span("job", job.trace, kind=job.kind, job=job.id):
+            outcome = await self._outcome(job, hearing)
+        await self._end(self.frames(job), outcome)
+        self._typical += 0.2 * (time.time() - began - self._typical)
+        if outcome.get("manifest"):
+            self._meter.played(outcome["manifest"]["seconds"], time.time() - began)
+
+    async def _outcome(self, job: JobRecord, hearing: Hearing) -> dict[str, Any]:
+        shelf, pause = self._shelf, _PAUSE_S[0]
+        for _ in range(MOST_ATTEMPTS):
+            try:
+                manifest = await perform(job, self._musician, shelf.uploads, shelf.results, hearing.hear)
+                return {"state": "done", "model": manifest.model, "manifest": manifest.model_dump(mode="json")}
+            except (PlayerLostError, BusyError) as error:
+                log.warning("Job %s lost its player (%s) and is played again.", job.id, error)
+                hearing.again()
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, _PAUSE_S[1])
+            except StemsError as error:
+                return {"state": "failed", "problem": problem_of(error, job.request_id).model_dump()}
+            except Exception:
+                log.exception("Job %s failed.", job.id)
+                break
+        return {"state": "failed", "problem": problem_of(broken(), job.request_id).model_dump()}
+
+    async def _end(self, job: JobRecord, outcome: dict[str, Any]) -> None:
+        now = time.time()
+        told = {"webhook_due": now} if job.request.get("webhook") else {}
+        values = (
+            outcome | told | {"ended": now, "expires": now + self._kept_seconds, "frames": job.frames, "of": job.of}
+        )
+        if not await asyncio.to_thread(lambda: self._shelf.jobs.finish(job.id, self.name, **values)):
+            self._broadcasts.pop(job.id, None)
+            return
+        self._meter.ended(job.kind, outcome["state"])
+        self._close(replace(job, **values))
+        if job.sources:
+            await asyncio.to_thread(self._shelf.uploads.remove, job.id)
+
+    def _close(self, job: JobRecord) -> None:
+        """Tell all who listen that a job has ended."""
+        self._queued.pop(job.id, None)
+        if broadcast := self._broadcasts.pop(job.id, None):
+            broadcast.tell("job", view(job).model_dump_json())
+            broadcast.tell("end", view(job).model_dump_json())
+
+    async def _keep(self) -> None:
+        """Renew leases, take over jobs that nobody keeps, stop those cancelled elsewhere, forget the expired."""
+        while True:
+            with suppress(Exception):  # a database that is away for a moment; the next turn will do it
+                await self._keep_once()
+            await asyncio.sleep(RENEW_S)
+
+    async def _keep_once(self) -> None:
+        store, now = self._shelf.jobs, time.time()
+        await asyncio.to_thread(store.renew, self.name, now + LEASE_S)
+        for job in await asyncio.to_thread(store.adopt, self.name, now + LEASE_S, now):
+            if job.id not in self._broadcasts:
+                self._enqueue(job)
+        playing = list(self._playing)
+        for job_id in await asyncio.to_thread(store.cancelled, playing) if playing else ():
+            if task := self._playing.get(job_id):
+                task.cancel()
+        for job_id, live in list(self._live.items()):
+            await asyncio.to_thread(store.note, job_id, self.name, live.frames, live.of)
+        for job_id in await asyncio.to_thread(store.expired, now):
+            await self.forget(job_id)
+
+    def _wait_for(self, waiting: int) -> int:
+        return max(1, min(60, math.ceil(self._typical * (waiting + 1) / self.capacity)))
+
+    @property
+    def _kept_seconds(self) -> float:
+        return self._config.keep_hours * 3600

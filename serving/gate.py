@@ -1,0 +1,71 @@
+"""Who asks, how often, and with what kind of body: checked before a request is read."""
+
+from __future__ import annotations
+
+import asyncio
+
+from fastapi import Request
+
+from models.errors import StemsError
+from serving.config import ServeConfig
+from serving.keys import KeyRing
+from serving.limits import RateLimit
+from serving.metrics import Meter
+from serving.problems import BusyError
+
+
+class Gate:
+    """Knows clients by their keys, where there are keys, and counts what they ask for."""
+
+    def __init__(self, config: ServeConfig, keys: KeyRing, meter: Meter) -> None:
+        self._keys, self._meter = keys, meter
+        self._limit = RateLimit(config.requests_per_minute)
+
+    async def knows(self, http: Request) -> None:
+        """Refuse who has no key, where there are keys; afterwards ``state.owner`` is whose request it is."""
+        http.state.owner = await asyncio.to_thread(self._owner, http.headers.get("authorization", ""))
+
+    async def asks_for_music(self, http: Request) -> None:
+        """The same, and refuse who asks too often."""
+        await self.knows(http)
+        try:
+            self._limit.take(http.state.owner or (http.client.host if http.client else ""))
+        except BusyError:
+            self._meter.shed("rate")
+            raise
+
+    def _owner(self, authorization: str) -> str:
+        if not self._keys.wanted():
+            return ""
+        scheme, _, key = authorization.partition(" ")
+        owner = self._keys.owner(key.strip()) if scheme.lower() == "bearer" and key.strip() else None
+        if owner is None:
+            said = "The API key is not known." if authorization else "There is no API key."
+            raise StemsError(
+                said,
+                "Send 'Authorization: Bearer KEY' with a key that was made for you.",
+                code="unknown_key",
+                field="authorization",
+            )
+        return owner
+
+
+def needs_json(http: Request) -> None:
+    """Refuse another content type."""
+    _needs_type(http, "application/json")
+
+
+def needs_multipart(http: Request) -> None:
+    """Refuse another content type."""
+    _needs_type(http, "multipart/form-data")
+
+
+def _needs_type(http: Request, wanted: str) -> None:
+    sent = http.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if sent != wanted:
+        raise StemsError(
+            f"The content type is '{sent[:80] or 'not given'}'.",
+            f"Send {wanted}.",
+            code="media_type",
+            field="content-type",
+        )

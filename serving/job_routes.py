@@ -1,0 +1,178 @@
+"""The routes of jobs that are there: how they stand, what happens to them, what came of them, their end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import suppress
+from http import HTTPStatus
+
+from fastapi import Request, Response
+from fastapi.responses import JSONResponse, StreamingResponse
+
+from models.errors import StemsError
+from serving.asked import MOST_WAIT_S, Wanted, wait_seconds
+from serving.broadcast import Broadcast, Event
+from serving.bundle import MEDIA, MIX, ZIP, one_file
+from serving.conductor import Conductor, Shelf
+from serving.job_store import UNFINISHED, JobRecord
+from serving.musician import Musician
+from serving.problems import answer as problem_answer
+from serving.schemas import Manifest, Problem
+from serving.views import view
+
+_LOOK_S, _PULSE_S = 0.5, 10.0
+"""How often to look after a job of another process, and to show a quiet stream's client that it lives."""
+
+
+class JobRoutes:
+    """A job is shown to its owner alone; for others it is not there."""
+
+    def __init__(self, conductor: Conductor, shelf: Shelf, musician: Musician) -> None:
+        self._conductor, self._shelf, self._musician = conductor, shelf, musician
+
+    async def job(self, job: str, http: Request) -> Response:
+        """State, progress, and what came of it."""
+        found = await self._find(job, http)
+        if seconds := wait_seconds(http.headers):
+            found = await self._ended(found, seconds)
+        return JSONResponse(view(self._conductor.frames(found)).model_dump(mode="json"))
+
+    async def remove(self, job: str, http: Request) -> Response:
+        """Cancel a job that has not ended, and forget one that has, with its files."""
+        found = await self._find(job, http)
+        if found.state not in UNFINISHED or not await self._conductor.cancel(found):
+            await self._conductor.forget(job)
+        return Response(status_code=204)
+
+    async def events(self, job: str, http: Request, audio: bool = False) -> Response:
+        """Server-sent events: `job`, `progress`, `audio` (if asked for), `end`."""
+        found = await self._find(job, http)
+        last = http.headers.get("last-event-id", "")
+        after = int(last) if last.isascii() and last.isdigit() and len(last) < 12 else 0
+        broadcast = self._conductor.broadcast(job)
+        events = self._elsewhere(found) if broadcast is None else broadcast.follow(after)
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        return StreamingResponse(_stream(events, audio), media_type="text/event-stream", headers=headers)
+
+    async def result(self, job: str, file: str, http: Request) -> Response:
+        """A stem, the mix, the manifest, the tokens or the zip; sound in any format, by its ending."""
+        found = await self._find(job, http)
+        if found.manifest is None:
+            raise StemsError(
+                "The job has no result.", "It has one once its state is done.", code="missing", field="job"
+            )
+        return Response(
+            await self._file(found, file), media_type=MEDIA[file.rpartition(".")[2]], headers=_headers(found)
+        )
+
+    async def answer(self, job: JobRecord, http: Request, wanted: Wanted) -> Response:
+        """Answer for a job just accepted: with what comes of it, if the client waits for long enough."""
+        http.state.job = job.id
+        seconds = wait_seconds(http.headers)
+        if seconds:
+            try:
+                job = await self._ended(job, seconds)
+            except asyncio.CancelledError:  # the client has left
+                await asyncio.shield(self._conductor.cancel(job))
+                raise
+        headers = _headers(job) | ({"Preference-Applied": f"wait={seconds}"} if seconds else {})
+        if job.problem is not None:
+            return problem_answer(Problem.model_validate(job.problem), headers)
+        if job.state != "done":
+            headers["Location"] = f"/v1/jobs/{job.id}"
+            shown = view(self._conductor.frames(job)).model_dump(mode="json")
+            return JSONResponse(shown, HTTPStatus.ACCEPTED, headers)
+        if wanted.shape == "json":
+            return JSONResponse(view(job).model_dump(mode="json"), headers=headers)
+        return await self._sound(job, wanted, headers)
+
+    async def _sound(self, job: JobRecord, wanted: Wanted, headers: dict[str, str]) -> Response:
+        suffix = wanted.format or str(job.request["format"])
+        name = ZIP if wanted.shape == "zip" else f"{MIX}.{suffix}"
+        headers["Content-Disposition"] = f'attachment; filename="{name}"'
+        media = MEDIA["zip"] if wanted.shape == "zip" else MEDIA[suffix]
+        return Response(await self._file(job, name), media_type=media, headers=headers)
+
+    async def _file(self, job: JobRecord, name: str) -> bytes:
+        manifest = Manifest.model_validate(job.manifest)
+        data = await asyncio.to_thread(one_file, name, manifest, lambda kept: self._shelf.results.get(job.id, kept))
+        if data is None:
+            files = ", ".join([entry.file for entry in manifest.stems] + [manifest.mix, "manifest.json", ZIP])
+            raise StemsError("The result has no such file.", f"It has {files}.", code="missing", field="file")
+        return data
+
+    async def _find(self, job: str, http: Request) -> JobRecord:
+        found = await asyncio.to_thread(self._shelf.jobs.get, job)
+        if found is None or found.owner != http.state.owner:
+            raise StemsError(
+                "There is no such job, or no longer.",
+                "Ask for it again with the same seed.",
+                code="missing",
+                field="job",
+            )
+        http.state.job = job
+        return found
+
+    async def _ended(self, job: JobRecord, seconds: float) -> JobRecord:
+        """The job once it has ended, or as it is when the time is over."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + min(seconds, MOST_WAIT_S)
+        while job.state in UNFINISHED and (left := end - loop.time()) > 0:
+            broadcast = self._conductor.broadcast(job.id)
+            with suppress(TimeoutError):
+                if broadcast is None:
+                    await asyncio.sleep(min(left, _LOOK_S))
+                else:
+                    await asyncio.wait_for(broadcast.until_end(), left)
+            job = await self._read(job)
+        return job
+
+    async def _elsewhere(self, job: JobRecord) -> AsyncGenerator[Event, None]:
+        """Events of a job that has ended, or that another process plays: what its record tells, without sound."""
+        broadcast, shown = Broadcast(), ""
+        while True:
+            state = view(job).model_dump_json()
+            if state != shown:
+                broadcast.tell("job", state)
+                shown = state
+            if job.state not in UNFINISHED:
+                broadcast.tell("end", state)
+                async for event in broadcast.follow():
+                    yield event
+                return
+            await asyncio.sleep(_LOOK_S)
+            job = await self._read(job)
+
+    async def _read(self, job: JobRecord) -> JobRecord:
+        """A job as it is now; as it was, where it has been forgotten."""
+        found: JobRecord | None = await asyncio.to_thread(self._shelf.jobs.get, job.id)
+        return found or job
+
+
+async def _stream(events: AsyncGenerator[Event, None], audio: bool) -> AsyncIterator[bytes]:
+    """Events as they are sent, with a comment now and then where there are none."""
+    pending: asyncio.Task[Event] | None = None
+    try:
+        while True:
+            if pending is None:
+                pending = asyncio.ensure_future(anext(events))
+            done, _ = await asyncio.wait((pending,), timeout=_PULSE_S)
+            if not done:
+                yield b": still here\n\n"
+                continue
+            event, pending = pending.result(), None
+            if audio or event.kind != "audio":
+                yield event.encode()
+    except StopAsyncIteration:
+        return
+    finally:
+        if pending is not None:
+            pending.cancel()
+            with suppress(BaseException):
+                await pending
+        await events.aclose()
+
+
+def _headers(job: JobRecord) -> dict[str, str]:
+    return {"X-Job-Id": job.id, "X-Seed": str(job.request["seed"]), "X-Model-Digest": job.model}

@@ -1,0 +1,68 @@
+"""The routes that ask for music, and the one that tells of the model."""
+
+from __future__ import annotations
+
+from fastapi import Request, Response
+
+from models.audio import FORMATS
+from serving.asked import wanted
+from serving.config import ServeConfig
+from serving.intake import Intake
+from serving.job_routes import JobRoutes
+from serving.musician import Musician
+from serving.schemas import (
+    MAX_PROMPT,
+    MIN_SECONDS,
+    EditRequest,
+    Limits,
+    ModelCard,
+    SongRequest,
+    StemCard,
+    VariationRequest,
+)
+
+
+class MusicRoutes:
+    """Each makes a job, and answers for it."""
+
+    def __init__(self, config: ServeConfig, musician: Musician, intake: Intake, jobs: JobRoutes) -> None:
+        self._config, self._musician, self._intake, self._jobs = config, musician, intake, jobs
+
+    async def song(self, body: SongRequest, http: Request) -> Response:
+        """Make a song from a prompt."""
+        shape = wanted(http.headers)
+        job = await self._intake.song(body, http, shape, await self._musician.facts())
+        return await self._jobs.answer(job, http, shape)
+
+    async def edit(self, http: Request) -> Response:
+        """Send a whole song as `song`, or one file per stem, or an earlier job, and say which stems to play anew.
+
+        Stems that are neither sent nor declared silent are generated.
+        """
+        shape = wanted(http.headers)
+        job = await self._intake.form(EditRequest, http, shape, await self._musician.facts())
+        return await self._jobs.answer(job, http, shape)
+
+    async def variation(self, http: Request) -> Response:
+        """Keep the notes of a stem (its first codebook), and play them with another sound."""
+        shape = wanted(http.headers)
+        job = await self._intake.form(VariationRequest, http, shape, await self._musician.facts())
+        return await self._jobs.answer(job, http, shape)
+
+    async def model(self) -> ModelCard:
+        """Stems, rates, limits and digest of the model that is being served."""
+        facts = await self._musician.facts()
+        return ModelCard(
+            digest=facts.digest,
+            stems=[StemCard(name=stem.name, codebooks=stem.codebooks) for stem in facts.layout.stems],
+            sample_rate=facts.sample_rate,
+            frame_rate=facts.frame_rate,
+            separates=facts.separates,
+            limits=Limits(
+                min_seconds=MIN_SECONDS,
+                max_seconds=min(self._config.max_seconds, facts.max_seconds),
+                max_upload_mb=self._config.max_upload_mb,
+                max_prompt_characters=MAX_PROMPT,
+                formats=list(FORMATS),
+            ),
+        )
