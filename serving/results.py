@@ -9,7 +9,7 @@ import fsspec
 
 from models.errors import StemsError
 
-_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]*")
+_JOB, _NAME = re.compile(r"[A-Za-z0-9_-]+"), re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]*")
 
 
 class Files:
@@ -29,9 +29,10 @@ class Files:
 
     def put(self, job: str, files: Mapping[str, bytes]) -> None:
         """Write files of a job."""
+        paths = {self._path(job, name): data for name, data in files.items()}
         self._store.makedirs(f"{self._root}/{job}", exist_ok=True)
-        for name, data in files.items():
-            self._store.pipe_file(self._path(job, name), data)
+        for path, data in paths.items():
+            self._store.pipe_file(path, data)
 
     def get(self, job: str, name: str) -> bytes | None:
         """One file, if it is there."""
@@ -47,6 +48,6 @@ class Files:
             self._store.rm(folder, recursive=True)
 
     def _path(self, job: str, name: str) -> str:
-        if not _SAFE.fullmatch(name) or not _SAFE.fullmatch(job.lstrip("-_") or "x"):
+        if not _NAME.fullmatch(name) or not _JOB.fullmatch(job):
             raise StemsError(f"'{name[:80]}' is no name of a file.", "Choose another.", code="missing")
         return f"{self._root}/{job}/{name}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import httpx
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
+from helpers.ports import free_port
 from helpers.tiny import tiny_assembly_directory
 
 from models.audio import Audio, encode_audio
@@ -68,12 +68,6 @@ def local(band: Band, settings: ServeConfig) -> Iterator[TestClient]:
     app = create_app(settings, band)
     with TestClient(app, raise_server_exceptions=False, headers={"Prefer": "wait=60"}) as client:
         yield client
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,280 @@
+"""Jobs with a musician who can be told to fail: who goes first, who takes over, and that each ends once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers.tiny import LAYOUT
+
+from models.errors import StemsError
+from serving.broadcast import Sound
+from serving.conductor import Conductor, Shelf
+from serving.config import ServeConfig
+from serving.database import open_database
+from serving.job_store import JobRecord, JobStore
+from serving.metrics import Meter
+from serving.musician import PlayerLostError
+from serving.orders import ModelFacts, Order
+from serving.player import Load, Piece
+from serving.problems import BusyError
+from serving.results import Files
+
+FACTS = ModelFacts("digest", LAYOUT, 8000, 10.0, 60.0, False, "float32")
+LOAD = Load(1, 1, 0, 0.01, 0.001, 1)
+
+
+class Fake:
+    """Plays a second of noise in four pieces; what happens before each can be set."""
+
+    def __init__(self, before: Callable[[int], Awaitable[None]] | None = None) -> None:
+        self.before, self.played = before, list[int]()
+
+    async def facts(self) -> ModelFacts:
+        return FACTS
+
+    async def ready(self) -> bool:
+        return True
+
+    async def separate(self, song: bytes, facts: ModelFacts) -> dict[str, bytes]:
+        raise NotImplementedError
+
+    async def play(self, order: Order) -> AsyncGenerator[Piece, None]:
+        assert order.sampling.seed is not None
+        noise = np.random.default_rng(order.sampling.seed).normal(size=(3, 8000)).astype(np.float32) * 0.1
+        self.played.append(order.sampling.seed)
+        for part in range(4):
+            if self.before is not None:
+                await self.before(part)
+            sound = {name: noise[k, part * 2000 : (part + 1) * 2000] for k, name in enumerate(LAYOUT.names)}
+            codes = np.zeros((LAYOUT.streams, 5), np.int16)
+            yield Piece(5 * (part + 1), 20, codes, sound, 8000, LOAD)
+
+
+class House:
+    """A database and files, and conductors on them."""
+
+    def __init__(self, root: Path) -> None:
+        self.engine = open_database(f"sqlite:///{root}/state.db")
+        self.store = JobStore(self.engine)
+        self.shelf = Shelf(self.store, Files(str(root / "uploads")), Files(str(root / "results")))
+        self.meters: list[Meter] = []
+
+    def conductor(self, musician: Fake, **settings: Any) -> Conductor:
+        config = ServeConfig(model="", **({"slots": 1, "max_queued": 3, "max_waiting": 1} | settings))
+        self.meters.append(Meter())
+        return Conductor(config, musician, self.shelf, self.meters[-1])
+
+    def ended(self) -> float:
+        """How many ends the meters have seen."""
+        samples = [s for m in self.meters for f in m.registry.collect() for s in f.samples]
+        return sum(s.value for s in samples if s.name == "stems_jobs_total")
+
+
+def new_job(seed: int = 1, **changes: Any) -> JobRecord:
+    request = {"prompt": "", "seconds": 1.0, "seed": seed, "format": "wav"}
+    job = JobRecord(secrets.token_urlsafe(8), "song", request, [], "", "r", "f", "digest", "", 0.0)
+    return replace(job, **changes)
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    return House(tmp_path)
+
+
+async def until(done: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not done():
+            await asyncio.sleep(0.01)
+
+
+def test_a_job_whose_player_is_lost_is_played_again_and_heard_once(house: House) -> None:
+    lost = 0
+
+    async def before(part: int) -> None:
+        nonlocal lost
+        if part == 2 and lost < 2:
+            lost += 1
+            raise PlayerLostError("killed")
+
+    async def play() -> list[Sound]:
+        fake = Fake(before)
+        conductor = house.conductor(fake)
+        await conductor.start()
+        job = await conductor.accept(new_job(), {})
+        broadcast = conductor.broadcast(job.id)
+        assert broadcast is not None
+        events = [event async for event in broadcast.follow()]
+        await conductor.stop()
+        assert len(fake.played) == 3
+        assert house.store.get(job.id).state == "done"  # type: ignore[union-attr]
+        return [event.data for event in events if isinstance(event.data, Sound)]
+
+    sounds = asyncio.run(play())
+    bass = [sound for sound in sounds if sound.stem == "bass"]
+    assert [sound.first for sound in bass] == [0, 2000, 4000, 6000]
+    assert house.ended() == 1
+
+
+def test_what_a_dead_process_left_another_finishes(house: House) -> None:
+    async def take_over() -> None:
+        for seed, state in enumerate(("queued", "running", "done")):
+            job = new_job(seed, state=state, keeper="dead", lease=time.time() - 1, id=f"job{seed}")
+            house.store.add(job)
+        alive = house.store.add(new_job(9, keeper="alive", lease=time.time() + 60, id="job9"))
+        fake = Fake()
+        conductor = house.conductor(fake)
+        await conductor.start()
+        await until(lambda: house.store.get("job1").state == "done")  # type: ignore[union-attr]
+        await conductor.stop()
+        assert sorted(fake.played) == [0, 1]
+        assert house.store.get(alive.id).state == "queued"  # type: ignore[union-attr]
+
+    asyncio.run(take_over())
+
+
+def test_a_process_that_stops_hands_its_jobs_on_at_once(house: House) -> None:
+    async def hand_over() -> None:
+        forever = asyncio.Event()
+
+        async def before(part: int) -> None:
+            await forever.wait()
+
+        first = house.conductor(Fake(before))
+        await first.start()
+        job = await first.accept(new_job(), {})
+        await until(lambda: first.playing == 1)
+        await first.stop()
+        second = house.conductor(Fake())
+        await second.start()
+        await until(lambda: house.store.get(job.id).state == "done")  # type: ignore[union-attr]
+        await second.stop()
+
+    asyncio.run(hand_over())
+    assert house.ended() == 1
+
+
+def test_two_processes_that_both_play_a_job_end_it_once(house: House) -> None:
+    """The first was thought dead, and was not."""
+
+    async def race() -> None:
+        gate = asyncio.Event()
+
+        async def before(part: int) -> None:
+            if part == 3:
+                await gate.wait()
+
+        conductors = [house.conductor(Fake(before)) for _ in range(2)]
+        await conductors[0].start()
+        job = await conductors[0].accept(new_job(), {})
+        await until(lambda: conductors[0].playing == 1)
+        house.store.renew(conductors[0].name, time.time() - 1)
+        await conductors[1].start()
+        await until(lambda: conductors[1].playing == 1)
+        gate.set()
+        await until(lambda: not conductors[0].playing and not conductors[1].playing)
+        for conductor in conductors:
+            await conductor.stop()
+        assert house.store.get(job.id).state == "done"  # type: ignore[union-attr]
+
+    asyncio.run(race())
+    assert house.ended() == 1
+
+
+def test_who_waits_on_the_line_goes_first_and_too_many_are_refused(house: House) -> None:
+    async def crowd() -> list[int]:
+        gate = asyncio.Event()
+
+        async def before(part: int) -> None:
+            await gate.wait()
+
+        fake = Fake(before)
+        conductor = house.conductor(fake)
+        await conductor.start()
+        for seed in range(conductor.capacity):
+            await conductor.accept(new_job(seed), {})
+        await until(lambda: conductor.playing == conductor.capacity)
+        await conductor.accept(new_job(10), {})
+        await conductor.accept(new_job(11, inline=True), {})
+        with pytest.raises(BusyError, match="Prefer"):
+            conductor.check_room(inline=True)
+        conductor.check_room(inline=False)
+        await conductor.accept(new_job(12), {})
+        with pytest.raises(BusyError) as caught:
+            conductor.check_room(inline=False)
+        assert caught.value.retry_after >= 1
+        gate.set()
+        await until(lambda: house.ended() == conductor.capacity + 3)
+        await conductor.stop()
+        return fake.played[conductor.capacity :]
+
+    assert asyncio.run(crowd()) == [11, 10, 12]
+
+
+def test_a_place_is_held_while_a_job_is_being_stored(house: House) -> None:
+    conductor = house.conductor(Fake())
+    with ExitStack() as places:
+        for _ in range(3):
+            places.enter_context(conductor.place(inline=False))
+        with pytest.raises(BusyError):
+            conductor.check_room(inline=False)
+    conductor.check_room(inline=False)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(StemsError("No.", code="too_long"), "too_long"), (ValueError(), "internal")]
+)
+def test_a_job_that_cannot_be_played_fails_with_its_problem(house: House, error: Exception, code: str) -> None:
+    async def before(part: int) -> None:
+        raise error
+
+    async def play() -> JobRecord:
+        conductor = house.conductor(Fake(before))
+        await conductor.start()
+        job = await conductor.accept(new_job(), {})
+        broadcast = conductor.broadcast(job.id)
+        assert broadcast is not None
+        await broadcast.until_end()
+        await conductor.stop()
+        stored = house.store.get(job.id)
+        assert stored is not None
+        return stored
+
+    job = asyncio.run(play())
+    assert (job.state, job.problem["type"]) == ("failed", f"urn:stems:problem:{code}")  # type: ignore[index]
+
+
+def test_what_has_expired_is_forgotten_with_its_files(house: House, tmp_path: Path) -> None:
+    async def forget() -> None:
+        conductor = house.conductor(Fake(), keep_hours=1e-7)
+        await conductor.start()
+        job = await conductor.accept(new_job(), {})
+        await until(lambda: house.ended() == 1)
+        await until(lambda: house.store.get(job.id) is None)
+        await conductor.stop()
+
+    asyncio.run(forget())
+    assert list((tmp_path / "results").iterdir()) == []
+
+
+def test_progress_is_told_as_frames_of_all(house: House) -> None:
+    async def play() -> list[dict[str, int]]:
+        conductor = house.conductor(Fake())
+        await conductor.start()
+        job = await conductor.accept(new_job(), {})
+        broadcast = conductor.broadcast(job.id)
+        assert broadcast is not None
+        events = [event async for event in broadcast.follow()]
+        await conductor.stop()
+        return [json.loads(str(event.data)) for event in events if event.kind == "progress"]
+
+    assert asyncio.run(play()) == [{"frames": 5 * k, "of": 20} for k in range(1, 5)]

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from models.assembly import Assembly
+from models.audio import Audio, encode_audio, read_audio
+from models.edits import Edit
+from models.errors import StemsError
+from models.lm.sampling import Sampling
+from serving.orders import Order
+from serving.player import Piece, Player
+
+
+@pytest.fixture(scope="module")
+def assembly(model_directory: Path) -> Assembly:
+    return Assembly.load(model_directory, separates=False)
+
+
+@pytest.fixture
+def player(assembly: Assembly) -> Player:
+    return Player(assembly, slots=2)
+
+
+def order(seed: int, seconds: float = 1.0) -> Order:
+    return Order("hum", Sampling(seed=seed), seconds)
+
+
+async def gather(pieces: AsyncGenerator[Piece, None]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Codes and stems of a whole song."""
+    heard = [piece async for piece in pieces]
+    sounds = [piece.sound for piece in heard if piece.sound]
+    stems = {name: np.concatenate([sound[name] for sound in sounds]) for name in sounds[0]}
+    return np.concatenate([piece.codes for piece in heard], axis=1), stems
+
+
+def test_songs_played_together_are_those_played_alone(player: Player, assembly: Assembly) -> None:
+    async def together() -> list[tuple[np.ndarray, dict[str, np.ndarray]]]:
+        return await asyncio.gather(*(gather(player.play(order(seed, 1 + seed / 4))) for seed in range(5)))
+
+    for seed, (codes, stems) in enumerate(asyncio.run(together())):
+        alone = assembly.generate("hum", 1 + seed / 4, Sampling(seed=seed))
+        np.testing.assert_array_equal(codes, alone.codes)
+        for name, samples in alone.stems.items():
+            np.testing.assert_allclose(stems[name], samples, atol=1e-4)
+
+
+def test_kept_stems_come_back_to_the_bit(player: Player, assembly: Assembly) -> None:
+    rate = assembly.sample_rate
+    noise = np.random.default_rng(0).normal(size=(1, rate)).astype(np.float32) * 0.1
+    sent = encode_audio(Audio(noise, rate), "flac")
+    edit = Order("", Sampling(seed=1), edit=Edit(silent=["other"]), stems={"bass": sent})
+    _, stems = asyncio.run(gather(player.play(edit)))
+    np.testing.assert_array_equal(stems["bass"], read_audio(sent).samples[0])
+    assert not stems["other"].any()
+    assert stems["drums"].any()
+
+
+def test_a_song_that_is_left_frees_its_slot_within_two_steps(player: Player) -> None:
+    async def leave() -> tuple[int, int]:
+        async with aclosing(player.play(order(1, 9.0))) as pieces:
+            await anext(pieces)
+            assert player.load.running == 1
+            before = player.load.steps
+        while player.load.running:
+            await asyncio.sleep(0)
+        return before, player.load.steps
+
+    before, after = asyncio.run(leave())
+    assert after - before <= 2 + 1  # one of them had begun, and is counted when it ends
+
+
+def test_a_song_that_is_left_while_it_waits_is_never_begun(player: Player) -> None:
+    async def leave() -> int:
+        async with aclosing(player.play(order(1, 9.0))) as one, aclosing(player.play(order(2, 9.0))) as two:
+            await asyncio.gather(anext(one), anext(two))
+            waiting = asyncio.create_task(anext(player.play(order(3))))
+            while not player.load.waiting:
+                await asyncio.sleep(0.001)
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+            while player.load.waiting:
+                await asyncio.sleep(0.001)
+            return player.load.running
+
+    assert asyncio.run(leave()) <= 2
+
+
+def test_what_cannot_be_played_is_refused_alone(player: Player) -> None:
+    async def both() -> Any:
+        bad = Order("", Sampling(seed=1), edit=Edit(["tuba"]), stems={})
+        return await asyncio.gather(gather(player.play(order(1))), gather(player.play(bad)), return_exceptions=True)
+
+    good, bad = asyncio.run(both())
+    assert good[0].shape[1] == 50
+    assert isinstance(bad, Exception)
+    player.check()
+
+
+def test_a_song_beyond_the_model_is_refused(player: Player) -> None:
+    with pytest.raises(StemsError) as caught:
+        asyncio.run(gather(player.play(order(1, 1e6))))
+    assert caught.value.field == "seconds"
+
+
+def test_an_engine_that_fails_fails_its_songs_and_its_health(player: Player, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise RuntimeError("the memory is gone")
+
+    monkeypatch.setattr(player._engine, "step", fail)
+    with pytest.raises(RuntimeError, match="the memory is gone"):
+        asyncio.run(gather(player.play(order(1))))
+    with pytest.raises(RuntimeError, match="the memory is gone"):
+        player.check()
