@@ -164,7 +164,7 @@ def _check_model(config: ServeConfig) -> None:
 def _check_open(config: ServeConfig) -> None:
     """Without keys, only this machine may ask; and webhooks must be signed."""
     open_to_all = config.host not in ("localhost", "::1") and not config.host.startswith("127.")
-    if open_to_all and not KeyRing(open_database(config.state)).wanted():
+    if open_to_all and not KeyRing(open_database(config.state)).look("").wanted:
         raise StemsError(
             f"On {config.host} anyone could use the service: there are no API keys.",
             "Make one with `stems keys add NAME`, or listen on 127.0.0.1.",

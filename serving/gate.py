@@ -23,7 +23,18 @@ class Gate:
 
     async def knows(self, http: Request) -> None:
         """Refuse who has no key, where there are keys; afterwards ``state.owner`` is whose request it is."""
-        http.state.owner = await asyncio.to_thread(self._owner, http.headers.get("authorization", ""))
+        authorization = http.headers.get("authorization", "")
+        scheme, _, key = authorization.partition(" ")
+        key = key.strip() if scheme.lower() == "bearer" else ""
+        known = self._keys.remembered(key) or await asyncio.to_thread(self._keys.look, key)
+        if known.wanted and known.name is None:
+            raise StemsError(
+                "The API key is not known." if authorization else "There is no API key.",
+                "Send 'Authorization: Bearer KEY' with a key that was made for you.",
+                code="unknown_key",
+                field="authorization",
+            )
+        http.state.owner = known.name or ""
 
     async def asks_for_music(self, http: Request) -> None:
         """The same, and refuse who asks too often."""
@@ -34,28 +45,13 @@ class Gate:
             self._meter.shed("rate")
             raise
 
-    def _owner(self, authorization: str) -> str:
-        if not self._keys.wanted():
-            return ""
-        scheme, _, key = authorization.partition(" ")
-        owner = self._keys.owner(key.strip()) if scheme.lower() == "bearer" and key.strip() else None
-        if owner is None:
-            said = "The API key is not known." if authorization else "There is no API key."
-            raise StemsError(
-                said,
-                "Send 'Authorization: Bearer KEY' with a key that was made for you.",
-                code="unknown_key",
-                field="authorization",
-            )
-        return owner
 
-
-def needs_json(http: Request) -> None:
+async def needs_json(http: Request) -> None:
     """Refuse another content type."""
     _needs_type(http, "application/json")
 
 
-def needs_multipart(http: Request) -> None:
+async def needs_multipart(http: Request) -> None:
     """Refuse another content type."""
     _needs_type(http, "multipart/form-data")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.table import Table
@@ -18,6 +19,15 @@ from serving.database import keys, open_database
 PREFIX = "stems_"
 _REMEMBER_S = 5.0
 """How long an answer of the database is good for: a key that is removed works that much longer."""
+_MOST_REMEMBERED = 10_000
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of a key: whether any is wanted, and the name of this one if it is one."""
+
+    wanted: bool
+    name: str | None
 
 
 class KeyRing:
@@ -25,29 +35,22 @@ class KeyRing:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._seen: dict[str, tuple[float, str | None]] = {}
-        self._any: tuple[float, bool] = (0.0, False)
+        self._seen: dict[str, tuple[float, Known]] = {}
 
-    def wanted(self) -> bool:
-        """Whether requests need a key: as soon as there is one."""
-        when, wanted = self._any
-        if time.monotonic() - when > _REMEMBER_S or not when:
-            with self._engine.connect() as connection:
-                wanted = bool(connection.execute(select(func.count()).select_from(keys)).scalar())
-            self._any = (time.monotonic(), wanted)
-        return wanted
+    def remembered(self, key: str) -> Known | None:
+        """What :meth:`look` found a moment ago."""
+        when, known = self._seen.get(_hash(key), (-_REMEMBER_S, None))
+        return known if time.monotonic() - when < _REMEMBER_S else None
 
-    def owner(self, key: str) -> str | None:
-        """The name of a key; None if it is not known."""
-        hashed = _hash(key)
-        when, name = self._seen.get(hashed, (0.0, None))
-        if time.monotonic() - when > _REMEMBER_S or not when:
-            with self._engine.connect() as connection:
-                name = connection.execute(select(keys.c.name).where(keys.c.sha256 == hashed)).scalar()
-            if len(self._seen) > 10_000:  # of guesses
-                self._seen.clear()
-            self._seen[hashed] = (time.monotonic(), name)
-        return name
+    def look(self, key: str) -> Known:
+        """Ask the database."""
+        with self._engine.connect() as connection:
+            wanted = bool(connection.execute(select(func.count()).select_from(keys)).scalar())
+            name = connection.execute(select(keys.c.name).where(keys.c.sha256 == _hash(key))).scalar()
+        if len(self._seen) > _MOST_REMEMBERED:
+            self._seen.clear()
+        self._seen[_hash(key)] = time.monotonic(), Known(wanted, name)
+        return self._seen[_hash(key)][1]
 
 
 def add_key(config: KeyConfig) -> None:
