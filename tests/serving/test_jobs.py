@@ -207,6 +207,15 @@ def test_keys_open_the_service_and_part_their_owners(
         assert client.get("/v1/model", headers=keys["one"]).status_code == 401
 
 
+def test_without_keys_only_this_machine_may_ask(settings: ServeConfig, band: Any) -> None:
+    with TestClient(create_app(settings, band), client=("192.0.2.7", 40_000)) as far:
+        assert far.get("/v1/model").status_code == 401
+        assert far.post("/v1/songs", json={"seconds": 1}).status_code == 401
+        assert far.get("/livez").status_code == 200
+    with TestClient(create_app(settings, band), client=("127.0.0.1", 40_000)) as near:
+        assert near.get("/v1/model").status_code == 200
+
+
 def test_who_asks_too_often_is_told_when_to_come_back(settings: ServeConfig, band: Any) -> None:
     slow = settings.model_copy(update={"requests_per_minute": 2})
     with TestClient(create_app(slow, band)) as client:
