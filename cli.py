@@ -128,6 +128,17 @@ COMMANDS: dict[tuple[str, ...], Command] = {
         "pipelines.composing.planning:plan",
     ),
     ("serve",): Command("serve a model over HTTP", "serving.config:ServeConfig", "serving.app:run"),
+    ("request", "song"): Command(
+        "let a running service write a song", "serving.request:RequestSongConfig", "serving.request:song"
+    ),
+    ("request", "edit"): Command(
+        "let a running service edit a song", "serving.request:RequestEditConfig", "serving.request:edit"
+    ),
+    ("request", "variation"): Command(
+        "let a running service give a stem another texture",
+        "serving.request:RequestVariationConfig",
+        "serving.request:variation",
+    ),
     ("keys", "add"): Command("make an API key", "serving.config:KeyConfig", "serving.keys:add_key", ("name",)),
     ("keys", "remove"): Command(
         "make an API key useless", "serving.config:KeyConfig", "serving.keys:remove_key", ("name",)

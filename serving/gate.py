@@ -23,11 +23,13 @@ class Gate:
         self._limit = RateLimit(config.requests_per_minute)
 
     async def knows(self, http: Request) -> None:
-        """Refuse who has no key, but on this machine while there are none; afterwards ``state.owner`` is whose request it is."""
+        """Refuse who has no key, but on this machine while there are none; ``state.owner`` is then whose it is."""
         authorization = http.headers.get("authorization", "")
         scheme, _, key = authorization.partition(" ")
         key = key.strip() if scheme.lower() == "bearer" else ""
-        known = self._keys.remembered(key) or await asyncio.to_thread(self._keys.look, key)
+        known = self._keys.remembered(key)
+        if known is None:
+            known = await asyncio.to_thread(self._keys.look, key)
         if known.name is None and (known.wanted or not _is_local(http)):
             raise StemsError(
                 "The API key is not known." if authorization else "There is no API key.",

@@ -50,6 +50,11 @@ class Order:
     trace: str = ""
 
 
+def sampling_of(request: AnyRequest) -> Sampling:
+    """How the model is to draw."""
+    return Sampling(request.guidance, request.temperature, request.top_k, request.top_p, request.seed)
+
+
 def edit_of(request: AnyRequest) -> Edit | None:
     """What is to be done with the stems that are there; None for a song from text."""
     if isinstance(request, EditRequest):

@@ -12,7 +12,7 @@ from serving import tracing
 from serving.bundle import describe, kept_files
 from serving.job_store import JobRecord
 from serving.musician import Musician, PlayerLostError
-from serving.orders import SONG, ModelFacts, Order, edit_of, given_stems, origins
+from serving.orders import SONG, ModelFacts, Order, edit_of, given_stems, origins, sampling_of
 from serving.player import Piece
 from serving.results import Files
 from serving.schemas import REQUESTS, AnyRequest, Manifest, SongRequest
@@ -46,7 +46,7 @@ async def perform(
 
 async def _order(job: JobRecord, musician: Musician, uploads: Files, facts: ModelFacts) -> Order:
     request = request_of(job)
-    sampling, trace = request.sampling(), tracing.here()
+    sampling, trace = sampling_of(request), tracing.here()
     if isinstance(request, SongRequest):
         return Order(request.prompt, sampling, request.seconds, trace=trace)
     stems = await asyncio.to_thread(lambda: {name: _there(uploads, job.id, name) for name in job.sources})

@@ -6,10 +6,9 @@ from datetime import datetime
 from math import isfinite
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, field_validator
 
 from models.audio import AudioFormat
-from models.lm.sampling import Sampling
 
 MIN_SECONDS = 0.5
 MAX_PROMPT = 2000
@@ -77,15 +76,13 @@ class CommonFields(BaseModel):
     webhook: str | None = Field(default=None, max_length=2000)
     """Address that is told once, at the end of the job."""
 
-    def sampling(self) -> Sampling:
-        """How the model is to draw."""
-        return Sampling(
-            guidance=self.guidance,
-            temperature=self.temperature,
-            top_k=self.top_k,
-            top_p=self.top_p,
-            seed=self.seed,
-        )
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth(cls, value: object) -> object:
+        """Pydantic would take true and false for 1 and 0."""
+        if isinstance(value, bool):
+            raise ValueError("write a number or text, not true or false")
+        return value
 
 
 class SongRequest(CommonFields):

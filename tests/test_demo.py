@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.documented import run_documented
+from helpers.served import served
 
 from models.audio import read_audio
 from pipelines.demo.config import DemoConfig
@@ -82,6 +84,12 @@ def test_the_report_links_only_what_is_there(facts: DemoFacts, folder: Path) -> 
     links = [part.split('"')[0] for part in page.split('src="')[1:]]
     assert len(links) > 10
     assert all((folder / link).is_file() for link in links)
+
+
+def test_the_model_is_served_as_documented(facts: DemoFacts, folder: Path, tmp_path: Path) -> None:
+    state = {"state": f"sqlite:///{tmp_path}/state.db", "results": tmp_path / "results"}
+    with served(model=folder / "model", **state) as http:
+        run_documented(str(http.base_url), tmp_path)
 
 
 def test_run_again_it_trains_nothing_anew(facts: DemoFacts, folder: Path) -> None:

@@ -52,7 +52,7 @@ class Store:
     """
 
     def __init__(self, uri: str) -> None:
-        import fsspec  # type: ignore[import-untyped]
+        import fsspec
 
         scheme = check_scheme(uri)
         self.uri = uri
@@ -133,7 +133,7 @@ class Store:
 
 
 def _s3_options() -> dict[str, object]:
-    from fsspec.config import conf  # type: ignore[import-untyped]
+    from fsspec.config import conf
 
     settings = {
         "retries": {"mode": "standard", "total_max_attempts": _S3_TRIES},

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import fsspec.config  # type: ignore[import-untyped]
+import fsspec.config
 import pytest
 import s3fs
 from helpers.s3_proxy import PLAN, Faults

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import subprocess
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
+from helpers.documented import run_documented
 from helpers.songs import open_zip
 
 from models.audio import Audio
 
-API_DOC = Path(__file__).parents[2] / "docs" / "API.md"
 NAMES = ["bass", "drums", "other"]
 
 
@@ -131,18 +130,31 @@ def test_it_is_ready_and_documents_itself(live: httpx.Client) -> None:
     assert "/v1/songs" in live.get("/openapi.json").json()["paths"]
 
 
-def test_the_documented_commands_work(service: str, tmp_path: Path) -> None:
+def test_what_is_documented_works(service: str, tmp_path: Path) -> None:
     if shutil.which("curl") is None or shutil.which("unzip") is None:
         pytest.skip("curl or unzip is not installed")
-    blocks = re.findall(r"```bash\n(.*?)```", API_DOC.read_text(), flags=re.DOTALL)
-    script = "\n".join(blocks).replace("http://127.0.0.1:8000", service)
-    assert script.count("curl -f") >= 8
-    settings = {**os.environ, "no_proxy": "127.0.0.1"}
-    run = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script], cwd=tmp_path, env=settings, capture_output=True, text=True
-    )
-    assert run.returncode == 0, run.stderr
-    for name in ("edited.zip", "band.zip", "duo.zip"):
-        files, _ = open_zip((tmp_path / name).read_bytes())
-        assert list(files) == [*NAMES, "mix"]
-    assert (tmp_path / "mix.flac").read_bytes().startswith(b"fLaC")
+    run_documented(service, tmp_path)
+
+
+def test_a_client_that_hangs_up_frees_its_slot(live: httpx.Client) -> None:
+    with pytest.raises(httpx.ReadTimeout):
+        live.post("/v1/songs", json={"seconds": 8, "seed": 1}, timeout=0.3)
+    began = time.monotonic()
+    while figure(live, "stems_jobs_playing"):
+        assert time.monotonic() - began < 2
+    cancelled = figure(live, 'stems_jobs_total{kind="song",state="cancelled"}')
+    assert cancelled >= 1
+
+
+def figure(live: httpx.Client, name: str) -> float:
+    figures = dict(line.rsplit(" ", 1) for line in live.get("/metrics").text.splitlines())
+    return float(figures.get(name, 0))
+
+
+def test_a_job_that_is_deleted_frees_its_slot_for_the_next(live: httpx.Client) -> None:
+    jobs = [live.post("/v1/songs", json={"seconds": 8}, headers={"Prefer": ""}).json() for _ in range(3)]
+    for job in jobs:
+        assert live.delete(job["links"]["self"]).status_code == 204
+    began = time.monotonic()
+    assert live.post("/v1/songs", json={"seconds": 0.5}).status_code == 200
+    assert time.monotonic() - began < 3

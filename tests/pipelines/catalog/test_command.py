@@ -106,7 +106,7 @@ def test_every_field_survives(tmp_path: Path) -> None:
 
 
 def test_a_catalog_elsewhere_names_no_files_of_this_machine() -> None:
-    import fsspec  # type: ignore[import-untyped]
+    import fsspec
 
     uri, memory = "memory://shelf/c.parquet", fsspec.filesystem("memory")
     song = CatalogEntry("memory:///a", "0", stems=(GivenStem("bass", ("memory:///b",)),))

@@ -164,7 +164,7 @@ def test_nothing_there(tmp_path: Path, path: str) -> None:
 
 
 def test_object_store(tmp_path: Path) -> None:
-    import fsspec  # type: ignore[import-untyped]
+    import fsspec
 
     memory = fsspec.filesystem("memory")
     memory.pipe(
