@@ -1,48 +1,123 @@
-// The public API, as the page uses it.
+// The public API, as the studio uses it.
 
-/** A failure that names the field at fault and the mend. */
+const KEY = "stems-key";
+
+/** A failure that names the field at fault and the mend; `wait` is in seconds, 0 where waiting mends nothing. */
 export class Problem extends Error {
-  constructor({ detail, mend = "", field = "" }) {
+  constructor({ detail, mend = "", field = "", status = 0, wait = 0 }) {
     super(`${detail} ${mend}`.trim());
-    this.field = field;
+    Object.assign(this, { detail, mend, field, status, wait });
   }
 }
 
-async function ask(path, options = {}) {
-  let answer;
+let keyNeeded = async (problem) => Promise.reject(problem);
+
+/** `handler` is called with the problem when a key is missing or wrong; it answers once `useKey` was called. */
+export function onKeyNeeded(handler) {
+  keyNeeded = handler;
+}
+
+export const hasKey = () => sessionStorage.getItem(KEY) !== null;
+export const useKey = (key) => sessionStorage.setItem(KEY, key);
+export const dropKey = () => sessionStorage.removeItem(KEY);
+
+async function ask(path, { headers, ...options } = {}) {
+  for (;;) {
+    const key = sessionStorage.getItem(KEY);
+    const keyed = key === null ? {} : { Authorization: `Bearer ${key}` };
+    const answer = await reach(path, { ...options, headers: { Accept: "application/json", ...headers, ...keyed } });
+    if (answer.ok) return answer;
+    const problem = await problemOf(answer);
+    if (answer.status !== 401) throw problem;
+    if (key === sessionStorage.getItem(KEY)) await keyNeeded(problem, key !== null);
+  }
+}
+
+async function reach(path, options) {
   try {
-    answer = await fetch(path, { ...options, headers: { Accept: "application/json", ...options.headers } });
+    return await fetch(path, options);
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Problem({ detail: "The service cannot be reached.", mend: "Is it still running?" });
   }
-  if (answer.ok) return answer;
-  const wait = answer.headers.get("Retry-After");
-  let problem = { detail: `The service answered ${answer.status}.` };
+}
+
+async function problemOf(answer) {
+  let told = {};
   try {
-    problem = await answer.json();
+    told = await answer.json();
   } catch {
     // Whatever stands between the page and the service may answer in its own words.
   }
-  if (wait) problem.mend = `Try again in ${wait} s.`;
-  throw new Problem(problem);
+  const wait = Number(answer.headers.get("Retry-After")) || 0;
+  return new Problem({ detail: `The service answered ${answer.status}.`, ...told, status: answer.status, wait });
 }
 
-export async function getModel() {
-  return (await ask("/v1/model")).json();
+export async function getModel(signal) {
+  return (await ask("/v1/model", { signal })).json();
 }
 
-/** Make a song: {prompt, seconds, seed}. The answer is {id, links, manifest}. */
-export async function makeSong(fields, signal) {
-  const headers = { "Content-Type": "application/json" };
-  return (await ask("/v1/songs", { method: "POST", headers, body: JSON.stringify(fields), signal })).json();
+/** A job as it is now. */
+export async function getJob(id, signal) {
+  return (await ask(`/v1/jobs/${encodeURIComponent(id)}`, { signal })).json();
 }
 
-/** Change a song: a FormData of audio files and fields. The answer is as for makeSong. */
-export async function editSong(form, signal) {
-  return (await ask("/v1/edits", { method: "POST", body: form, signal })).json();
+/** Cancel a job that is not done; forget one that is. */
+export async function deleteJob(id) {
+  await ask(`/v1/jobs/${encodeURIComponent(id)}`, { method: "DELETE" });
 }
 
-export async function getBytes(path, signal) {
-  return (await ask(path, { signal, headers: { Accept: "*/*" } })).arrayBuffer();
+/** Ask for a song: `fields` are {prompt, seconds, seed}. Answers the job. */
+export function makeSong(fields, { token, signal }) {
+  return post("/v1/songs", JSON.stringify(fields), { "Content-Type": "application/json" }, token, signal);
+}
+
+/** Ask for a change of a song: a FormData of fields and files. Answers the job. */
+export const editSong = (form, { token, signal }) => post("/v1/edits", form, {}, token, signal);
+
+/** Ask for another texture of a stem: a FormData. Answers the job. */
+export const varySong = (form, { token, signal }) => post("/v1/variations", form, {}, token, signal);
+
+async function post(path, body, headers, token, signal) {
+  return (await ask(path, { method: "POST", body, signal, headers: { ...headers, "Idempotency-Key": token } })).json();
+}
+
+/** The bytes of a file that a link leads to. */
+export async function getBlob(path, signal) {
+  return (await ask(path, { signal, headers: { Accept: "*/*" } })).blob();
+}
+
+/** The stream of a job's events, with sound, after event `last`. */
+export async function openEvents(id, last, signal) {
+  const headers = { Accept: "text/event-stream", ...(last ? { "Last-Event-ID": last } : {}) };
+  return (await ask(`/v1/jobs/${encodeURIComponent(id)}/events?audio=true`, { signal, headers })).body;
+}
+
+/** A name for one request, so that asking again makes nothing twice. */
+export function newToken() {
+  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** Send, and while the service is busy, wait as long as it says and send again; `onWait` is told each time. */
+export async function patiently(send, onWait, signal) {
+  for (;;) {
+    try {
+      return await send();
+    } catch (error) {
+      if (!(error instanceof Problem) || !error.wait) throw error;
+      onWait(error);
+      await sleep(error.wait * 1000, signal);
+    }
+  }
+}
+
+/** Wait, or throw as fetch does once `signal` is aborted. */
+export function sleep(milliseconds, signal) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, milliseconds);
+    signal?.addEventListener("abort", () => {
+      clearTimeout(timer);
+      reject(signal.reason);
+    });
+  });
 }

@@ -1,204 +1,159 @@
-// The page: two forms, one song.
+// The studio: a form, takes, lanes, and a player, put together.
 
-import { editSong, getBytes, getModel, makeSong, Problem } from "./api.js";
-import { showLanes } from "./lanes.js";
+import { editSong, getModel, makeSong, patiently, varySong } from "./api.js";
+import { Composer } from "./composer.js";
+import { wireKeys } from "./keyring.js";
+import { Lane, regionName } from "./lanes.js";
 import { Player } from "./player.js";
+import { clearProblems, showProblem } from "./problems.js";
+import { fileName, save } from "./save.js";
+import { Studio } from "./studio.js";
+import { wireTransport } from "./transport.js";
 
 const find = (selector) => document.querySelector(selector);
 
-let model = null;
-let player = null;
-let current = null; // {manifest, links, files: {stem: ArrayBuffer}}
-let redraw = () => {};
-
+wireKeys();
 start();
 
 async function start() {
+  let model;
   try {
-    model = await getModel();
+    model = await patiently(getModel, (problem) => (find("#about").textContent = `${problem.message} Waiting …`));
   } catch (error) {
     find("#about").textContent = error.message;
     return;
   }
-  const names = model.stems.map((stem) => stem.name).join(", ");
+  const names = model.stems.map((stem) => stem.name);
   find("#about").textContent =
-    `Model ${model.digest} plays ${names}; up to ${model.limits.max_seconds} s at a time.`;
-  find("#seconds").max = model.limits.max_seconds;
-  find("#seconds").min = model.limits.min_seconds;
-  find("#prompt").maxLength = model.limits.max_prompt_characters;
-  find("#regenerate").replaceChildren(...model.stems.map((stem, index) => stemChoice(stem.name, index === 0)));
-  if (!model.separates) {
-    find("#drop").textContent = "This model cannot take whole songs apart; make a song, then change it here.";
-  }
-  find("#make").addEventListener("submit", submitMake);
-  find("#change").addEventListener("submit", submitChange);
-  wireDrop();
-  wireTransport();
+    `Model ${model.digest} plays ${listed(names)}; up to ${model.limits.max_seconds} s at a time.`;
+  compose(model, names);
 }
 
-function stemChoice(name, checked) {
-  const label = document.createElement("label");
-  label.className = "choice";
-  const box = Object.assign(document.createElement("input"), { type: "checkbox", name: "regenerate", value: name, checked });
-  label.append(box, ` ${name}`);
-  return label;
-}
-
-function submitMake(event) {
-  event.preventDefault();
-  const form = event.target;
-  const fields = { prompt: form.elements.prompt.value, seconds: Number(form.elements.seconds.value) };
-  if (form.elements.seed.value !== "") fields.seed = Number(form.elements.seed.value);
-  work(form, (signal) => makeSong(fields, signal));
-}
-
-function submitChange(event) {
-  event.preventDefault();
-  const form = event.target;
-  const wanted = [...form.querySelectorAll("[name=regenerate]:checked")].map((box) => box.value);
-  work(form, (signal) => {
-    const body = new FormData();
-    if (form.elements.source.value === "current") {
-      for (const [name, bytes] of Object.entries(current.files)) {
-        body.append(name, new Blob([bytes]), `${name}.${current.manifest.format}`);
-      }
-    } else {
-      const [file] = find("#file")?.files ?? [];
-      if (!file) throw new Problem({ detail: "There is no song yet.", mend: "Choose a file.", field: "song" });
-      body.append("song", file);
-    }
-    for (const name of wanted) body.append("regenerate", name);
-    body.append("prompt", form.elements.prompt.value);
-    body.append("keep", form.elements.keep.value);
-    if (form.elements.seed.value !== "") body.append("seed", form.elements.seed.value);
-    return editSong(body, signal);
+function compose(model, names) {
+  let shown = null;
+  let show = () => {};
+  const showAll = () => {
+    shown = studio.heard;
+    showSong(studio, lanes, show);
+  };
+  const player = new Player(model.sample_rate, names, () => (studio.heard === shown ? show() : showAll()));
+  const studio = new Studio(model, player, find("#takes"), {
+    say: (text) => (find("#status").textContent = text),
+    changed: showAll,
+    drawn: (take, name) => {
+      if (take !== studio.heard) return;
+      lanes.find((lane) => lane.name === name).draw();
+      show();
+    },
+    seed: (seed) => composer.used(seed),
   });
+  const composer = new Composer(
+    model,
+    (fields) => studio.perform({ prompt: fields.prompt }, (how) => makeSong(fields, how), [composer.form]),
+    (body, what) => studio.perform({ what, prompt: body.get("prompt") }, (how) => editSong(body, how), [composer.form]),
+  );
+  const does = laneActions(studio, composer, player);
+  const lanes = model.stems.map((stem, index) => new Lane(stem, index, player, model.frame_rate, does));
+  find("#lanes").replaceChildren(...lanes.map((lane) => lane.element));
+  const slotNames = () => Object.fromEntries(Object.entries(studio.slots).map(([slot, take]) => [slot, take?.name]));
+  show = wireTransport(player, slotNames, (share) => lanes.forEach((lane) => lane.tick(share)));
+  wireDownloads(studio);
+  wireRedrawing(lanes);
+  offer(studio, player);
+  show();
+  studio.restore([composer.form]);
 }
 
-/** Run one request of a form: show that it goes on, let it be stopped, show its song or its problem. */
-async function work(form, request) {
-  clearProblem(form);
-  const stopper = new AbortController();
-  const ending = showWorking(() => stopper.abort());
+/** What the buttons of a lane do. */
+function laneActions(studio, composer, player) {
+  const change = (lane, what, field, send) => {
+    const { heard } = studio;
+    const body = composer.fields();
+    body.append("of", heard.job);
+    body.append(field, lane.name);
+    if (lane.region) body.append("region", `${lane.region.start}-${lane.region.end}`);
+    const where = lane.region ? ` ${regionName(lane.region)}` : "";
+    const about = { what: `${lane.name}${where}${what}`, prompt: composer.prompt, parent: heard.number };
+    studio.perform(about, (how) => send(body, how), [lane.element, composer.form]);
+  };
+  return {
+    seek: (seconds) => player.seek(seconds),
+    again: (lane) => change(lane, "", "regenerate", editSong),
+    texture: (lane) => change(lane, ", another texture", "stem", varySong),
+    save: (lane) => saveFile(studio, (links) => links.stems[lane.name]),
+  };
+}
+
+/** Show the take that is heard. */
+function showSong(studio, lanes, show) {
+  const { heard, list } = studio;
+  find("#invitation").hidden = find("#ideas").hidden = list.rows.size > 0;
+  find("#desk").hidden = list.rows.size === 0;
+  find("#song").hidden = !heard;
+  list.mark(studio.slots, studio.player.heard);
+  show();
+  if (!heard) return;
+  find("#song-title").textContent = heard.name;
+  find("#song-facts").textContent = facts(heard);
+  for (const button of find("#downloads").querySelectorAll("button")) button.disabled = !heard.done;
+  for (const lane of lanes) lane.show(heard.deck, studio.origin(lane.name), heard.done);
+}
+
+function facts(take) {
+  const { manifest } = take.result ?? {};
+  const turned = manifest && manifest.gain < 1 ? `turned down ${(-20 * Math.log10(manifest.gain)).toFixed(1)} dB` : "";
+  const length = manifest ? `${manifest.seconds.toFixed(1)} s` : "";
+  const seed = take.seed === null ? "" : `seed ${take.seed}`;
+  return [take.what, length, seed, turned, take.prompt && `“${take.prompt}”`].filter(Boolean).join(" · ");
+}
+
+function wireDownloads(studio) {
+  for (const button of find("#downloads").querySelectorAll("[data-save]")) {
+    button.addEventListener("click", () => saveFile(studio, (links) => links[button.dataset.save]));
+  }
+}
+
+async function saveFile({ heard }, choose) {
+  clearProblems(find("#downloads"));
   try {
-    const result = await request(stopper.signal);
-    const stems = Object.entries(result.links.stems);
-    const files = await Promise.all(stems.map(async ([name, url]) => [name, await getBytes(url, stopper.signal)]));
-    await showSong(result, Object.fromEntries(files));
-    ending("The song is ready.");
+    const path = choose(heard.result.links);
+    await save(path, fileName(heard, path));
   } catch (error) {
-    ending(error.name === "AbortError" ? "Stopped." : "");
-    if (error.name !== "AbortError") showProblem(form, error);
+    showProblem(error, [find("#downloads")]);
   }
 }
 
-function showWorking(onCancel) {
-  const began = Date.now();
-  const tell = () => {
-    find("#elapsed").textContent = `The model is playing … ${Math.round((Date.now() - began) / 1000)} s`;
-  };
-  tell();
-  const timer = setInterval(tell, 1000);
-  const buttons = document.querySelectorAll("form button");
-  buttons.forEach((button) => (button.disabled = true));
-  find("#cancel").onclick = onCancel;
-  find("#working").hidden = false;
-  find("#status").textContent = "The model is playing.";
-  return (message) => {
-    clearInterval(timer);
-    buttons.forEach((button) => (button.disabled = false));
-    find("#working").hidden = true;
-    find("#status").textContent = message;
-  };
+function wireRedrawing(lanes) {
+  const redraw = () => lanes.forEach((lane) => lane.draw());
+  new ResizeObserver(redraw).observe(find("#lanes"));
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 }
 
-function clearProblem(form) {
-  form.querySelector(".problem").hidden = true;
-  form.querySelectorAll("[aria-invalid]").forEach((field) => field.removeAttribute("aria-invalid"));
-}
-
-function showProblem(form, error) {
-  const place = form.querySelector(".problem");
-  place.textContent = error.message;
-  place.hidden = false;
-  const field = error.field === "song" ? find("#file") : error.field && form.elements[error.field];
-  if (field instanceof HTMLElement) {
-    field.setAttribute("aria-invalid", "true");
-    field.focus();
-  }
-}
-
-async function showSong(result, files) {
-  player ??= new Player(model.sample_rate, showPlaying);
-  const samples = await player.load(files);
-  const { manifest, links } = result;
-  current = { manifest, links, files };
-  find("#song").hidden = false;
-  find("#song-facts").textContent =
-    `${manifest.seconds.toFixed(1)} s · seed ${manifest.seed}` + (manifest.prompt ? ` · “${manifest.prompt}”` : "");
-  find("#seek").max = player.seconds;
-  for (const key of ["zip", "mix", "manifest"]) find(`#${key}`).href = links[key];
-  const stems = manifest.stems.map(({ name, origin }) => ({
-    name, origin, url: links.stems[name], samples: samples[name],
-  }));
-  redraw = showLanes(find("#lanes"), stems, player);
-  find("[name=source][value=current]").disabled = false;
-  find("[name=source][value=current]").checked = true;
-  showSource();
-  showTime();
-  find("#song").scrollIntoView({ block: "nearest" });
-}
-
-function wireDrop() {
-  const drop = find("#drop");
-  const useFile = () => {
-    find("[name=source][value=file]").checked = true;
-    showSource();
-  };
-  for (const kind of ["dragover", "dragleave", "drop"]) {
-    drop.addEventListener(kind, (event) => {
-      event.preventDefault();
-      drop.classList.toggle("over", kind === "dragover");
-    });
-  }
-  drop.addEventListener("drop", (event) => {
-    if (!event.dataTransfer.files.length || !find("#file")) return;
-    find("#file").files = event.dataTransfer.files;
-    useFile();
+/**
+ * `window.studio`, for tests and the curious:
+ * `render()` what would be heard from start to end with the levels as they are, as mono samples;
+ * `position`, in seconds; `playing`; `waiting`, for more sound to come; `slot` that is heard, "a" or "b";
+ * `takes`, [{number, label, job, done}].
+ */
+function offer(studio, player) {
+  window.studio = Object.freeze({
+    render: () => player.render(),
+    get position() {
+      return player.position;
+    },
+    get playing() {
+      return player.playing;
+    },
+    get waiting() {
+      return player.waiting;
+    },
+    get slot() {
+      return player.heard;
+    },
+    get takes() {
+      return studio.takes.map(({ number, label, job, done }) => ({ number, label, job, done }));
+    },
   });
-  find("#source").addEventListener("change", showSource);
 }
 
-function showSource() {
-  find("#drop").hidden = find("[name=source]:checked").value === "current";
-}
-
-function wireTransport() {
-  find("#play").addEventListener("click", () => (player.playing ? player.stop() : player.play()));
-  find("#seek").addEventListener("input", (event) => {
-    player.seek(Number(event.target.value));
-    showTime();
-  });
-  window.addEventListener("resize", () => redraw());
-  find("#lanes").addEventListener("click", () => showTime());
-}
-
-function showPlaying() {
-  find("#play").textContent = player.playing ? "Pause" : "Play";
-  if (player.playing) requestAnimationFrame(tick);
-}
-
-function tick() {
-  showTime();
-  if (!player.playing) return;
-  if (player.position() >= player.seconds) player.stop();
-  else requestAnimationFrame(tick);
-}
-
-function showTime() {
-  const clock = (seconds) => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
-  find("#seek").value = player.position();
-  find("#seek").setAttribute("aria-valuetext", `${player.position().toFixed(1)} seconds`);
-  find("#clock").textContent = `${clock(player.position())} / ${clock(player.seconds)}`;
-  redraw();
-}
+const listed = (names) => new Intl.ListFormat("en").format(names);
