@@ -66,8 +66,11 @@ class Broadcast:
         self._news = asyncio.Event()
 
     async def follow(self, after: int = 0) -> AsyncGenerator[Event, None]:
-        """What happened after that event, and what happens, to the end."""
-        at = max(0, after)
+        """What happened after that event, and what happens, to the end; all of it where there is no such event.
+
+        So a client that was told of a job by a process which is gone is told of it again.
+        """
+        at = after if 0 < after <= len(self._events) else 0
         while True:
             news = self._news
             for event in self._events[at:]:

@@ -19,7 +19,6 @@ from models.audio import AudioFormat
 from models.errors import StemsError
 from serving.asking import asks, saving
 from serving.asking.server import SERVER
-from serving.asking.steps import check_done
 from serving.client import EndEvent, Job, JobEvent, ProgressEvent, RequestError, Stems
 from serving.schemas import CommonFields
 
@@ -141,7 +140,6 @@ def _request(config: RequestConfig, ask: Callable[[Stems], Job]) -> Saved:
         job = ask(stems)
         with _cancelling(config, job):
             done = _follow(stems, job)
-        check_done(done)
         return Saved(stems.save(done, folder), done)
 
 

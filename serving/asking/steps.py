@@ -133,7 +133,7 @@ def result_file(
     return (yield from answered(asks.file(link), patience)).content
 
 
-def check_done(job: Job) -> None:
+def _check_done(job: Job) -> None:
     """Refuse a job that is not done: RequestError says why it failed, StemsError that it was cancelled or goes on."""
     if job.state == "failed":
         raise told(job.problem.model_dump() if job.problem else {"detail": f"Job {job.id} failed."})
@@ -144,7 +144,7 @@ def check_done(job: Job) -> None:
 
 
 def _link(job: Job, kind: Kind, stem: str) -> str:
-    check_done(job)
+    _check_done(job)
     stems = job.links.stems or {}
     if kind == "stem" and stem not in stems:
         raise StemsError(f"The song has no stem '{stem}'.", f"It has {', '.join(stems)}.", field="stem")

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers.s3 import Bucket
+from hypothesis import given
+from hypothesis import strategies as st
 
 from models.errors import StemsError
 from serving.asked import Wanted, wait_seconds, wanted
+from serving.broadcast import Broadcast
 from serving.limits import RateLimit
 from serving.problems import BusyError
 from serving.results import Files
@@ -39,6 +43,28 @@ def test_the_preferred_kind_of_answer_is_chosen(accept: str, answer: Wanted) -> 
 )
 def test_a_wait_is_read_and_bounded(prefer: str, seconds: int) -> None:
     assert wait_seconds({"prefer": prefer}) == seconds
+
+
+@given(after=st.integers(0, 12), before=st.integers(0, 8))
+def test_who_comes_back_gets_what_it_missed_and_a_stranger_gets_all(after: int, before: int) -> None:
+    """``after`` names an event that was told; or none that this process has told."""
+
+    async def follow() -> list[int]:
+        broadcast = Broadcast()
+        for _ in range(before):
+            broadcast.tell("progress", "{}")
+        reader = asyncio.create_task(collect(broadcast))
+        await asyncio.sleep(0)
+        broadcast.tell("progress", "{}")
+        broadcast.tell("end", "{}")
+        broadcast.tell("progress", "{}")  # nothing follows the end
+        return await reader
+
+    async def collect(broadcast: Broadcast) -> list[int]:
+        return [event.number async for event in broadcast.follow(after)]
+
+    first = after + 1 if after <= before else 1
+    assert asyncio.run(follow()) == list(range(first, before + 3))
 
 
 def test_a_bucket_fills_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -167,8 +167,10 @@ def test_delete_cancels_then_forgets(make: Make) -> None:
 def test_the_model_and_readiness(make: Make) -> None:
     limits = {"min_seconds": 0.5, "max_seconds": 60, "max_upload_mb": 64, "max_prompt_characters": 9, "formats": []}
     card = {"digest": "d", "stems": [], "sample_rate": 32000, "frame_rate": 50, "separates": True, "limits": limits}
-    assert make(Script(httpx.Response(200, json=card))).model().limits.max_seconds == 60
-    assert make(Script(httpx.Response(200, json={"status": "ready"}))).ready()
+    client = make(service := Script(httpx.Response(200, json=card), httpx.Response(200, json={"status": "ready"})))
+    assert client.model().limits.max_seconds == 60
+    assert client.ready()
+    assert service.lines == ["GET /v1/model", "GET /readyz"]
     assert not make(Script(problem(503))).ready()
     assert not make(Script(httpx.ConnectError("refused"))).ready()
     with pytest.raises(RequestError):
