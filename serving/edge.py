@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import time
+from http import HTTPStatus
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -134,6 +135,8 @@ class _Passage:
             self.answered_after = time.monotonic() - self.began
             headers = list(message.get("headers", ()))
             self.problem = (b"content-type", b"application/problem+json") in headers
+            if self.status == HTTPStatus.REQUEST_TIMEOUT:
+                headers.append((b"connection", b"close"))  # nobody waits for the rest of the body
             message = {**message, "headers": [*headers, *_headers(self._scope["path"])]}
         await self._send(message)
 
@@ -180,6 +183,8 @@ def _route(scope: Scope) -> str:
 
 def _headers(path: str) -> list[tuple[bytes, bytes]]:
     headers = [(b"x-content-type-options", b"nosniff")]
+    if not path.startswith("/v1/"):
+        headers.append((b"cache-control", b"no-cache"))  # parts of the page fit together only in one version
     if path != "/docs":
         headers.append((b"content-security-policy", _PAGE_POLICY))
     return headers

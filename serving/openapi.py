@@ -10,6 +10,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from serving import problems
+from serving.bundle import ZIP
+from serving.intake import MOST_KEY
 from serving.schemas import EditRequest, Job, MaterialFields, Problem, VariationRequest
 
 _REF = "#/components/schemas/{model}"
@@ -60,15 +62,38 @@ def music() -> dict[int | str, dict[str, Any]]:
     sounds = ("application/zip", "audio/wav", "audio/flac", "audio/opus", "audio/ogg", "audio/mpeg")
     content = {kind: {"schema": _BINARY} for kind in sounds}
     location = {"Location": {"description": "Where the job is.", "schema": {"type": "string"}}}
+    done = {"description": "The song, or the job that has made it.", "headers": headers, "content": content | job}
+    goes_on = {"description": "The job, which goes on.", "headers": headers | location, "content": job}
+    return {200: done | _links("$response.header.X-Job-Id"), 202: goes_on | _links("$response.body#/id")}
+
+
+def _links(job: str) -> dict[str, Any]:
+    """What can be done with a job, whose id is there in the answer."""
+
+    def link(method: str, path: str, **parameters: str) -> dict[str, Any]:
+        place = f"#/paths/{path.replace('/', '~1')}/{method}"
+        return {"operationRef": place, "parameters": {"job": job} | parameters}
+
     return {
-        200: {"description": "The song, or the job that has made it.", "headers": headers, "content": content | job},
-        202: {"description": "The job, which goes on.", "headers": headers | location, "content": job},
+        "links": {
+            "job": link("get", "/v1/jobs/{job}"),
+            "events": link("get", "/v1/jobs/{job}/events"),
+            "zip": link("get", "/v1/results/{job}/{file}", file=ZIP),
+            "remove": link("delete", "/v1/jobs/{job}"),
+        }
     }
 
 
 def event_stream() -> dict[int | str, dict[str, Any]]:
-    """The ``responses`` of a stream of events."""
-    return {200: {"description": "The events.", "content": {"text/event-stream": {"schema": {"type": "string"}}}}}
+    """The ``responses`` of a stream of events; the schema is that of each event."""
+    kinds = {"type": "string", "enum": ["job", "progress", "audio", "end"]}
+    text = {"type": "string"}
+    event = {
+        "type": "object",
+        "properties": {"id": text, "event": kinds, "data": text},
+        "required": ["event", "data"],
+    }
+    return {200: {"description": "The events.", "content": {"text/event-stream": {"schema": event}}}}
 
 
 def one_file() -> dict[int | str, dict[str, Any]]:
@@ -84,17 +109,19 @@ def figures() -> dict[int | str, dict[str, Any]]:
 def waiting() -> dict[str, Any]:
     """The header by which a client waits."""
     about = "`wait=N`: hold the answer back for up to N seconds, until the job has ended."
-    return {"parameters": [_header("Prefer", about)]}
+    return {"parameters": [_header("Prefer", about, {})]}
 
 
 def asking() -> dict[str, Any]:
     """The headers of a request for music."""
     about = "The client's own name of this request: repeated, it makes no second job."
-    return {"parameters": [*waiting()["parameters"], _header("Idempotency-Key", about)]}
+    key = _header("Idempotency-Key", about, {"minLength": 1, "maxLength": MOST_KEY})
+    return {"parameters": [*waiting()["parameters"], key]}
 
 
-def _header(name: str, about: str) -> dict[str, Any]:
-    return {"in": "header", "name": name, "required": False, "schema": {"type": "string"}, "description": about}
+def _header(name: str, about: str, bounds: dict[str, Any]) -> dict[str, Any]:
+    schema = {"type": "string"} | bounds
+    return {"in": "header", "name": name, "required": False, "schema": schema, "description": about}
 
 
 def edit_body() -> dict[str, Any]:
@@ -110,11 +137,18 @@ def variation_body() -> dict[str, Any]:
 def _form(kind: type[MaterialFields], example: dict[str, Any]) -> dict[str, Any]:
     """A body that is read by hand, since its file names depend on the model."""
     schema = kind.model_json_schema()
+    schema["properties"] = {name: _without_null(field) for name, field in schema["properties"].items()}
     song = {**_BINARY, "description": "A whole song, which is separated first. Or send its stems instead."}
     schema["properties"] = {"song": song, **schema["properties"]}
     schema["additionalProperties"] = {**_BINARY, "description": "One audio file per stem, named by the stem."}
     form = {"schema": schema, "example": example}
     return {"requestBody": {"required": True, "content": {"multipart/form-data": form}}}
+
+
+def _without_null(field: dict[str, Any]) -> dict[str, Any]:
+    """A form knows no null: a field that has no value is left out."""
+    kinds = [kind for kind in field.get("anyOf", ()) if kind != {"type": "null"}]
+    return field if len(kinds) != 1 else {k: v for k, v in field.items() if k not in ("anyOf", "default")} | kinds[0]
 
 
 def install(app: FastAPI) -> None:

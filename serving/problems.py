@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
 
 from models.errors import StemsError
 from serving.schemas import Problem
@@ -51,6 +52,10 @@ _TITLES = {
     "empty": "The audio is empty",
     "not_finite": "The audio is damaged",
 }
+
+
+# What the page answers for paths and methods that it has not, though the API may have such a path.
+_NOT_HERE = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)
 
 
 class BusyError(StemsError):
@@ -128,6 +133,8 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def _http_error(request: Request, error: HTTPException) -> JSONResponse:
+        if error.status_code in _NOT_HERE and (methods := _methods(request)):
+            error = HTTPException(HTTPStatus.METHOD_NOT_ALLOWED, headers={"Allow": ", ".join(methods)})
         phrase = HTTPStatus(error.status_code).phrase
         problem = Problem(
             type=f"urn:stems:problem:{phrase.lower().replace(' ', '_')}",
@@ -139,6 +146,13 @@ def install(app: FastAPI) -> None:
             request_id=request_id(request.scope),
         )
         return answer(problem, error.headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """By which the API takes this path, if it has it."""
+    routes = [route for route in request.app.routes if isinstance(route, Route)]
+    same = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    return sorted({method for route in same for method in route.methods or ()})
 
 
 def answer(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
