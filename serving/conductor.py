@@ -120,6 +120,8 @@ class Conductor:
         stored = await asyncio.to_thread(self._shelf.jobs.add, job)
         if stored.id == job.id:
             self._enqueue(stored)
+        elif sources:
+            await asyncio.to_thread(self._shelf.uploads.remove, job.id)
         return stored
 
     def broadcast(self, job: str) -> Broadcast | None:
@@ -135,11 +137,11 @@ class Conductor:
         """End a job that has not ended; its slot is free before the engine's next step."""
         if task := self._playing.get(job.id):
             task.cancel()
-        now = time.time()
-        done = await asyncio.to_thread(self._shelf.jobs.cancel, job.id, now, now + self._kept_seconds)
+        values = self._ending(job)
+        done = await asyncio.to_thread(lambda: self._shelf.jobs.cancel(job.id, **values))
         if done:
             self._meter.ended(job.kind, "cancelled")
-            self._close(replace(job, state="cancelled", ended=now, expires=now + self._kept_seconds))
+            self._close(replace(job, state="cancelled", **values))
         elif (ended := await asyncio.to_thread(self._shelf.jobs.get, job.id)) is not None:
             self._close(ended)  # it came to its own end just now
         return done
@@ -255,6 +257,8 @@ class Conductor:
     def _wait_for(self, waiting: int) -> int:
         return max(1, min(60, math.ceil(self._typical * (waiting + 1) / self.capacity)))
 
-    @property
-    def _kept_seconds(self) -> float:
-        return self._config.keep_hours * 3600
+    def _ending(self, job: JobRecord) -> dict[str, float]:
+        """What is stored of a job that ends now, however it ends."""
+        now = time.time()
+        told = {"webhook_due": now} if job.request.get("webhook") else {}
+        return told | {"ended": now, "expires": now + self._config.keep_hours * 3600}

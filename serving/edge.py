@@ -75,8 +75,9 @@ class Edge:
         """One line a request, and its figures: nothing of what was asked for or sent."""
         route, seconds = _route(scope), time.monotonic() - passage.began
         self._meter.answered(route, passage.status, passage.answered_after or seconds)
-        if passage.problem:
-            self._meter.problem(f"{passage.status}")
+        state = scope.get("state", {})
+        if "problem" in state:
+            self._meter.problem(state["problem"])
         line = {
             "method": scope["method"],
             "route": route,
@@ -84,8 +85,9 @@ class Edge:
             "seconds": round(seconds, 4),
             "bytes_in": passage.seen,
             "request_id": request_id(scope),
-            "owner": scope.get("state", {}).get("owner", ""),
-            "job": scope.get("state", {}).get("job", ""),
+            "owner": state.get("owner", ""),
+            "job": state.get("job", ""),
+            "problem": state.get("problem", ""),
         }
         requests_log.info(json.dumps(line))
 
@@ -100,7 +102,6 @@ class _Passage:
         self.began = time.monotonic()
         self.answered_after = 0.0
         self.seen = self.status = 0
-        self.problem = False
         self.cut: StemsError | None = None
         """Why its body was not read to the end."""
         if any(name == b"content-length" and _number(value) > max_bytes for name, value in scope["headers"]):
@@ -134,7 +135,6 @@ class _Passage:
             self.status = message["status"]
             self.answered_after = time.monotonic() - self.began
             headers = list(message.get("headers", ()))
-            self.problem = (b"content-type", b"application/problem+json") in headers
             if self.status == HTTPStatus.REQUEST_TIMEOUT:
                 headers.append((b"connection", b"close"))  # nobody waits for the rest of the body
             message = {**message, "headers": [*headers, *_headers(self._scope["path"])]}

@@ -142,10 +142,10 @@ class JobStore:
         ours = (jobs.c.id == job, jobs.c.keeper == keeper, jobs.c.state.in_(UNFINISHED))
         return bool(self._change(*ours, values=values))
 
-    def cancel(self, job: str, now: float, expires: float) -> bool:
+    def cancel(self, job: str, **values: Any) -> bool:
         """End a job whoever plays it; False where it has ended."""
         unfinished = (jobs.c.id == job, jobs.c.state.in_(UNFINISHED))
-        return bool(self._change(*unfinished, values={"state": "cancelled", "ended": now, "expires": expires}))
+        return bool(self._change(*unfinished, values={"state": "cancelled"} | values))
 
     def cancelled(self, among: Sequence[str]) -> set[str]:
         """Which of these jobs are not to go on."""

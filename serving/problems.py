@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -93,11 +93,12 @@ def broken() -> StemsError:
     return StemsError("Something went wrong on our side.", mend, code="internal")
 
 
-def respond(scope: Mapping[str, Any], error: StemsError) -> JSONResponse:
-    """The answer for one failure."""
+def respond(scope: MutableMapping[str, Any], error: StemsError) -> JSONResponse:
+    """The answer for one failure, which is noted in the request's state."""
     headers = {"Retry-After": str(error.retry_after)} if isinstance(error, BusyError) else {}
     if error.code == "unknown_key":
         headers["WWW-Authenticate"] = "Bearer"
+    scope.setdefault("state", {})["problem"] = error.code
     return answer(problem_of(error, request_id(scope)), headers)
 
 

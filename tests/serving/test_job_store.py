@@ -64,7 +64,7 @@ def test_a_job_ends_once_whoever_tries(store: JobStore) -> None:
 
     def end(k: int) -> bool:
         if k % 3 == 0:
-            return store.cancel("one", 1.0, 2.0)
+            return store.cancel("one", ended=1.0, expires=2.0)
         return store.finish("one", "me" if k % 3 == 1 else "another", state="done", ended=1.0)
 
     with ThreadPoolExecutor(9) as pool:
@@ -92,7 +92,7 @@ def test_a_lease_that_is_renewed_is_kept(store: JobStore) -> None:
 def test_what_was_cancelled_and_what_has_expired_is_found(store: JobStore) -> None:
     for name in ("a", "b", "c"):
         store.add(job(name))
-    assert store.cancel("a", 1.0, 2.0)
+    assert store.cancel("a", ended=1.0, expires=2.0)
     assert store.cancelled(["a", "b", "gone"]) == {"a", "gone"}
     assert store.expired(3.0) == ["a"]
     store.forget("a")

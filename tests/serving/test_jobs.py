@@ -223,6 +223,15 @@ def test_who_asks_too_often_is_told_when_to_come_back(settings: ServeConfig, ban
         assert 'stems_shed_total{reason="rate"}' in client.get("/metrics").text
 
 
+def test_failures_are_counted_by_their_kind(local: TestClient) -> None:
+    local.post("/v1/songs", json={"seconds": 0})
+    local.post("/v1/edits", files={"song": b"no sound"})
+    local.get("/v1/jobs/unknown")
+    text = local.get("/metrics").text
+    for kind in ("invalid", "unreadable", "missing"):
+        assert f'stems_problems_total{{type="{kind}"}} 1.0' in text
+
+
 def test_figures_tell_of_jobs_and_steps(local: TestClient) -> None:
     done(local, submit(local, seconds=2))
     text = local.get("/metrics").text
