@@ -212,11 +212,7 @@ class Conductor:
         return {"state": "failed", "problem": problem_of(broken(), job.request_id).model_dump()}
 
     async def _end(self, job: JobRecord, outcome: dict[str, Any]) -> None:
-        now = time.time()
-        told = {"webhook_due": now} if job.request.get("webhook") else {}
-        values = (
-            outcome | told | {"ended": now, "expires": now + self._kept_seconds, "frames": job.frames, "of": job.of}
-        )
+        values = outcome | self._ending(job) | {"frames": job.frames, "of": job.of}
         if not await asyncio.to_thread(lambda: self._shelf.jobs.finish(job.id, self.name, **values)):
             self._broadcasts.pop(job.id, None)
             return
