@@ -253,8 +253,8 @@ class Conductor:
     def _wait_for(self, waiting: int) -> int:
         return max(1, min(60, math.ceil(self._typical * (waiting + 1) / self.capacity)))
 
-    def _ending(self, job: JobRecord) -> dict[str, float]:
+    def _ending(self, job: JobRecord) -> dict[str, Any]:
         """What is stored of a job that ends now, however it ends."""
         now = time.time()
-        told = {"webhook_due": now} if job.request.get("webhook") else {}
+        told: dict[str, Any] = {"webhook_due": now} if job.request.get("webhook") else {}
         return told | {"ended": now, "expires": now + self._config.keep_hours * 3600}
