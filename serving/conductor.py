@@ -54,8 +54,9 @@ class Conductor:
 
     def __init__(self, config: ServeConfig, musician: Musician, shelf: Shelf, meter: Meter) -> None:
         self._config, self._musician, self._shelf, self._meter = config, musician, shelf, meter
-        # One more than there are slots: while one song is being stored, the next is being read.
-        self.capacity = (config.slots + 1) * config.most_replicas
+        self._slots = config.slots * config.most_replicas
+        # One more for each: while one song is being stored, the next is being read.
+        self.capacity = self._slots + config.most_replicas
         self.name = secrets.token_hex(8)
         self._queue: list[tuple[bool, int, str]] = []
         self._queued: dict[str, JobRecord] = {}
@@ -93,7 +94,7 @@ class Conductor:
         """Refuse a job that would have to wait too long: BusyError."""
         waiting = len(self._queued) + sum(self._coming.values())
         on_the_line = sum(job.inline for job in self._queued.values()) + self._coming[True]
-        free = self.capacity - len(self._playing) - waiting
+        free = self._slots - len(self._playing) - waiting
         full = waiting >= self._config.max_queued
         if free <= 0 and (full or (inline and on_the_line >= self._config.max_waiting)):
             self._meter.shed("queue")

@@ -451,11 +451,13 @@ def test_a_wait_without_end_is_capped_or_none(local: TestClient, wait: str) -> N
         ("Prefer", b"wait=1, wait=2; wait=3"),
     ],
 )
-def test_a_strange_header_does_no_harm(local: TestClient, name: str, value: bytes) -> None:
-    headers: Any = {"Content-Type": "application/json", name: value}
-    answer = local.post("/v1/songs", content=b'{"seconds": 99}', headers=headers)
-    assert answer.status_code in (400, 406, 415, 422)
-    assert answer.headers["content-type"] == "application/problem+json"
+def test_a_strange_header_does_no_harm(wire: tuple[str, int], name: str, value: bytes) -> None:
+    lines = {"Content-Type": b"application/json", "Content-Length": b"15", name: value}
+    sent = b"".join(key.encode() + b": " + line + b"\r\n" for key, line in lines.items())
+    with socket.create_connection(wire) as connection:
+        connection.sendall(b"POST /v1/songs HTTP/1.1\r\nHost: here\r\n" + sent + b'\r\n{"seconds": 99}')
+        status, field = answer_of(connection)
+    assert (status, field) in ((422, "seconds"), (406, "accept"))
 
 
 def test_a_header_sent_a_thousand_times_does_no_harm(local: TestClient) -> None:
