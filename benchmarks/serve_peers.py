@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -44,11 +45,15 @@ class Ask(NamedTuple):
 
 
 class _Peer:
-    """A model, a thread for it, and what an answer is."""
+    """A model and the thread that it has, from loading on.
+
+    OpenMP gives each thread that computes helpers of its own, and slows all down once they are more than cores.
+    """
 
     def __init__(self, folder: str, precision: Precision | None) -> None:
-        self.assembly = Assembly.load(folder, precision=precision, separates=False)
         self._model = ThreadPoolExecutor(max_workers=1)
+        load = partial(Assembly.load, folder, precision=precision, separates=False)
+        self.assembly = self._model.submit(load).result()
 
     async def work(self, work: Callable[..., Any], *given: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._model, work, *given)
@@ -80,7 +85,8 @@ class Batched(_Peer):
 
         super().__init__(folder, precision)
         self._padded = padded
-        self._engine = self.assembly.lm.engine(size, precision, self.assembly.max_seconds)
+        engine = partial(self.assembly.lm.engine, size, precision, self.assembly.max_seconds)
+        self._engine = self._model.submit(engine).result()
 
         @serve.batch(max_batch_size=size, batch_wait_timeout_s=WAIT_S)
         async def together(asks: list[Ask]) -> list[bytes]:
