@@ -7,7 +7,7 @@ at hand when one is done.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,7 +20,7 @@ from models.assembly import Assembly
 from models.audio import Audio, encode_audio, safe_gain
 from models.lm.engine.weights import Precision
 from models.lm.sampling import Sampling
-from models.song import Song
+from models.song import mixed
 
 if TYPE_CHECKING:
     from ray.serve import Application
@@ -66,7 +66,7 @@ class OneACall(_Peer):
         return Response(await self.work(self._song, Ask(**await http.json())), media_type="audio/wav")
 
     def _song(self, ask: Ask) -> bytes:
-        return mix(self.assembly.generate(ask.prompt, ask.seconds, ask.sampling))
+        return mix(self.assembly.generate(ask.prompt, ask.seconds, ask.sampling).stems, self.assembly.sample_rate)
 
 
 class Batched(_Peer):
@@ -107,18 +107,17 @@ class Batched(_Peer):
             for ask, draft in zip(asks, drafts, strict=True)
         ]
         all_codes = self._engine.run([draft.request for draft in written])
-        for ask, draft, codes in zip(asks, drafts, all_codes, strict=True):
+        for draft, codes in zip(drafts, all_codes, strict=True):
             frames = codes[:, : draft.request.grid.columns]
-            sound = model.decoder(draft).push(frames, last=True)
-            songs.append(mix(model.song(draft, [frames], [sound], ask.prompt, self._engine.plan.precision)))
+            songs.append(mix(model.decoder(draft).push(frames, last=True), model.sample_rate))
         return songs
 
 
-def mix(song: Song) -> bytes:
+def mix(stems: Mapping[str, np.ndarray], rate: int) -> bytes:
     """The mix as the service gives it: the same gain, the same format."""
-    sound = song.mix
-    gain = safe_gain(sound, *song.stems.values())
-    return encode_audio(Audio((gain * sound)[np.newaxis].astype(np.float32), song.rate))
+    sound = mixed(stems)
+    gain = safe_gain(sound, *stems.values())
+    return encode_audio(Audio((gain * sound)[np.newaxis].astype(np.float32), rate))
 
 
 def one_a_call(folder: str, precision: Precision | None, cpus: float) -> Application:

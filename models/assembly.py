@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from contextlib import closing
 from dataclasses import replace
 from functools import cached_property
@@ -199,21 +199,9 @@ class Assembly:
                 done += written.codes.shape[1]
                 if progress is not None:
                     progress(done / draft.request.grid.columns)
-        return self.song(draft, codes, pieces, prompt, self.engine.plan.precision)
-
-    def song(
-        self,
-        draft: Draft,
-        codes: Sequence[Tensor],
-        pieces: Sequence[Mapping[str, np.ndarray]],
-        prompt: str,
-        precision: Precision,
-    ) -> Song:
-        """A song of the frames that an engine wrote and of the sound that a decoder made of them."""
         stems = {name: np.concatenate([piece[name] for piece in pieces if piece]) for name in self.layout.names}
-        frames = torch.cat(list(codes), dim=1).numpy().astype(np.int16)
-        seed = draft.request.sampling.seeded()
-        return Song(frames, stems, self.sample_rate, self.layout, seed, prompt, precision)
+        frames, seed = torch.cat(codes, dim=1).numpy().astype(np.int16), draft.request.sampling.seeded()
+        return Song(frames, stems, self.sample_rate, self.layout, seed, prompt, self.engine.plan.precision)
 
 
 def load_separator(directory: Path, device: str = "cpu") -> Separator | None:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from models.stems import StemLayout
+
+
+def mixed(stems: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The sum of stems that are equally long."""
+    return np.stack(list(stems.values())).sum(axis=0, dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -28,7 +34,7 @@ class Song:
     @property
     def mix(self) -> np.ndarray:
         """The sum of the stems."""
-        return np.stack(list(self.stems.values())).sum(axis=0, dtype=np.float32)
+        return mixed(self.stems)
 
     @property
     def seconds(self) -> float:

@@ -56,7 +56,7 @@ def build(config: ServeConfig) -> Application:
     common = {"graceful_shutdown_wait_loop_s": 0.5, "graceful_shutdown_timeout_s": config.drain_seconds}
     generator = serve.deployment(Generator).options(
         **_copies(config.replicas, config.most_replicas, config.slots),
-        max_ongoing_requests=config.slots + 8,  # beside songs, questions of facts and load
+        max_ongoing_requests=config.slots + 8,  # beside songs, questions of facts
         ray_actor_options={"num_cpus": config.cpus_per_replica, "num_gpus": config.gpus_per_replica},
         health_check_period_s=2,
         **common,

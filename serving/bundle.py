@@ -10,6 +10,7 @@ from typing import cast
 import numpy as np
 
 from models.audio import FORMATS, Audio, AudioFormat, encode_audio, read_audio, safe_gain
+from models.song import mixed
 from serving.orders import ModelFacts
 from serving.schemas import AnyRequest, EditRequest, Kind, Manifest, MaterialFields, Origin, StemEntry
 
@@ -50,7 +51,7 @@ def describe(
         seconds=len(next(iter(stems.values()))) / facts.sample_rate,
         sample_rate=facts.sample_rate,
         format=suffix,
-        gain=safe_gain(_mixed(stems), *stems.values()),
+        gain=safe_gain(mixed(stems), *stems.values()),
         seed=request.seed,
         model=facts.digest,
         precision=facts.precision,
@@ -75,7 +76,7 @@ def kept_files(stems: Mapping[str, np.ndarray], codes: np.ndarray, manifest: Man
     buffer = io.BytesIO()
     np.save(buffer, codes)
     files = {f"{name}.{KEPT}": encoded(samples) for name, samples in stems.items()}
-    mix = {f"{MIX}.{KEPT}": encoded(_mixed(stems))}
+    mix = {f"{MIX}.{KEPT}": encoded(mixed(stems))}
     return files | mix | {CODES: buffer.getvalue(), MANIFEST: manifest.model_dump_json(indent=2).encode()}
 
 
@@ -102,7 +103,3 @@ def _zipped(manifest: Manifest, kept: Callable[[str], bytes | None]) -> bytes | 
                 return None
             archive.writestr(zipfile.ZipInfo(name, _DATE), data)
     return buffer.getvalue()
-
-
-def _mixed(stems: Mapping[str, np.ndarray]) -> np.ndarray:
-    return np.stack(list(stems.values())).sum(axis=0, dtype=np.float32)

@@ -12,11 +12,13 @@ import logging
 import math
 import secrets
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from models.errors import StemsError
 from serving import tracing
@@ -35,7 +37,7 @@ log = logging.getLogger(__name__)
 
 LEASE_S, RENEW_S = 15.0, 3.0
 MOST_ATTEMPTS = 20
-"""Players that a job may lose; then it is the job that kills them."""
+"""Players, or services, that a job may lose; then it is the job that kills them."""
 _PAUSE_S = (0.2, 5.0)
 """Before the next attempt: at first, and at most."""
 
@@ -139,7 +141,7 @@ class Conductor:
         if task := self._playing.get(job.id):
             task.cancel()
         values = self._ending(job)
-        done = await asyncio.to_thread(lambda: self._shelf.jobs.cancel(job.id, **values))
+        done = await asyncio.to_thread(partial(self._shelf.jobs.cancel, job.id, **values))
         if done:
             self._meter.ended(job.kind, "cancelled")
             self._close(replace(job, state="cancelled", **values))
@@ -181,7 +183,7 @@ class Conductor:
     async def _play(self, job: JobRecord) -> None:
         """Play a job to its end, however many players it takes."""
         began = time.time()
-        if not await asyncio.to_thread(self._shelf.jobs.start, job.id, self.name, began):
+        if not await _surely(partial(self._shelf.jobs.start, job.id, self.name, began)):
             self._broadcasts.pop(job.id, None)
             return
         job = replace(job, state="running", started=began)
@@ -196,7 +198,7 @@ class Conductor:
 
     async def _outcome(self, job: JobRecord, hearing: Hearing) -> dict[str, Any]:
         shelf, pause = self._shelf, _PAUSE_S[0]
-        for _ in range(MOST_ATTEMPTS):
+        for _ in range(job.attempts, MOST_ATTEMPTS):
             try:
                 manifest = await perform(job, self._musician, shelf.uploads, shelf.results, hearing.hear)
                 return {"state": "done", "model": manifest.model, "manifest": manifest.model_dump(mode="json")}
@@ -214,7 +216,7 @@ class Conductor:
 
     async def _end(self, job: JobRecord, outcome: dict[str, Any]) -> None:
         values = outcome | self._ending(job) | {"frames": job.frames, "of": job.of}
-        if not await asyncio.to_thread(lambda: self._shelf.jobs.finish(job.id, self.name, **values)):
+        if not await _surely(partial(self._shelf.jobs.finish, job.id, self.name, **values)):
             self._broadcasts.pop(job.id, None)
             return
         self._meter.ended(job.kind, outcome["state"])
@@ -232,8 +234,10 @@ class Conductor:
     async def _keep(self) -> None:
         """Renew leases, take over jobs that nobody keeps, stop those cancelled elsewhere, forget the expired."""
         while True:
-            with suppress(Exception):  # a database that is away for a moment; the next turn will do it
+            try:
                 await self._keep_once()
+            except Exception:  # a database that is away for a moment; the next turn will do it
+                log.exception("Jobs could not be looked after.")
             await asyncio.sleep(RENEW_S)
 
     async def _keep_once(self) -> None:
@@ -259,3 +263,13 @@ class Conductor:
         now = time.time()
         told: dict[str, Any] = {"webhook_due": now} if job.request.get("webhook") else {}
         return told | {"ended": now, "expires": now + self._config.keep_hours * 3600}
+
+
+async def _surely(change: Callable[[], bool]) -> bool:
+    """Change a job's record, however long the database is away: its lease goes on, so nobody else would."""
+    while True:
+        try:
+            return await asyncio.to_thread(change)
+        except SQLAlchemyError:
+            log.exception("A job's record could not be changed; it is tried again.")
+            await asyncio.sleep(RENEW_S)

@@ -19,7 +19,7 @@ from models.separation import Separator
 from serving import tracing
 from serving.config import ServeConfig
 from serving.orders import ModelFacts, Order
-from serving.player import Load, Piece, Player
+from serving.player import Piece, Player
 from serving.registry import local_model
 
 _MEASURED_BYTES = 2**27
@@ -64,10 +64,6 @@ class Generator:
                         span.set_attribute("first_audio_seconds", first)
                     span.set_attribute("frames", piece.frames)
                     yield piece
-
-    async def load(self) -> Load:
-        """How busy it is."""
-        return self._player.load
 
     async def check_health(self) -> None:
         """Ray Serve asks now and then, and starts another copy in place of one that fails."""

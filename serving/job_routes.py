@@ -11,7 +11,7 @@ from fastapi import Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from models.errors import StemsError
-from serving.asked import MOST_WAIT_S, Wanted, wait_seconds
+from serving.asked import Wanted, wait_seconds
 from serving.broadcast import Broadcast, Event
 from serving.bundle import MEDIA, MIX, ZIP, one_file
 from serving.conductor import Conductor, Shelf
@@ -74,7 +74,8 @@ class JobRoutes:
             try:
                 job = await self._ended(job, seconds)
             except asyncio.CancelledError:  # the client has left
-                await asyncio.shield(self._conductor.cancel(job))
+                if job.inline:  # and nobody was promised the job
+                    await asyncio.shield(self._conductor.cancel(job))
                 raise
         headers = _headers(job) | ({"Preference-Applied": f"wait={seconds}"} if seconds else {})
         if job.problem is not None:
@@ -117,7 +118,7 @@ class JobRoutes:
     async def _ended(self, job: JobRecord, seconds: float) -> JobRecord:
         """The job once it has ended, or as it is when the time is over."""
         loop = asyncio.get_running_loop()
-        end = loop.time() + min(seconds, MOST_WAIT_S)
+        end = loop.time() + seconds
         while job.state in UNFINISHED and (left := end - loop.time()) > 0:
             broadcast = self._conductor.broadcast(job.id)
             with suppress(TimeoutError):

@@ -171,6 +171,9 @@ class Player:
     def _submit(self, take: _Take, request: Request) -> None:
         if take.left:
             return
+        if self._failure is not None:
+            take.tell(RuntimeError(f"The engine failed: {self._failure}"))
+            return
         try:
             [take.number] = self._engine.submit(request)
             self._takes[take.number] = take
@@ -195,13 +198,16 @@ class Player:
                 self._failure = error
                 for take in self._takes.values():
                     take.tell(RuntimeError(f"The engine failed: {error}"))
-                return
+                self._takes.clear()
+                break
             self._began = None
             self._measure(time.monotonic() - began)
             for written in news:
                 self._takes[written.request].tell(written)
                 if written.done:
                     del self._takes[written.request]
+        while True:  # nobody who comes late is left waiting
+            self._wishes.get()()
 
     def _obey(self) -> None:
         idle = not (self._engine.running or self._engine.waiting)

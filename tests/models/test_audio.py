@@ -120,6 +120,7 @@ def wav_of(samples: np.ndarray) -> bytes:
         (wav_of(np.array([0.0, np.nan])), "not_finite"),
         (wav_of(np.zeros(16_001)), "too_long"),
     ],
+    ids=["nothing", "text", "no samples", "not a number", "too long"],
 )
 def test_bad_audio_is_refused_with_a_reason(data: bytes, code: str) -> None:
     with pytest.raises(StemsError, match=r"song\.wav") as caught:

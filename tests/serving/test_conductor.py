@@ -9,16 +9,18 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from helpers.tiny import LAYOUT
+from sqlalchemy.exc import OperationalError
 
 from models.errors import StemsError
 from serving.broadcast import Sound
-from serving.conductor import Conductor, Shelf
+from serving.conductor import MOST_ATTEMPTS, Conductor, Shelf
 from serving.config import ServeConfig
 from serving.database import open_database
 from serving.job_store import JobRecord, JobStore
@@ -134,7 +136,7 @@ def test_what_a_dead_process_left_another_finishes(house: House) -> None:
         fake = Fake()
         conductor = house.conductor(fake)
         await conductor.start()
-        await until(lambda: house.store.get("job1").state == "done")  # type: ignore[union-attr]
+        await until(lambda: house.ended() == 2)
         await conductor.stop()
         assert sorted(fake.played) == [0, 1]
         assert house.store.get(alive.id).state == "queued"  # type: ignore[union-attr]
@@ -192,10 +194,11 @@ def test_two_processes_that_both_play_a_job_end_it_once(house: House) -> None:
 
 def test_who_waits_on_the_line_goes_first_and_too_many_are_refused(house: House) -> None:
     async def crowd() -> list[int]:
-        gate = asyncio.Event()
+        gate = asyncio.Semaphore(0)
 
         async def before(part: int) -> None:
-            await gate.wait()
+            if part == 0:
+                await gate.acquire()
 
         fake = Fake(before)
         conductor = house.conductor(fake)
@@ -212,8 +215,14 @@ def test_who_waits_on_the_line_goes_first_and_too_many_are_refused(house: House)
         with pytest.raises(BusyError) as caught:
             conductor.check_room(inline=False)
         assert caught.value.retry_after >= 1
-        gate.set()
-        await until(lambda: house.ended() == conductor.capacity + 3)
+
+        def moved(ended: int) -> bool:
+            return house.ended() == ended and len(fake.played) == min(ended + conductor.capacity, jobs)
+
+        jobs = conductor.capacity + 3
+        for ended in range(1, jobs + 1):
+            gate.release()
+            await until(partial(moved, ended))
         await conductor.stop()
         return fake.played[conductor.capacity :]
 
@@ -264,6 +273,43 @@ def test_what_has_expired_is_forgotten_with_its_files(house: House, tmp_path: Pa
 
     asyncio.run(forget())
     assert list((tmp_path / "results").iterdir()) == []
+
+
+def test_a_database_that_is_away_for_a_moment_costs_no_job(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serving.conductor.RENEW_S", 0.01)
+    away, finish = 3, house.store.finish
+
+    def sometimes(*given: Any, **values: Any) -> bool:
+        nonlocal away
+        away -= 1
+        if away >= 0:
+            raise OperationalError("finish", {}, OSError("the database is away"))
+        return finish(*given, **values)
+
+    monkeypatch.setattr(house.store, "finish", sometimes)
+
+    async def play() -> None:
+        conductor = house.conductor(Fake())
+        await conductor.start()
+        job = await conductor.accept(new_job(), {})
+        await until(lambda: house.store.get(job.id).state == "done")  # type: ignore[union-attr]
+        await conductor.stop()
+
+    asyncio.run(play())
+    assert away < 0
+
+
+def test_a_job_that_ended_many_services_is_given_up(house: House) -> None:
+    async def play() -> None:
+        job = house.store.add(new_job(attempts=MOST_ATTEMPTS, keeper="dead", lease=1.0))
+        fake = Fake()
+        conductor = house.conductor(fake)
+        await conductor.start()
+        await until(lambda: house.store.get(job.id).state == "failed")  # type: ignore[union-attr]
+        await conductor.stop()
+        assert fake.played == []
+
+    asyncio.run(play())
 
 
 def test_progress_is_told_as_frames_of_all(house: House) -> None:

@@ -118,3 +118,15 @@ def test_an_engine_that_fails_fails_its_songs_and_its_health(player: Player, mon
         asyncio.run(gather(player.play(order(1))))
     with pytest.raises(RuntimeError, match="the memory is gone"):
         player.check()
+
+
+def test_who_comes_as_the_engine_fails_is_not_left_waiting(player: Player, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise RuntimeError("the memory is gone")
+
+    monkeypatch.setattr(player._engine, "step", fail)
+    with pytest.raises(RuntimeError):
+        asyncio.run(gather(player.play(order(1))))
+    monkeypatch.setattr(player, "check", lambda: None)  # it was well when this one came
+    with pytest.raises(RuntimeError, match="the memory is gone"):
+        asyncio.run(asyncio.wait_for(gather(player.play(order(2))), 20))

@@ -146,6 +146,14 @@ def test_a_client_that_hangs_up_frees_its_slot(live: httpx.Client) -> None:
     assert cancelled >= 1
 
 
+def test_a_job_that_was_promised_goes_on_whoever_hangs_up(live: httpx.Client) -> None:
+    name = {"Idempotency-Key": "promised"}
+    job = live.post("/v1/songs", json={"seconds": 8}, headers=name | {"Prefer": ""}).json()
+    with pytest.raises(httpx.ReadTimeout):
+        live.post("/v1/songs", json={"seconds": 8}, headers=name, timeout=0.2)
+    assert live.get(job["links"]["self"]).json()["state"] == "done"
+
+
 def figure(live: httpx.Client, name: str) -> float:
     figures = dict(line.rsplit(" ", 1) for line in live.get("/metrics").text.splitlines())
     return float(figures.get(name, 0))
