@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -34,9 +36,12 @@ class Generator:
         device = torch.device("cuda" if config.gpus_per_replica else "cpu")
         folder = local_model(config.model, config.tracking, config.cache)
         precision: Precision | None = config.precision
-        self._assembly = Assembly.load(folder, str(device), precision, separates=False)
         self._separates = (folder / "separator").is_dir()
-        self._player = Player(self._assembly, config.slots, memory_bandwidth(device, _MEASURED_BYTES, turns=3))
+        model = ThreadPoolExecutor(1, "model")
+        load = partial(Assembly.load, folder, str(device), precision, separates=False)
+        self._assembly = model.submit(load).result()
+        bandwidth = model.submit(memory_bandwidth, device, _MEASURED_BYTES, turns=3).result()
+        self._player = Player(self._assembly, config.slots, model, bandwidth)
         self._warm: asyncio.Task[None] | None = None
 
     async def facts(self) -> ModelFacts:

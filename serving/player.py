@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import queue
-import threading
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+import torch
 
 from models.assembly import Assembly
 from models.audio import read_audio
@@ -20,6 +19,7 @@ from models.edits import Draft
 from models.lm.engine.request import Request, Written
 from models.lm.engine.roofline import step_seconds
 from models.lm.sampling import Sampling
+from models.song_decoder import SongDecoder
 from serving.orders import Order
 
 log = logging.getLogger(__name__)
@@ -71,21 +71,22 @@ class Piece:
 
 
 class _Take:
-    """A request on its way: what the engine's thread tells its coroutine."""
+    """A request on its way: what the model's thread tells its coroutine."""
 
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._news: asyncio.Queue[Written | Exception] = asyncio.Queue()
+    def __init__(self, decoder: SongDecoder, frames: int) -> None:
+        self.decoder, self.frames = decoder, frames
         self.number = -1
         self.left = False
+        self._loop = asyncio.get_running_loop()
+        self._news: asyncio.Queue[Piece | Exception] = asyncio.Queue()
 
-    def tell(self, news: Written | Exception) -> None:
+    def tell(self, news: Piece | Exception) -> None:
         """From another thread."""
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._news.put_nowait, news)
 
-    async def next(self) -> Written:
-        """The next news; raises what the engine raised."""
+    async def next(self) -> Piece:
+        """The next piece; raises what went wrong."""
         news = await self._news.get()
         if isinstance(news, Exception):
             raise news
@@ -95,24 +96,26 @@ class _Take:
 class Player:
     """Plays orders, as many at once as it has slots.
 
-    The engine has a thread of its own; texts, stems and sounds pass the codecs on another.
-
     Args:
         assembly: the model.
         slots: songs at once.
+        model: the one thread in which the model was loaded and computes. OpenMP keeps helpers for each thread that
+            computes; once all of them are more than cores, each step waits for them.
         bandwidth: bytes a second of this machine's memory, for the roofline.
     """
 
-    def __init__(self, assembly: Assembly, slots: int, bandwidth: float = float("inf")) -> None:
-        self._assembly, self._slots, self._bandwidth = assembly, slots, bandwidth
-        self._engine = assembly.lm.engine(slots, assembly.precision, assembly.max_seconds)
-        self._codecs = ThreadPoolExecutor(max_workers=1, thread_name_prefix="codecs")
-        self._wishes: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+    def __init__(
+        self, assembly: Assembly, slots: int, model: ThreadPoolExecutor, bandwidth: float = float("inf")
+    ) -> None:
+        self._assembly, self._slots, self._model, self._bandwidth = assembly, slots, model, bandwidth
+        self._engine = model.submit(assembly.lm.engine, slots, assembly.precision, assembly.max_seconds).result()
+        # What is given is read beside the steps, which would otherwise stand still as long, and without helpers.
+        self._reader = ThreadPoolExecutor(1, "reader", initializer=partial(torch.set_num_threads, 1))
         self._takes: dict[int, _Take] = {}
+        self._turning = False
         self._failure: Exception | None = None
         self._began: float | None = None
         self._load = Load(slots, 0, 0, 0.0, 0.0, 0)
-        threading.Thread(target=self._run, name="engine", daemon=True).start()
 
     @property
     def precision(self) -> str:
@@ -138,24 +141,18 @@ class Player:
             StemsError: the order cannot be played.
         """
         self.check()
-        loop = asyncio.get_running_loop()
-        draft = await loop.run_in_executor(self._codecs, self._draft, order)
-        decoder = self._assembly.decoder(draft)
-        take, frames = _Take(), 0
-        self._wishes.put(partial(self._submit, take, draft.request))
+        thread = self._model if order.edit is None else self._reader
+        draft = await asyncio.get_running_loop().run_in_executor(thread, self._draft, order)
+        take = _Take(self._assembly.decoder(draft), draft.request.grid.columns)
+        self._model.submit(self._submit, take, draft.request)
         try:
-            last = False
-            while not last:
-                written = await take.next()
-                last = written.done
-                sound = await loop.run_in_executor(
-                    self._codecs, partial(decoder.push, written.codes, last=written.done)
-                )
-                frames += written.codes.shape[1]
-                codes = written.codes.numpy().astype(np.int16)
-                yield Piece(frames, draft.request.grid.columns, codes, sound, self._assembly.sample_rate, self._load)
+            frames = 0
+            while frames < take.frames:
+                piece = await take.next()
+                frames = piece.frames
+                yield piece
         finally:
-            self._wishes.put(partial(self._leave, take))
+            self._model.submit(self._leave, take)
 
     async def warm_up(self) -> None:
         """Play a moment of something, so that the first client does not wait for what is made at first use."""
@@ -168,10 +165,12 @@ class Player:
         given = {name: read_audio(data, name=name) for name, data in order.stems.items()}
         return self._assembly.edit_draft(given, order.edit, order.prompt, order.sampling)
 
+    # What follows is called in the model's thread, one after the other.
+
     def _submit(self, take: _Take, request: Request) -> None:
         if take.left:
             return
-        if self._failure is not None:
+        if self._failure is not None:  # nobody who comes late is left waiting
             take.tell(RuntimeError(f"The engine failed: {self._failure}"))
             return
         try:
@@ -179,46 +178,48 @@ class Player:
             self._takes[take.number] = take
         except Exception as error:  # refused: it is this request's alone
             take.tell(error)
+        if not self._turning:
+            self._turning = True
+            self._model.submit(self._turn)
 
     def _leave(self, take: _Take) -> None:
         take.left = True
         if self._takes.pop(take.number, None) is not None:
             self._engine.cancel(take.number)
 
-    def _run(self) -> None:
-        """The engine's thread: what is wished, then a step, for as long as anyone wants one."""
-        while self._failure is None:
-            self._obey()
-            began = time.monotonic()
-            self._began = began
-            try:
-                news = self._engine.step()
-            except Exception as error:  # the engine cannot be trusted any more, and check() says so
-                log.exception("The engine failed.")
-                self._failure = error
-                for take in self._takes.values():
-                    take.tell(RuntimeError(f"The engine failed: {error}"))
-                self._takes.clear()
-                break
-            self._began = None
-            self._measure(time.monotonic() - began)
-            for written in news:
-                self._takes[written.request].tell(written)
-                if written.done:
-                    del self._takes[written.request]
-        while True:  # nobody who comes late is left waiting
-            self._wishes.get()()
+    def _turn(self) -> None:
+        """A step; then another turn, behind all that was wished for meanwhile, for as long as anyone wants one."""
+        self._turning = bool(self._takes)
+        if not self._turning:
+            self._measure(None)
+            return
+        self._began = began = time.monotonic()
+        try:
+            news = self._engine.step()
+        except Exception as error:  # the engine cannot be trusted any more, and check() says so
+            log.exception("The engine failed.")
+            self._failure = error
+            for take in self._takes.values():
+                take.tell(RuntimeError(f"The engine failed: {error}"))
+            self._takes.clear()
+            return
+        self._measure(time.monotonic() - began)
+        for written in news:
+            self._hear(self._takes[written.request], written)
+        self._began = None
+        self._model.submit(self._turn)
 
-    def _obey(self) -> None:
-        idle = not (self._engine.running or self._engine.waiting)
-        while True:
-            try:
-                self._wishes.get(block=idle)()
-            except queue.Empty:
-                return
-            idle = not (self._engine.running or self._engine.waiting)
-            if idle:
-                self._measure(None)
+    def _hear(self, take: _Take, written: Written) -> None:
+        """Make sound of what was written."""
+        try:
+            sound, rate = take.decoder.push(written.codes, last=written.done), self._assembly.sample_rate
+            frames, codes = written.first + written.codes.shape[1], written.codes.numpy().astype(np.int16)
+            take.tell(Piece(frames, take.frames, codes, sound, rate, self._load))
+        except Exception as error:  # it is this song's alone
+            take.tell(error)
+            self._leave(take)
+        if written.done:
+            self._takes.pop(written.request, None)
 
     def _measure(self, seconds: float | None) -> None:
         old, engine = self._load, self._engine

@@ -16,7 +16,10 @@ from torch import Tensor
 from models.codec.codec import StemCodec
 from models.codec.whole_song import CONTEXT, around_lstm, through
 
-DELAY_FRAMES = 2 * CONTEXT
+AFTER_LSTM = 3
+"""Frames to each side that the convolutions after the LSTM see at most: theirs are finer steps."""
+
+DELAY_FRAMES = CONTEXT + AFTER_LSTM
 """Frames by which sound is later than codes: what the convolutions before the LSTM and those after it look ahead."""
 
 
@@ -26,7 +29,8 @@ class StreamDecoder:
     def __init__(self, codec: StemCodec) -> None:
         self._codec = codec
         first, self._lstm, up = around_lstm(codec.network.decoder.layers)
-        self._first, self._up = _Window(through(first), 1), _Window(through(up), codec.hop)
+        self._first = _Window(through(first), CONTEXT, 1)
+        self._up = _Window(through(up), AFTER_LSTM, codec.hop)
         self._state: Any = None
 
     @torch.inference_mode()
@@ -44,10 +48,10 @@ class StreamDecoder:
 
 
 class _Window:
-    """Convolutions over frames that come piece by piece, each of which becomes ``made`` values."""
+    """Convolutions over frames that come piece by piece; each sees ``context`` more, and becomes ``made`` values."""
 
-    def __init__(self, work: Callable[[Tensor], Tensor], made: int) -> None:
-        self._work, self._made = work, made
+    def __init__(self, work: Callable[[Tensor], Tensor], context: int, made: int) -> None:
+        self._work, self._context, self._made = work, context, made
         self._seen: Tensor | None = None
         # Frames of what was seen that have been given out.
         self._done = 0
@@ -59,10 +63,10 @@ class _Window:
             return None
         self._seen = torch.cat(pieces, dim=-1)
         frames = self._seen.shape[-1]
-        end = frames if last else max(self._done, frames - CONTEXT)
+        end = frames if last else max(self._done, frames - self._context)
         if end == self._done:
             return None
         results = self._work(self._seen)[..., self._done * self._made : end * self._made]
-        kept = max(0, end - CONTEXT)
+        kept = max(0, end - self._context)
         self._seen, self._done = self._seen[..., kept:], end - kept
         return results

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ import pytest
 
 from models.assembly import Assembly
 from models.audio import Audio, encode_audio, read_audio
-from models.edits import Edit
+from models.edits import Draft, Edit
 from models.errors import StemsError
 from models.lm.sampling import Sampling
+from models.song_decoder import SongDecoder
 from serving.orders import Order
 from serving.player import Piece, Player
 
@@ -25,7 +27,7 @@ def assembly(model_directory: Path) -> Assembly:
 
 @pytest.fixture
 def player(assembly: Assembly) -> Player:
-    return Player(assembly, slots=2)
+    return Player(assembly, slots=2, model=ThreadPoolExecutor(1))
 
 
 def order(seed: int, seconds: float = 1.0) -> Order:
@@ -130,3 +132,26 @@ def test_who_comes_as_the_engine_fails_is_not_left_waiting(player: Player, monke
     monkeypatch.setattr(player, "check", lambda: None)  # it was well when this one came
     with pytest.raises(RuntimeError, match="the memory is gone"):
         asyncio.run(asyncio.wait_for(gather(player.play(order(2))), 20))
+
+
+def test_a_song_that_cannot_be_decoded_fails_alone(
+    player: Player, assembly: Assembly, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = assembly.decoder
+
+    def decoder(draft: Draft) -> SongDecoder:
+        if draft.request.sampling.seed == 2:
+            broken = made(draft)
+            monkeypatch.setattr(broken, "push", lambda *_, **__: 1 / 0)
+            return broken
+        return made(draft)
+
+    async def both() -> Any:
+        return await asyncio.gather(*(gather(player.play(order(seed))) for seed in (1, 2)), return_exceptions=True)
+
+    monkeypatch.setattr(assembly, "decoder", decoder)
+    good, bad = asyncio.run(both())
+    assert good[0].shape[1] == 50
+    assert isinstance(bad, ZeroDivisionError)
+    assert not player.load.running
+    player.check()

@@ -42,7 +42,7 @@ class EnginePlan:
     longest: int
     chunk: int
     static: bool
-    report_frames: int = 10
+    report_frames: int = 25
 
     @property
     def rows(self) -> int:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from transformers import EncodecModel
 
 from models.codec.codec import StemCodec, build_codec
 from models.codec.quantizer import start_codebooks
@@ -15,10 +16,12 @@ from models.codec.stream import DELAY_FRAMES, StreamDecoder
 SIZE = CodecSize(filters=2, latent=8, cardinality=32, lstm_layers=1)
 
 
-@pytest.fixture(scope="module")
-def codec() -> StemCodec:
+@pytest.fixture(scope="module", params=[False, True], ids=["looks ahead", "causal"])
+def codec(request: pytest.FixtureRequest) -> StemCodec:
     torch.manual_seed(0)
-    made = build_codec(SIZE, 2).eval()
+    config = build_codec(SIZE, 2).network.config
+    config.use_causal_conv = request.param
+    made = StemCodec(EncodecModel(config)).eval()
     with torch.no_grad():
         start_codebooks(made.network.quantizer, made.latent(0.3 * torch.randn(4, 1, 16_000)), seed=0)
     return made
