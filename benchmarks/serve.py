@@ -14,27 +14,34 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import base64
-import json
 import logging
 import os
 import socket
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import httpx
 import numpy as np
 import psutil
 import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.serve_peers import Ask, batched, one_a_call
+from benchmarks.serve_clients import (
+    LAYOUT,
+    LONGEST,
+    SHORTEST,
+    Client,
+    Outcome,
+    ask_peer,
+    ask_service,
+    closed_loop,
+    draw,
+)
+from benchmarks.serve_peers import batched, one_a_call
 from models.assembly import write_about
 from models.audio import read_audio
 from models.codec.codec import build_codec
@@ -42,16 +49,12 @@ from models.codec.quantizer import start_codebooks
 from models.codec.size import CodecSize
 from models.lm.engine.weights import Precision, best_precision
 from models.lm.language_model import LMConfig, StemLM
-from models.stems import StemLayout
 from models.text import TextConfig
 from pipelines.evaluation.sdr import si_sdr
 from serving.app import start
 from serving.config import ServeConfig
 
-LAYOUT = StemLayout.parse("bass:1,drums:1,other:4")
 CODEC = CodecSize(filters=2, latent=8, cardinality=2048, lstm_layers=1)
-PROMPTS = ("a tight funk groove", "slow strings over brushed drums", "acid bass, 130 bpm", "calm electric piano")
-SHORTEST, LONGEST = 2.0, 10.0
 GOALS = {"one a call": 3.0, "@serve.batch": 1.5}
 SOONER = 5.0
 """At the most clients: times the throughput of each peer, and how many times sooner the first audio."""
@@ -59,41 +62,6 @@ SOONER = 5.0
 _QUIET_S = 3.0
 console = Console(width=118)
 
-
-@dataclass(frozen=True)
-class Heard:
-    """What a client got: when it had the first sound and the whole song, in seconds since it asked."""
-
-    ask: Ask
-    first: float
-    whole: float
-    wav: bytes
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A closed loop from the first request to the last answer."""
-
-    heard: list[Heard]
-    took: float
-
-    @property
-    def rate(self) -> float:
-        """Seconds of music a second."""
-        return sum(heard.ask.seconds for heard in self.heard) / self.took
-
-    @property
-    def songs_a_minute(self) -> float:
-        return 60 * len(self.heard) / self.took
-
-    def first(self, share: float) -> float:
-        return float(np.quantile([heard.first for heard in self.heard], share))
-
-    def whole(self, share: float) -> float:
-        return float(np.quantile([heard.whole for heard in self.heard], share))
-
-
-Client = Callable[[httpx.AsyncClient, Ask], Awaitable[Heard]]
 Served = Callable[[Path, argparse.Namespace], AbstractContextManager[str]]
 
 
@@ -115,70 +83,6 @@ def write_model(folder: Path, dim: int, layers: int) -> None:
         start_codebooks(codec.network.quantizer, codec.latent(0.1 * torch.randn(8, 1, 6 * CODEC.sample_rate)), seed=0)
         codec.save(folder / "codecs" / stem.name)
     write_about(folder, LONGEST)
-
-
-def draw(count: int, seed: int) -> list[Ask]:
-    """Songs of mixed length."""
-    rng = np.random.default_rng(seed)
-    lengths = rng.uniform(SHORTEST, LONGEST, count).round(1)
-    return [Ask(PROMPTS[k % len(PROMPTS)], float(length), k) for k, length in enumerate(lengths)]
-
-
-async def ask_service(http: httpx.AsyncClient, ask: Ask) -> Heard:
-    """Ask for a job, listen to it, and fetch the mix when it is done."""
-    began, first = time.perf_counter(), 0.0
-    fields = {"prompt": ask.prompt, "seconds": ask.seconds, "seed": ask.seed, "format": "wav"}
-    job = (await http.post("/v1/songs", json=fields)).raise_for_status().json()
-    stems: set[str] = set()
-    async with http.stream("GET", job["links"]["events"], params={"audio": "true"}) as answer:
-        answer.raise_for_status()
-        async for kind, data in events(answer):
-            if kind == "audio" and not first:
-                stem = json.loads(data)
-                if base64.b64decode(stem["pcm"]):
-                    stems.add(stem["stem"])
-                if len(stems) == len(LAYOUT.stems):
-                    first = time.perf_counter() - began
-            elif kind == "end":
-                job = json.loads(data)
-    if job["state"] != "done":
-        raise RuntimeError(f"A job ended as {job['state']}: {job['problem']}")
-    wav = (await http.get(job["links"]["mix"])).raise_for_status().content
-    return Heard(ask, first, time.perf_counter() - began, wav)
-
-
-async def events(answer: httpx.Response) -> AsyncIterator[tuple[str, str]]:
-    """Server-sent events: what kind, and the data."""
-    kind = ""
-    async for line in answer.aiter_lines():
-        field, _, value = line.partition(": ")
-        if field == "event":
-            kind = value
-        elif field == "data":
-            yield kind, value
-
-
-async def ask_peer(http: httpx.AsyncClient, ask: Ask) -> Heard:
-    """Ask, and wait for the answer."""
-    began = time.perf_counter()
-    wav = (await http.post("/", json=ask._asdict())).raise_for_status().content
-    whole = time.perf_counter() - began
-    return Heard(ask, whole, whole, wav)
-
-
-async def closed_loop(url: str, client: Client, asks: Sequence[Ask], clients: int) -> Outcome:
-    """So many clients, until nothing is left to ask for."""
-    left, heard = iter(asks), list[Heard]()
-
-    async def one(http: httpx.AsyncClient) -> None:
-        for ask in left:
-            heard.append(await client(http, ask))
-
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=clients)
-    async with httpx.AsyncClient(base_url=url, timeout=600, limits=limits) as http:
-        began = time.perf_counter()
-        await asyncio.gather(*(one(http) for _ in range(clients)))
-        return Outcome(heard, time.perf_counter() - began)
 
 
 def measure(url: str, client: Client, arguments: argparse.Namespace) -> dict[int, Outcome]:

@@ -1,4 +1,4 @@
-"""A webhook that counts what it is told."""
+"""A webhook that keeps what it is told."""
 
 from __future__ import annotations
 
@@ -15,31 +15,43 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 @dataclass
 class Hook:
-    """``told`` has the jobs, as they came."""
+    """``calls`` has path, headers and body of each request, as they came."""
 
     host: str
-    told: list[dict[str, Any]] = field(default_factory=list)
+    calls: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
 
     @property
     def address(self) -> str:
-        return f"http://{self.host}/told"
+        return f"http://{self.host}/told?of=it"
+
+    @property
+    def told(self) -> list[dict[str, Any]]:
+        """The jobs."""
+        return [json.loads(body) for _, _, body in self.calls]
 
 
 @contextmanager
-def listening() -> Iterator[Hook]:
-    """A webhook on this machine."""
+def listening(*statuses: int) -> Iterator[Hook]:
+    """A webhook on this machine. It answers with these, one after the other, and then that all is well."""
+    left = list(statuses)
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            hook.told.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-            self.send_response(204)
+            body = self.rfile.read(int(self.headers.get("content-length", 0)))
+            hook.calls.append((self.path, {name.lower(): value for name, value in self.headers.items()}, body))
+            self.send_response(left.pop(0) if left else 204)
+            self.send_header("Location", "/elsewhere")
             self.end_headers()
+
+        def do_GET(self) -> None:
+            self.do_POST()
 
         def log_message(self, format: str, *args: Any) -> None:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     hook = Hook(f"127.0.0.1:{server.server_address[1]}")
-    Thread(target=server.serve_forever, daemon=True).start()
+    Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
     yield hook
     server.shutdown()
+    server.server_close()

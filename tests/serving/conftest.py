@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+import time
 from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +12,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+import uvicorn
 from fastapi.testclient import TestClient
 from helpers.ports import free_port
 from helpers.tiny import tiny_assembly_directory
@@ -111,3 +115,19 @@ def tone() -> Audio:
 @pytest.fixture(scope="session")
 def tone_wav(tone: Audio) -> bytes:
     return encode_audio(tone, "wav")
+
+
+@pytest.fixture
+def wire(settings: ServeConfig, band: Any) -> Iterator[tuple[str, int]]:
+    """A service of little patience on a socket."""
+    hasty = settings.model_copy(update={"body_seconds": 1.5})
+    server = uvicorn.Server(uvicorn.Config(create_app(hasty, band), port=0, log_level="error", log_config=None))
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        yield listening.getsockname()
+        server.should_exit = server.force_exit = True
+        thread.join()
