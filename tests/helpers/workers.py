@@ -149,4 +149,7 @@ def _process(
     if rank == 0 and answer is not None:
         torch.save(answer, Path(folder) / "answer.pt")
     if world > 1:
+        # Else the group would go with the worker, and wait for threads of its own that wait for Python.
+        del worker
+        dist.barrier()
         dist.destroy_process_group()

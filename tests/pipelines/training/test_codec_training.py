@@ -150,7 +150,9 @@ def test_two_workers_train_the_codec_that_one_trains(folder: Path, tmp_path: Pat
         _, checkpoint = checkpoints(Path(config.output))[-1]
         states.append(finished_recipe(partial(PlainSteps, config), checkpoint, averaged=False).module.state_dict())
     for name, value in states[0].items():
-        torch.testing.assert_close(states[1][name], value, rtol=1e-4, atol=1e-5, msg=name)
+        # A codebook's sums grow with it, and so does what is rounded away.
+        atol = 3e-5 * max(1.0, float(value.abs().max()))
+        torch.testing.assert_close(states[1][name], value, rtol=1e-4, atol=atol, msg=name)
 
 
 def test_a_codec_trained_by_the_whole_recipe_is_an_encodec_model_with_the_same_codes(
