@@ -15,7 +15,7 @@ import torch
 
 from models.assembly import Assembly
 from models.audio import read_audio
-from models.edits import Draft
+from models.edits import Draft, Edit
 from models.lm.engine.request import Request, Written
 from models.lm.engine.roofline import step_seconds
 from models.lm.sampling import Sampling
@@ -109,8 +109,8 @@ class Player:
     ) -> None:
         self._assembly, self._slots, self._model, self._bandwidth = assembly, slots, model, bandwidth
         self._engine = model.submit(assembly.lm.engine, slots, assembly.precision, assembly.max_seconds).result()
-        # What is given is read beside the steps, which would otherwise stand still as long, and without helpers.
-        self._reader = ThreadPoolExecutor(1, "reader", initializer=partial(torch.set_num_threads, 1))
+        self._reading = asyncio.Lock()
+        self._reading_threads = max(1, torch.get_num_threads() // 2)
         self._takes: dict[int, _Take] = {}
         self._turning = False
         self._failure: Exception | None = None
@@ -141,8 +141,7 @@ class Player:
             StemsError: the order cannot be played.
         """
         self.check()
-        thread = self._model if order.edit is None else self._reader
-        draft = await asyncio.get_running_loop().run_in_executor(thread, self._draft, order)
+        draft = await (self._song(order) if order.edit is None else self._edit(order, order.edit))
         take = _Take(self._assembly.decoder(draft), draft.request.grid.columns)
         self._model.submit(self._submit, take, draft.request)
         try:
@@ -159,11 +158,28 @@ class Player:
         async for _ in self.play(Order("", Sampling(seed=0), seconds=min(1.0, self._assembly.max_seconds))):
             pass
 
-    def _draft(self, order: Order) -> Draft:
-        if order.edit is None:
-            return self._assembly.song_draft(order.prompt, order.seconds, order.sampling)
-        given = {name: read_audio(data, name=name) for name, data in order.stems.items()}
-        return self._assembly.edit_draft(given, order.edit, order.prompt, order.sampling)
+    async def _song(self, order: Order) -> Draft:
+        draft = partial(self._assembly.song_draft, order.prompt, order.seconds, order.sampling)
+        return await asyncio.get_running_loop().run_in_executor(self._model, draft)
+
+    async def _edit(self, order: Order, edit: Edit) -> Draft:
+        """Read what is given, beside the steps, which would otherwise stand still as long.
+
+        One at a time, with some of the cores, in a thread that ends with it, and whose helpers do.
+        """
+
+        def draft() -> Draft:
+            given = {name: read_audio(data, name=name) for name, data in order.stems.items()}
+            return self._assembly.edit_draft(given, edit, order.prompt, order.sampling)
+
+        async with self._reading:
+            reader = ThreadPoolExecutor(
+                1, "reader", initializer=partial(torch.set_num_threads, self._reading_threads)
+            )
+            try:
+                return await asyncio.get_running_loop().run_in_executor(reader, draft)
+            finally:
+                reader.shutdown(wait=False)
 
     # What follows is called in the model's thread, one after the other.
 

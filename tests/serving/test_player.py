@@ -64,6 +64,23 @@ def test_kept_stems_come_back_to_the_bit(player: Player, assembly: Assembly) -> 
     assert stems["drums"].any()
 
 
+def test_edits_that_come_together_are_those_made_alone(player: Player, assembly: Assembly) -> None:
+    rate, rng = assembly.sample_rate, np.random.default_rng(0)
+    given = [Audio(rng.normal(size=(1, rate)).astype(np.float32) * 0.1, rate) for _ in range(3)]
+    edit = Edit(silent=["other"])
+    orders = [
+        Order("", Sampling(seed=seed), edit=edit, stems={"bass": encode_audio(audio)})
+        for seed, audio in enumerate(given)
+    ]
+
+    async def together() -> list[tuple[np.ndarray, dict[str, np.ndarray]]]:
+        return await asyncio.gather(*(gather(player.play(each)) for each in orders))
+
+    for each, (codes, _) in zip(orders, asyncio.run(together()), strict=True):
+        alone = assembly.edit({"bass": read_audio(each.stems["bass"])}, edit, sampling=each.sampling)
+        np.testing.assert_array_equal(codes, alone.codes)
+
+
 def test_a_song_that_is_left_frees_its_slot_within_two_steps(player: Player) -> None:
     async def leave() -> tuple[int, int]:
         async with aclosing(player.play(order(1, 9.0))) as pieces:
