@@ -23,11 +23,11 @@ from models.codec.quantizer import start_codebooks
 from models.presets import CODEC_SIZES
 
 
-def fitted_codec(codebooks: int) -> StemCodec:
+def fitted_codec(codebooks: int, device: str) -> StemCodec:
     """A codec whose codes vary."""
-    codec = build_codec(CODEC_SIZES["paper"], codebooks).eval()
+    codec = build_codec(CODEC_SIZES["paper"], codebooks).to(device).eval()
     with torch.no_grad():
-        latent = codec.latent(0.1 * torch.randn(8, 1, 10 * codec.sample_rate))
+        latent = codec.latent(0.1 * torch.randn(8, 1, 10 * codec.sample_rate, device=device))
     start_codebooks(codec.network.quantizer, latent, seed=0)
     return codec
 
@@ -39,15 +39,15 @@ def jobs(codec: StemCodec, song: Tensor) -> dict[str, tuple[Work, Work]]:
 
     def their_codes() -> Tensor:
         with torch.no_grad():
-            return network.encode(song[None, None]).audio_codes
+            return network.encode(song[None, None]).audio_codes.cpu()
 
     def their_sound() -> Tensor:
         with torch.no_grad():
-            return network.decode(codes[None, None], [None]).audio_values
+            return network.decode(codes[None, None], [None]).audio_values.cpu()
 
     return {
-        "encode": (lambda: codec.encode_song(song), their_codes),
-        "decode": (lambda: codec.decode_song(codes), their_sound),
+        "encode": (lambda: codec.encode_song(song).cpu(), their_codes),
+        "decode": (lambda: codec.decode_song(codes).cpu(), their_sound),
     }
 
 
@@ -56,13 +56,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=60.0, help="length of the song")
     parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     options = parser.parse_args()
     torch.manual_seed(0)
-    title = f"{options.seconds:g} s of song, float32, {torch.get_num_threads()} threads, times real time"
+    where = torch.cuda.get_device_name() if options.device == "cuda" else f"{torch.get_num_threads()} threads"
+    title = f"{options.seconds:g} s of song, float32, {where}, times real time"
     table = Table("codebooks", "job", "here", "transformers", "times faster", title=title)
     for codebooks in (1, 4):
-        codec = fitted_codec(codebooks)
-        song = 0.1 * torch.randn(round(options.seconds * codec.sample_rate))
+        codec = fitted_codec(codebooks, options.device)
+        song = 0.1 * torch.randn(round(options.seconds * codec.sample_rate), device=options.device)
         for job, (ours, theirs) in jobs(codec, song).items():
             took = compare(ours, theirs, options.turns)
             speeds = [f"{options.seconds / value:.1f}" for value in (took.ours, took.theirs)]

@@ -13,6 +13,8 @@ from helpers.s3 import s3, s3_server  # noqa: F401 - fixtures
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# The GPU's kernels are tested on the CPU; their compiler reads this when it is first imported.
+os.environ.setdefault("TRITON_INTERPRET", "1")
 # Processes that tests start find the helpers too.
 os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1])])
 

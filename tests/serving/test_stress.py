@@ -67,8 +67,8 @@ def percentile(values: list[float], share: float) -> float:
 def test_more_than_it_can_do_slows_nobody_who_was_let_in(
     ray_local: Any, model_directory: Path, tmp_path: Path
 ) -> None:
-    """Ten times its capacity for a minute."""
-    body = {"seconds": 4, "format": "flac"}
+    """Ten times its capacity for a minute, of songs so long that a hiccup of the machine is small beside them."""
+    body = {"seconds": 12, "format": "flac"}
     config = configured(model_directory, tmp_path, slots=1, max_waiting=0, requests_per_minute=10**6)
 
     async def ask(http: httpx.AsyncClient) -> tuple[int, float, str]:
@@ -78,7 +78,7 @@ def test_more_than_it_can_do_slows_nobody_who_was_let_in(
 
     async def overload(url: str) -> None:
         async with httpx.AsyncClient(base_url=url, timeout=30, limits=httpx.Limits(max_connections=200)) as http:
-            unloaded = [await ask(http) for _ in range(20)]
+            unloaded = [await ask(http) for _ in range(12)]
             assert {status for status, _, _ in unloaded} == {200}
             typical = percentile([seconds for _, seconds, _ in unloaded], 0.5)
             before = memory()

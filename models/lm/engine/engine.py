@@ -45,6 +45,11 @@ class Engine:
         self._count = 0
 
     @property
+    def device(self) -> torch.device:
+        """Where it runs."""
+        return self._network.device
+
+    @property
     def waiting(self) -> int:
         """Requests that have no rows yet."""
         return len(self._waiting)

@@ -39,28 +39,35 @@ class Attention(Protocol):
 
 
 @dataclass(frozen=True)
-class _Norm:
+class PackedNorm:
+    """A layer norm in the precision that rows have."""
+
     weight: Tensor
     bias: Tensor
     eps: float
 
     @classmethod
-    def of(cls, norm: Norm, dtype: torch.dtype) -> _Norm:
+    def of(cls, norm: Norm, dtype: torch.dtype) -> PackedNorm:
+        """Of the module that trains."""
         return cls(norm.weight.detach().to(dtype), norm.bias.detach().to(dtype), norm.eps)
 
     @property
     def tensors(self) -> tuple[Tensor, Tensor]:
+        """Weight and bias."""
         return self.weight, self.bias
 
     def __call__(self, x: Tensor) -> Tensor:
+        """Normalise every row."""
         return F.layer_norm(x, (x.shape[-1],), self.weight, self.bias, self.eps)
 
 
-class _Layer:
+class PackedLayer:
+    """A layer's norms and matrices."""
+
     def __init__(self, layer: Layer, precision: Precision, dtype: torch.dtype) -> None:
-        self.self_norm = _Norm.of(layer.self_norm, dtype)
-        self.cross_norm = _Norm.of(layer.cross_norm, dtype)
-        self.feed_norm = _Norm.of(layer.feed_norm, dtype)
+        self.self_norm = PackedNorm.of(layer.self_norm, dtype)
+        self.cross_norm = PackedNorm.of(layer.cross_norm, dtype)
+        self.feed_norm = PackedNorm.of(layer.feed_norm, dtype)
         self.qkv = pack(layer.self_attention.qkv, precision)
         self.out = pack(layer.self_attention.out, precision)
         self.text_keys_values = pack(layer.cross_attention.kv, precision)
@@ -95,15 +102,15 @@ class DecodingNetwork:
     def __init__(self, model: StemTransformer, precision: Precision, longest: int) -> None:
         self.size, self.special, self.precision, self._model = model.size, model.special, precision, model
         self.dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
-        self.layers = [_Layer(layer, precision, self.dtype) for layer in model.layers]
-        self.final_norm = _Norm.of(model.final_norm, self.dtype)
+        self.layers = [PackedLayer(layer, precision, self.dtype) for layer in model.layers]
+        self.final_norm = PackedNorm.of(model.final_norm, self.dtype)
         self.heads = pack(model.heads, precision)
         side_by_side(self._matrices)
         self._native = self._native_layers()
         self.device = model.heads.weight.device
         positions = torch.arange(longest, device=self.device)
-        self._positions = sinusoidal_positions(positions, self.size.dim, self.size.max_period).to(self.dtype)
-        self._embedding = model.embedding.weight.detach().to(self.dtype)
+        self.positions = sinusoidal_positions(positions, self.size.dim, self.size.max_period).to(self.dtype)
+        self.embedding = model.embedding.weight.detach().to(self.dtype)
 
     @property
     def rows_are_alone(self) -> bool:
@@ -136,9 +143,7 @@ class DecodingNetwork:
         self, tokens: Int[Tensor, "rows streams"], positions: Int[Tensor, " rows"]
     ) -> Float[Tensor, "rows dim"]:
         """Sum of the streams' embeddings, and the position's."""
-        return (
-            F.embedding(tokens + self._model.offsets[:, 0], self._embedding).sum(dim=1) + self._positions[positions]
-        )
+        return F.embedding(tokens + self._model.offsets[:, 0], self.embedding).sum(dim=1) + self.positions[positions]
 
     def through(self, x: Float[Tensor, "rows dim"], attention: Attention) -> Float[Tensor, "rows dim"]:
         """All layers."""

@@ -53,6 +53,7 @@ class Rows:
         nothing = torch.zeros(count, dtype=torch.int64, device=device)
         self.position, self.text_length, self.key, self.top_k = (nothing.clone() for _ in range(4))
         self.moves = torch.zeros(count, dtype=torch.bool, device=device)
+        self._moving: list[int] = []
         self.guidance, self.temperature = (torch.ones(count, device=device) for _ in range(2))
         self.top_p = torch.zeros(count, device=device)
 
@@ -89,8 +90,10 @@ class Rows:
 
     def move(self, rows: list[int]) -> None:
         """Say which rows the next step moves."""
-        self.moves.zero_()
-        self.moves[rows] = True
+        if rows != self._moving:
+            self._moving = list(rows)
+            self.moves.zero_()
+            self.moves[rows] = True
 
     def copy(self, source: tuple[int, ...], target: tuple[int, ...], steps: int) -> None:
         """Let rows remember what others do of their first steps."""

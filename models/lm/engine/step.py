@@ -11,6 +11,8 @@ from jaxtyping import Int
 from torch import Tensor
 
 from models.lm.engine.attention import FilledAttention, MaskedAttention
+from models.lm.engine.gpu.launch import can_compile
+from models.lm.engine.gpu.step import FusedStep
 from models.lm.engine.network import Attention, DecodingNetwork
 from models.lm.engine.slots import Rows
 from models.lm.sampling import Sampling, choose, guide
@@ -85,36 +87,46 @@ def _step(
 
 
 def whole_step(network: DecodingNetwork, rows: Rows) -> Callable[[DrawKind], None]:
-    """:func:`step_of_all` of an engine: captured where the device can."""
-    if network.device.type == "cuda":
-        return Captured(network, rows)
-    return partial(step_of_all, network, rows)
+    """:func:`step_of_all` of an engine: in kernels of its own and captured, where the device can."""
+    if network.device.type != "cuda":
+        return partial(step_of_all, network, rows)
+    if can_compile():
+        once = Captured(FusedStep(network, rows), rows)
+        return lambda _: once()
+    kinds: dict[DrawKind, Captured] = {}
+
+    def step(kind: DrawKind) -> None:
+        if kind not in kinds:
+            kinds[kind] = Captured(partial(step_of_all, network, rows, kind), rows)
+        kinds[kind]()
+
+    return step
 
 
 class Captured:
-    """Steps of all rows, each kind recorded once as a CUDA graph and replayed: one launch instead of hundreds."""
+    """A step of all rows, recorded once as a CUDA graph and replayed: one launch instead of hundreds."""
 
-    def __init__(self, network: DecodingNetwork, rows: Rows) -> None:
-        self._network, self._rows = network, rows
-        self._graphs: dict[DrawKind, Callable[[], None]] = {}
+    def __init__(self, step: Callable[[], None], rows: Rows) -> None:
+        self._step, self._rows = step, rows
+        self._replay: Callable[[], None] | None = None
 
-    def __call__(self, kind: DrawKind) -> None:
+    def __call__(self) -> None:
         """One step."""
-        if kind not in self._graphs:
-            self._graphs[kind] = self._record(kind)
-        self._graphs[kind]()
+        if self._replay is None:
+            self._replay = self._record()
+        self._replay()
 
-    def _record(self, kind: DrawKind) -> Callable[[], None]:
+    def _record(self) -> Callable[[], None]:
         moves = self._rows.moves.clone()
         self._rows.moves.zero_()  # warming up writes nothing that counts
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(2):
-                step_of_all(self._network, self._rows, kind)
+                self._step()
         torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
-            step_of_all(self._network, self._rows, kind)
+            self._step()
         self._rows.moves.copy_(moves)
         return graph.replay
