@@ -90,7 +90,7 @@ def whole_step(network: DecodingNetwork, rows: Rows) -> Callable[[DrawKind], Non
     """:func:`step_of_all` of an engine: in kernels of its own and captured, where the device can."""
     if network.device.type != "cuda":
         return partial(step_of_all, network, rows)
-    if can_compile():
+    if can_compile() and FusedStep.fits(rows.shape):
         once = Captured(FusedStep(network, rows), rows)
         return lambda _: once()
     kinds: dict[DrawKind, Captured] = {}

@@ -57,6 +57,11 @@ def test_few_rows_are_multiplied_here_and_many_by_the_library() -> None:
     assert isinstance(product(matrix, None, 5, launch), Library)
 
 
+@pytest.mark.parametrize(("width", "fits"), [(64, True), (48, False)])
+def test_heads_of_other_widths_step_in_pytorchs_operations(width: int, fits: bool) -> None:
+    assert gpu.FusedStep.fits(RowShape(2, 2, width, STREAMS, STEPS, 20)) is fits
+
+
 @pytest.fixture(scope="module")
 def network() -> DecodingNetwork:
     torch.manual_seed(0)

@@ -11,7 +11,7 @@ from torch import Tensor
 from models.lm.engine.gpu.launch import Launch, power
 from models.lm.engine.gpu.products import FEW_ROWS, Product, product
 from models.lm.engine.network import DecodingNetwork, PackedLayer
-from models.lm.engine.slots import Rows
+from models.lm.engine.slots import Rows, RowShape
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,11 @@ class FusedStep:
         network: in float32 or bfloat16.
         rows: the engine's rows.
     """
+
+    @staticmethod
+    def fits(shape: RowShape) -> bool:
+        """Whether the kernels can be compiled for it: a head's width has to be a power of two."""
+        return shape.head_dim == power(shape.head_dim)
 
     def __init__(self, network: DecodingNetwork, rows: Rows) -> None:
         self._network, self._rows = network, rows
