@@ -18,6 +18,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.decode_peer import CODES, TEXT_DIM, WORDS, musicgen, peer, wait
 from benchmarks.turns import compare, seconds
 from models.codec.codec import build_codec
 from models.codec.stream import StreamDecoder
@@ -36,10 +37,10 @@ from models.lm.grid import Grid
 from models.lm.language_model import StemLM
 from models.lm.sampling import Sampling
 from models.lm.transformer import Condition, StemTransformer
-from models.presets import CODEC_SIZES, LM_SIZES
+from models.presets import CODEC_SIZES
 from models.stems import MUSICGEN
 
-CODES, TEXT_DIM, WORDS, RATE = 2048, 64, 12, 50
+RATE = 50
 PRECISIONS: dict[str, tuple[Precision, ...]] = {
     "cpu": ("float32", "bfloat16", "int8"),
     "cuda": ("float32", "bfloat16"),
@@ -50,64 +51,6 @@ LARGEST_READ = {"cpu": 2**29, "cuda": 2**33}
 """Bytes that are read to measure the memory."""
 
 console = Console(width=118)
-
-
-def musicgen(preset: str) -> Any:
-    """A random MusicGen with a small text encoder and a small codec, so that the decoder is what is measured."""
-    from transformers import (
-        EncodecConfig,
-        MusicgenConfig,
-        MusicgenDecoderConfig,
-        MusicgenForConditionalGeneration,
-        T5Config,
-    )
-
-    size = LM_SIZES[preset]
-    decoder = MusicgenDecoderConfig(
-        vocab_size=CODES,
-        num_hidden_layers=size.layers,
-        hidden_size=size.dim,
-        ffn_dim=4 * size.dim,
-        num_attention_heads=size.heads,
-        dropout=0.0,
-    )
-    text = T5Config(d_model=TEXT_DIM, d_ff=64, d_kv=16, num_layers=1, num_heads=4, vocab_size=50)
-    codec = EncodecConfig(
-        sampling_rate=32_000,
-        target_bandwidths=[2.2],
-        num_filters=2,
-        hidden_size=8,
-        codebook_size=CODES,
-        upsampling_ratios=[8, 5, 4, 4],
-        num_lstm_layers=1,
-    )
-    config = MusicgenConfig(text_encoder=text, audio_encoder=codec, decoder=decoder)
-    return MusicgenForConditionalGeneration(config).eval()
-
-
-def peer(theirs: Any, frames: int, requests: int) -> Callable[[], None]:
-    """Transformers' own generation of so many requests in one batch."""
-    tokens = torch.randint(2, 50, (requests, WORDS), device=theirs.device)
-
-    def work() -> None:
-        theirs.generate(
-            input_ids=tokens,
-            attention_mask=torch.ones_like(tokens),
-            guidance_scale=3.0,
-            do_sample=True,
-            top_k=250,
-            max_new_tokens=frames + 3,
-            decoder_start_token_id=CODES,
-            pad_token_id=CODES,
-        )
-        wait(theirs.device)
-
-    return work
-
-
-def wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def device_of(model: StemTransformer) -> torch.device:
