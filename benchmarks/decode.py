@@ -18,7 +18,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.decode_peer import CODES, TEXT_DIM, WORDS, musicgen, peer, wait
+from benchmarks.musicgen import CODES, TEXT_DIM, WORDS, musicgen, peer, wait
 from benchmarks.turns import compare, seconds
 from models.codec.codec import build_codec
 from models.codec.stream import StreamDecoder

@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
+from benchmarks.musicgen import CODES, decoder_config
 from benchmarks.turns import seconds
 from models.delay import delay_codes
 from models.lm.objective import stream_loss
@@ -31,7 +32,7 @@ from models.presets import LM_SIZES, LMSize
 from models.stems import MUSICGEN
 from pipelines.training.parallel import computes_bfloat16
 
-CODES, TEXT_DIM, TEXT_LENGTH, FRAMES = 2048, 768, 20, 1500
+TEXT_DIM, TEXT_LENGTH, FRAMES = 768, 20, 1500
 BFLOAT16 = computes_bfloat16(torch.device("cpu"))
 PRECISIONS = {"float32": False} | ({"bfloat16": True} if BFLOAT16 else {})
 """Whether to autocast. A processor without instructions for bfloat16 is slower in it: there it is left out."""
@@ -55,19 +56,11 @@ def ours(size: LMSize, batch: int, device: str) -> Step:
 
 def peer(size: LMSize, batch: int, device: str) -> Step:
     """A training step of transformers' decoder, with the projection of its text."""
-    from transformers import MusicgenDecoderConfig, MusicgenForCausalLM
+    from transformers import MusicgenForCausalLM
 
-    config = MusicgenDecoderConfig(
-        vocab_size=CODES,
-        num_hidden_layers=size.layers,
-        hidden_size=size.dim,
-        ffn_dim=4 * size.dim,
-        num_attention_heads=size.heads,
-        dropout=0.0,
-        layerdrop=0.0,
-        num_codebooks=MUSICGEN.streams,
+    model = (
+        nn.ModuleList([MusicgenForCausalLM(decoder_config(size)), nn.Linear(TEXT_DIM, size.dim)]).to(device).train()
     )
-    model = nn.ModuleList([MusicgenForCausalLM(config), nn.Linear(TEXT_DIM, size.dim)]).to(device).train()
     codes, states = example(batch, device)
     sequence = delay_codes(codes, MUSICGEN.delays, CODES)[..., : FRAMES + 1]
     inputs = sequence[..., :-1].reshape(-1, FRAMES)

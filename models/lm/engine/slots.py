@@ -90,7 +90,7 @@ class Rows:
 
     def move(self, rows: list[int]) -> None:
         """Say which rows the next step moves."""
-        if rows != self._moving:
+        if rows != self._moving:  # mostly they are the same, and nothing has to go to the device
             self._moving = list(rows)
             self.moves.zero_()
             self.moves[rows] = True

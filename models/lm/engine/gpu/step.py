@@ -1,4 +1,4 @@
-"""A step of all rows in eight kernels a layer."""
+"""A step of all rows, in eight kernels a layer where they are few."""
 
 from __future__ import annotations
 

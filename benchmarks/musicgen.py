@@ -1,4 +1,4 @@
-"""What the decoding engine is measured against: transformers' own MusicGen, with random weights."""
+"""What the language model is measured against: transformers' own MusicGen, with random weights."""
 
 from __future__ import annotations
 
@@ -7,23 +7,16 @@ from typing import Any
 
 import torch
 
-from models.presets import LM_SIZES
+from models.presets import LM_SIZES, LMSize
 
 CODES, TEXT_DIM, WORDS = 2048, 64, 12
 
 
-def musicgen(preset: str) -> Any:
-    """A random MusicGen with a small text encoder and a small codec, so that the decoder is what is measured."""
-    from transformers import (
-        EncodecConfig,
-        MusicgenConfig,
-        MusicgenDecoderConfig,
-        MusicgenForConditionalGeneration,
-        T5Config,
-    )
+def decoder_config(size: LMSize) -> Any:
+    """MusicGen's decoder, of four streams, in the sizes of a preset."""
+    from transformers import MusicgenDecoderConfig
 
-    size = LM_SIZES[preset]
-    decoder = MusicgenDecoderConfig(
+    return MusicgenDecoderConfig(
         vocab_size=CODES,
         num_hidden_layers=size.layers,
         hidden_size=size.dim,
@@ -31,6 +24,18 @@ def musicgen(preset: str) -> Any:
         num_attention_heads=size.heads,
         dropout=0.0,
     )
+
+
+def musicgen(preset: str) -> Any:
+    """A random MusicGen with a small text encoder and a small codec, so that the decoder is what is measured."""
+    from transformers import (
+        EncodecConfig,
+        MusicgenConfig,
+        MusicgenForConditionalGeneration,
+        T5Config,
+    )
+
+    decoder = decoder_config(LM_SIZES[preset])
     text = T5Config(d_model=TEXT_DIM, d_ff=64, d_kv=16, num_layers=1, num_heads=4, vocab_size=50)
     codec = EncodecConfig(
         sampling_rate=32_000,
