@@ -48,7 +48,7 @@ class Assembly:
         max_seconds: float = MAX_SECONDS,
         precision: Precision | None = None,
     ) -> None:
-        _check_codecs(lm, codecs)
+        check_codecs(lm, codecs)
         self.lm, self.codecs, self.separator = lm, codecs, separator
         self.max_seconds, self.precision = max_seconds, precision
 
@@ -65,7 +65,7 @@ class Assembly:
             separates: load its separator, too; without, it takes stems only.
         """
         directory = Path(directory)
-        about = _read_about(directory)
+        about = read_about(directory)
         lm = StemLM.load(directory / "lm", device)
         codecs = {name: StemCodec.load(directory / "codecs" / name, device) for name in lm.layout.names}
         separator = load_separator(directory, device) if separates else None
@@ -216,7 +216,8 @@ def write_about(directory: Path, max_seconds: float) -> None:
     (directory / ABOUT).write_text(json.dumps(about, indent=2) + "\n")
 
 
-def _read_about(directory: Path) -> dict[str, Any]:
+def read_about(directory: Path) -> dict[str, Any]:
+    """The file that makes a directory a model; StemsError where it is missing."""
     file = directory / ABOUT
     if not file.is_file():
         raise StemsError(
@@ -229,7 +230,8 @@ def _read_about(directory: Path) -> dict[str, Any]:
     return about
 
 
-def _check_codecs(lm: StemLM, codecs: Mapping[str, StemCodec]) -> None:
+def check_codecs(lm: StemLM, codecs: Mapping[str, StemCodec]) -> None:
+    """StemsError where a codec is missing, or is not the one that a language model was trained for."""
     for stem in lm.layout.stems:
         codec = codecs.get(stem.name)
         if codec is None or codec.codebooks != stem.codebooks or codec.cardinality != lm.config.cardinality:

@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 import logging
-import signal
 import socket
-import threading
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 
-from models.assembly import ABOUT
+from cluster.connect import named_cluster
+from models.checking import check_model
 from models.errors import StemsError
 from serving import tracing
 from serving.api import create_app
+from serving.checks import check_open, check_places
 from serving.config import ServeConfig, parse_config
-from serving.database import open_database
 from serving.generator import Generator, SeparatorReplica
-from serving.keys import KeyRing
 from serving.musician import Replicas
-from serving.registry import absolute_address, local_model, pin_model
-from serving.webhooks import signing_key
+from serving.registry import absolute_address, absolute_path, local_model, pin_model
+from serving.service import Service
 
 if TYPE_CHECKING:
     from ray.serve import Application
     from ray.serve.handle import DeploymentHandle
-
-APP_NAME = "stems"
 
 _REQUESTS = 4096
 """Requests that one ingress holds at once; they mostly wait, for music or for events."""
@@ -93,15 +89,14 @@ def _copies(least: int, most: int, slots: int) -> dict[str, Any]:
 
 def _settled(config: ServeConfig) -> ServeConfig:
     """The same, so that processes in other directories mean the same by it, and a version in place of an alias."""
-    tracking, results = absolute_address(config.tracking), config.results
-    if "://" not in results:
-        results = str(Path(results).expanduser().absolute())
+    tracking = absolute_address(config.tracking)
     return config.model_copy(
         update={
             "tracking": tracking,
             "state": absolute_address(config.state),
-            "results": results,
-            "model": pin_model(config.model, tracking),
+            "results": absolute_path(config.results),
+            "cache": absolute_path(config.cache),
+            "model": pin_model(absolute_path(config.model), tracking),
         }
     )
 
@@ -112,67 +107,46 @@ def application(settings: dict[str, object]) -> Application:
 
 
 def start(config: ServeConfig) -> str:
-    """Start the service on the Ray at hand, or on a new local one, and return its URL once it is ready.
+    """Start the service on the Ray at hand, or on a new one, and return its URL once it answers.
 
     Raises:
-        StemsError: the port is taken, or the model cannot be loaded.
+        StemsError: what :func:`run` raises before it is up.
     """
-    from ray import serve
-
-    _check_model(config)
-    _check_port(config)
-    _check_open(config)
-    serve.start(http_options={"host": config.host, "port": config.port})
-    try:
-        serve.run(build(config), name=APP_NAME, route_prefix="/")
-    except RuntimeError as error:
-        raise StemsError(
-            f"The service did not start: {str(error).splitlines()[0]}",
-            "The log above says why.",
-            code="not_started",
-            field="model",
-        ) from error
-    host = "127.0.0.1" if config.host in ("0.0.0.0", "::") else config.host
-    return f"http://{host}:{config.port}"
+    return _service(config).start()
 
 
 def run(config: ServeConfig) -> None:
-    """Serve until Ctrl-C or SIGTERM."""
-    from ray import serve
+    """Serve until Ctrl-C or SIGTERM.
 
-    url = start(config)
-    print(f"The page is at {url}/ and the API at {url}/docs. Ctrl-C ends the service. From a shell:\n")
-    print(f"  curl -f {url}/v1/songs -H 'Content-Type: application/json' -H 'Prefer: wait=60' \\")
-    print('    -d \'{"prompt": "warm bass and soft drums", "seconds": 5}\' -o song.zip\n', flush=True)
-    ended = threading.Event()
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signum, lambda *_: ended.set())
-    ended.wait()
-    serve.shutdown()
-
-
-def _check_model(config: ServeConfig) -> None:
-    if not (local_model(config.model, config.tracking, config.cache) / ABOUT).is_file():
-        raise StemsError(
-            f"'{config.model}' is not a model: it has no assembly.json.",
-            "Give a model directory, such as the one that `stems demo` makes.",
-            code="missing",
-            field="model",
-        )
+    Raises:
+        StemsError: the model cannot be loaded, a setting does not fit this machine or cluster, or the service was
+            ended by another command.
+        KeyboardInterrupt: it was interrupted before it was up.
+    """
+    service, up = _service(config), False
+    try:
+        url = service.start()
+        up = True
+        print(f"The page is at {url}/ and the API at {url}/docs. Ctrl-C ends the service. From a shell:\n")
+        print(f"  curl -f {url}/v1/songs -H 'Content-Type: application/json' -H 'Prefer: wait=60' \\")
+        print('    -d \'{"prompt": "warm bass and soft drums", "seconds": 5}\' -o song.zip\n', flush=True)
+        service.watch()
+    except KeyboardInterrupt:
+        if not up:
+            raise
+    finally:
+        service.stop()
 
 
-def _check_open(config: ServeConfig) -> None:
-    """Without keys, only this machine may ask; and webhooks must be signed."""
-    open_to_all = config.host not in ("localhost", "::1") and not config.host.startswith("127.")
-    if open_to_all and not KeyRing(open_database(config.state)).look("").wanted:
-        raise StemsError(
-            f"On {config.host} anyone could use the service: there are no API keys.",
-            "Make one with `stems keys add NAME`, or listen on 127.0.0.1.",
-            code="open",
-            field="host",
-        )
-    if config.webhook_hosts:
-        signing_key(config.webhook_secret)
+def _service(config: ServeConfig) -> Service:
+    """The service, once everything was checked that can be before Ray starts."""
+    config = _settled(config)
+    check_open(config, config.host)
+    if not named_cluster():
+        _check_port(config)
+    check_places(config)
+    check_model(local_model(config.model, config.tracking, config.cache))
+    return Service(config, build(config), partial(check_open, config))
 
 
 def _check_port(config: ServeConfig) -> None:

@@ -38,6 +38,12 @@ class ServeConfig(StateConfig):
     """Address to listen on; beyond loopback the service wants API keys (`stems keys add NAME`)."""
     port: int = Field(default=8000, ge=1, le=65535)
     """Port to listen on."""
+    name: str = Field(default="stems", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")
+    """Name of the application on Ray Serve, which other applications may share."""
+    route_prefix: str = Field(default="/", pattern=r"^/$|^(/[A-Za-z0-9_.~-]+)+$")
+    """Path under which Ray Serve answers for this application, such as /music."""
+    replace: bool = False
+    """Whether to take the place of an application on Ray Serve that has this name or this path."""
     replicas: int = Field(default=1, ge=1)
     """How many copies of the model run."""
     max_replicas: int | None = Field(default=None, ge=1)

@@ -17,6 +17,7 @@ from sqlalchemy import (
     UniqueConstraint,
     create_engine,
     event,
+    false,
     make_url,
 )
 from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
@@ -92,6 +93,8 @@ def _create(engine: Engine) -> None:
         metadata.create_all(engine)
     except OperationalError:
         metadata.create_all(engine)  # another process made the tables at the same moment
+    with engine.begin() as connection:  # tables that are there could still be read-only
+        connection.execute(jobs.update().where(false()).values(state="queued"))
 
 
 def _tune_sqlite(connection: object, _: object) -> None:
@@ -106,4 +109,6 @@ def _unusable(address: str, error: Exception, mend: str) -> StemsError:
     except ArgumentError:
         shown = "state"
     said = (str(error) or type(error).__name__).splitlines()[0][:200].rstrip(".")
-    return StemsError(f"The database '{shown}' cannot be used: {said}.", mend, code="unreachable", field="state")
+    return StemsError(
+        f"The database '{shown}' (--state) cannot be used: {said}.", mend, code="unreachable", field="state"
+    )

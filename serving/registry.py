@@ -56,7 +56,14 @@ def absolute_address(tracking: str) -> str:
     """The same address for processes that run in another directory."""
     if not tracking.startswith(_SQLITE):
         return tracking
-    return f"{_SQLITE}{Path(tracking.removeprefix(_SQLITE)).absolute()}"
+    return f"{_SQLITE}{absolute_path(tracking.removeprefix(_SQLITE))}"
+
+
+def absolute_path(path: str) -> str:
+    """The same for processes that run in another directory: addresses stay as they are, and ``~`` is this user's."""
+    if "://" in path or path.startswith(REGISTERED):
+        return path
+    return str(Path(path).expanduser().absolute())
 
 
 def _from_store(model: str, cache: Path) -> Path:

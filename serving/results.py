@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Mapping
 
 import fsspec
@@ -24,7 +25,21 @@ class Files:
             self._store.makedirs(self._root, exist_ok=True)
         except (OSError, ValueError, ImportError) as error:
             raise StemsError(
-                f"Results cannot be kept in '{root}': {error}.", "Check the address.", field="results"
+                f"Results cannot be kept in '{root}' (--results): {error}.", "Check the address.", field="results"
+            ) from error
+
+    def check_writable(self) -> None:
+        """Write a file and remove it; StemsError where that cannot be done."""
+        trial = f"{self._root}/.{secrets.token_hex(8)}"
+        try:
+            self._store.pipe_file(trial, b"")
+            self._store.rm_file(trial)
+        except OSError as error:
+            raise StemsError(
+                f"Results cannot be kept in '{self._root}' (--results): {error.strerror or error}.",
+                "Name a directory or bucket that may be written.",
+                code="unwritable",
+                field="results",
             ) from error
 
     def put(self, job: str, files: Mapping[str, bytes]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress
 
-from pipelines.tokens.cluster import start_ray
+from cluster.connect import connect
 from pipelines.training.config import TrainingConfig
 from pipelines.training.history import read_history
 from pipelines.training.loop import TrainingResult
@@ -23,7 +23,7 @@ def run_side_by_side(jobs: Sequence[Job]) -> list[TrainingResult]:
     """
     import ray
 
-    start_ray()
+    connect()
     # A training that is killed is not run again here: the next demo goes on with it.
     task = ray.remote(num_cpus=1, max_retries=0)(_run)
     waiting = {task.remote(work): config for config, work in jobs}

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import signal
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -97,19 +95,6 @@ def settle(config: TableJob, longest: float) -> Workers:
         time.sleep(_SETTLING_PAUSE)
     log.warning("%s Workers without room wait; `ray status` shows who holds what.", crowded)
     return workers
-
-
-def start_ray() -> None:
-    """Connect to the cluster of ``RAY_ADDRESS``, or start a local one; nothing where there is one already."""
-    import ray
-
-    if ray.is_initialized():
-        return
-    # Ray takes this signal for itself, and would end the process where the job has to stop in order.
-    handler = signal.getsignal(signal.SIGTERM)
-    ray.init(ignore_reinit_error=True, log_to_driver=False, logging_level=logging.WARNING)
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, handler)
 
 
 def _largest_node_memory(nodes: Sequence[dict[str, Any]]) -> float:

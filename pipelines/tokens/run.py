@@ -8,12 +8,13 @@ from functools import partial
 from types import TracebackType
 from typing import Any
 
+from cluster.connect import connect
 from models.errors import StemsError
 from models.stems import StemLayout
 from pipelines.catalog.schema import CatalogEntry
 from pipelines.tokens.actor import fetch_files
 from pipelines.tokens.choose import Choice
-from pipelines.tokens.cluster import Workers, settle, start_ray
+from pipelines.tokens.cluster import Workers, settle
 from pipelines.tokens.collect import Collector, Plan
 from pipelines.tokens.config import PrepareConfig, TableJob
 from pipelines.tokens.identity import codec_kind, limits_of, vocal_rule
@@ -169,7 +170,7 @@ class Run:
             yield row["song_id"], row
 
     def _room(self, longest: float) -> Workers:
-        start_ray()
+        connect()
         self._workers = settle(self._config, longest)
         return self._workers
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from cluster.connect import connect
 from models.errors import StemsError
 from pipelines.training.config import TrainingConfig
 from pipelines.training.history import latest, read_history
@@ -29,8 +30,7 @@ def run_on_ray(config: TrainingConfig, make_recipe: Callable[[], Recipe]) -> Non
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
-    if not ray.is_initialized():
-        ray.init()
+    connect()
     workers = (config.min_workers, config.workers) if config.min_workers else config.workers
     gpus = _on_gpus(config, ray.cluster_resources().get("GPU", 0))
 

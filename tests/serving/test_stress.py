@@ -192,7 +192,7 @@ def test_a_service_killed_amid_its_jobs_finishes_them_when_it_is_started_again(
 def test_a_new_version_takes_over_and_drops_nobody(ray_local: Any, model_directory: Path, tmp_path: Path) -> None:
     from ray import serve
 
-    from serving.app import APP_NAME, build
+    from serving.app import build
 
     config = configured(model_directory, tmp_path, slots=2)
     states: list[int] = []
@@ -209,7 +209,7 @@ def test_a_new_version_takes_over_and_drops_nobody(ray_local: Any, model_directo
     with running(config) as url, httpx.Client(base_url=url, timeout=60) as http, ThreadPoolExecutor(2) as pool:
         clients = [pool.submit(ask, http, WAIT), pool.submit(ask, http, {})]
         time.sleep(2)
-        serve.run(build(config.model_copy(update={"slots": 3})), name=APP_NAME, route_prefix="/")
+        serve.run(build(config.model_copy(update={"slots": 3})), name=config.name, route_prefix="/")
         time.sleep(2)
         over = True
         for client in clients:

@@ -66,7 +66,7 @@ def rows(root: Path, **kept: Any) -> list[dict[str, Any]]:
 
 
 def no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipelines.tokens.run.start_ray", lambda: pytest.fail("something was computed"))
+    monkeypatch.setattr("pipelines.tokens.run.connect", lambda: pytest.fail("something was computed"))
 
 
 def test_another_threshold_leaves_songs_out_and_takes_them_back_without_computing(

@@ -126,7 +126,7 @@ def test_a_hostile_folder_interrupted_finished_and_run_again(
         assert len({code for stream in row["codes"] for code in stream}) > 4
 
     versions = table.versions()
-    monkeypatch.setattr("pipelines.tokens.run.start_ray", lambda: pytest.fail("Ray was started"))
+    monkeypatch.setattr("pipelines.tokens.run.connect", lambda: pytest.fail("Ray was started"))
     again = prepare(settings)
     assert (again.already_there, again.tokenized, again.quarantined) == (len(GOOD) + 7, 0, {})
     assert table.versions() == again.versions == versions

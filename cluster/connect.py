@@ -1,0 +1,80 @@
+"""Which Ray a command uses: one of its own, or the cluster that RAY_ADDRESS names."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from typing import Any
+
+from cluster.address import reach
+from cluster.own import own_settings
+from models.errors import StemsError
+
+ADDRESS = "RAY_ADDRESS"
+"""The environment variable that names a cluster; ``ray job submit`` sets it, too."""
+
+log = logging.getLogger(__name__)
+
+
+def named_cluster() -> str:
+    """What RAY_ADDRESS names; empty where a command shall start a Ray of its own."""
+    address = os.environ.get(ADDRESS, "").strip()
+    return "" if address == "local" else address
+
+
+def connect() -> bool:
+    """Join the cluster of RAY_ADDRESS, or start a Ray of this process's own; nothing where there is one already.
+
+    Without RAY_ADDRESS no cluster is joined, whatever runs on this machine. A Ray of its own ends with the process.
+
+    Returns:
+        Whether it started one, which ends with this process.
+
+    Raises:
+        StemsError: no Ray answers at RAY_ADDRESS within 5 s, or none can be started here.
+        KeyboardInterrupt: on SIGINT and SIGTERM meanwhile.
+    """
+    import ray
+
+    if ray.is_initialized():
+        return False
+    named = named_cluster()
+    settings = {"address": reach(named)} if named else own_settings()
+    try:
+        _init(settings)
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        raise _refused(named, error) from error
+    return not named
+
+
+def _init(settings: dict[str, Any]) -> None:
+    """Start or join, quietly, and leave the signals as they were: Ray takes SIGTERM for itself."""
+    import ray
+
+    main = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGTERM)
+    level = logging.INFO if log.isEnabledFor(logging.DEBUG) else logging.ERROR
+    try:
+        ray.init(log_to_driver=False, logging_level=level, **settings)
+    except SystemExit as ended:  # Ray's own answer to SIGTERM
+        raise KeyboardInterrupt from ended
+    finally:
+        if main:
+            signal.signal(signal.SIGTERM, handler)
+
+
+def _refused(named: str, error: Exception) -> StemsError:
+    said = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    if named:
+        return StemsError(
+            f"The Ray at {ADDRESS}={named} cannot be joined: {said[:300].rstrip('.')}.",
+            f"Check the cluster with `ray status`, or unset {ADDRESS} to use this machine alone.",
+            code="cluster",
+        )
+    return StemsError(
+        f"Ray cannot be started here: {said[:300].rstrip('.')}.",
+        "Look into the newest folder of $RAY_TMPDIR/ray, or /tmp/ray, for its logs.",
+        code="cluster",
+    )

@@ -1,0 +1,30 @@
+"""What is checked of a service's settings before anything is started."""
+
+from __future__ import annotations
+
+from models.errors import StemsError
+from serving.config import ServeConfig
+from serving.database import open_database
+from serving.keys import KeyRing
+from serving.on_serve import is_loopback
+from serving.results import Files
+from serving.webhooks import signing_key
+
+
+def check_open(config: ServeConfig, host: str) -> None:
+    """Without keys, only this machine may ask; and webhooks must be signed."""
+    if not is_loopback(host) and not KeyRing(open_database(config.state)).look("").wanted:
+        raise StemsError(
+            f"On {host} anyone could use the service: there are no API keys.",
+            "Make one with `stems keys add NAME`, or listen on 127.0.0.1.",
+            code="open",
+            field="host",
+        )
+    if config.webhook_hosts:
+        signing_key(config.webhook_secret)
+
+
+def check_places(config: ServeConfig) -> None:
+    """StemsError where jobs, uploads or results cannot be written."""
+    open_database(config.state).dispose()
+    Files(config.results).check_writable()

@@ -1,0 +1,222 @@
+"""Ray Serve, which others may use too: what runs there, where it answers, and the one application that is ours."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from models.errors import StemsError
+
+if TYPE_CHECKING:
+    from ray.actor import ActorHandle
+
+_ANSWER_SECONDS = 5.0
+_PAUSE = 0.25
+_LOOPBACK, _ANYWHERE = ("127.0.0.1", "localhost", "::1"), ("0.0.0.0", "::")
+
+
+@dataclass(frozen=True)
+class Copies:
+    """The copies of one deployment: how many there shall be, how many run, and how many have no machine yet."""
+
+    wanted: int = 0
+    running: int = 0
+    unplaced: int = 0
+
+
+@dataclass(frozen=True)
+class App:
+    """An application on Serve.
+
+    Args:
+        prefix: its route prefix, or nothing where it is not reached over HTTP.
+        status: Serve's word for it, such as ``RUNNING``.
+        message: what Serve says about it.
+        deployed: when it was deployed, in seconds since 1970: another deployment of the same name differs in it.
+        copies: by deployment.
+    """
+
+    prefix: str
+    status: str
+    message: str = ""
+    deployed: float = 0.0
+    copies: Mapping[str, Copies] = field(default_factory=dict)
+
+    @property
+    def answering(self) -> list[Copies]:
+        """The deployments without which it does not answer: those that are not at rest."""
+        return [copies for copies in self.copies.values() if copies.wanted]
+
+
+@dataclass(frozen=True)
+class Running:
+    """What runs on a cluster's Serve.
+
+    Args:
+        host: the address that its proxies listen on; empty where they take no HTTP.
+        port: their port.
+        proxies: addresses of the machines that they run on.
+        apps: applications by name.
+    """
+
+    host: str
+    port: int
+    proxies: Collection[str]
+    apps: Mapping[str, App]
+
+
+def look() -> Running | None:
+    """What runs on the connected cluster's Serve; None where no Serve does.
+
+    Raises:
+        TimeoutError: Serve does not answer.
+    """
+    import ray
+
+    controller = _controller()
+    if controller is None:
+        return None
+    try:
+        asked = [controller.get_serve_instance_details.remote(), controller.get_http_config.remote()]
+        details, http = ray.get(asked, timeout=_ANSWER_SECONDS)
+    except ray.exceptions.RayActorError:
+        return None
+    return Running(
+        host=http.host or "",
+        port=http.port,
+        proxies=sorted({proxy["node_ip"] for proxy in details["proxies"].values()}),
+        apps={name: _read_app(app) for name, app in details["applications"].items()},
+    )
+
+
+def _read_app(app: Mapping[str, Any]) -> App:
+    copies = {
+        name: Copies(
+            wanted=deployment.get("target_num_replicas") or 0,
+            running=sum(_word(replica["state"]) == "RUNNING" for replica in deployment["replicas"]),
+            unplaced=sum(not replica.get("node_id") for replica in deployment["replicas"]),
+        )
+        for name, deployment in app["deployments"].items()
+    }
+    return App(
+        prefix=app.get("route_prefix") or "",
+        status=_word(app["status"]),
+        message=app.get("message") or "",
+        deployed=app.get("last_deployed_time_s") or 0.0,
+        copies=copies,
+    )
+
+
+def _word(state: Any) -> str:
+    return str(getattr(state, "value", state))
+
+
+def check_free(running: Running, name: str, prefix: str) -> None:
+    """StemsError where an application has the name or the route prefix already."""
+    apps = {known: app for known, app in running.apps.items() if app.status != "DELETING"}
+    if name in apps:
+        raise StemsError(
+            f"An application '{name}' runs on this cluster's Ray Serve already, at {apps[name].prefix or 'no path'}.",
+            "Give this one another --name and --route_prefix, or take its place with --replace true.",
+            code="in_use",
+            field="name",
+        )
+    if holder := in_the_way(running, name, prefix):
+        raise StemsError(
+            f"The application '{holder}' on this cluster's Ray Serve answers at {prefix} already.",
+            "Give this one another --route_prefix, such as /music, or take its place with --replace true.",
+            code="in_use",
+            field="route_prefix",
+        )
+
+
+def in_the_way(running: Running, name: str, prefix: str) -> str:
+    """The application of another name that has the route prefix; empty where there is none."""
+    return next(
+        (
+            known
+            for known, app in running.apps.items()
+            if known != name and app.prefix == prefix and app.status != "DELETING"
+        ),
+        "",
+    )
+
+
+def url(running: Running, prefix: str, here: str) -> str:
+    """Where an application answers, as seen from this machine where a proxy runs on it.
+
+    Args:
+        running: what runs.
+        prefix: the application's.
+        here: this machine's address.
+    """
+    host, proxies = running.host, running.proxies
+    if host in _ANYWHERE:
+        host = "127.0.0.1" if here in proxies or not proxies else min(proxies)
+    host = f"[{host}]" if ":" in host else host
+    return f"http://{host}:{running.port}{prefix.rstrip('/')}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only the machine itself reaches what listens there."""
+    return host in _LOOPBACK or host.startswith("127.")
+
+
+def remove(name: str, seconds: float, deployed: float | None = None) -> bool:
+    """End one application, and wait until it is gone; Serve goes on ending it where the time is over.
+
+    Args:
+        name: of the application.
+        seconds: how long to wait.
+        deployed: end it only if it is still this deployment of the name.
+
+    Returns:
+        Whether it is gone.
+    """
+    import ray
+
+    end, controller = time.monotonic() + seconds, _controller()
+    if controller is None:
+        return True
+    if deployed is not None and not _is_ours(name, deployed):
+        return True
+    controller.delete_apps.remote([name])
+    while True:
+        try:
+            running = look()
+        except (TimeoutError, ray.exceptions.RayError):
+            running = Running("", 0, (), {name: App("", "")})
+        if running is None or name not in running.apps:
+            return True
+        if time.monotonic() > end:
+            return False
+        time.sleep(_PAUSE)
+
+
+def _is_ours(name: str, deployed: float) -> bool:
+    running = look()
+    return running is not None and name in running.apps and running.apps[name].deployed == deployed
+
+
+def end_serve_if_unused(seconds: float) -> None:
+    """End Serve itself where no application is left on it."""
+    running, controller = look(), _controller()
+    if running is None or running.apps or controller is None:
+        return
+    # A call that waits for the end would be repeated when the controller ends in the middle of it.
+    controller.graceful_shutdown.remote(wait=False)
+    end = time.monotonic() + seconds
+    while _controller() is not None and time.monotonic() < end:
+        time.sleep(_PAUSE)
+
+
+def _controller() -> ActorHandle | None:
+    import ray
+    from ray.serve._private.constants import SERVE_CONTROLLER_NAME, SERVE_NAMESPACE
+
+    try:
+        return ray.get_actor(SERVE_CONTROLLER_NAME, namespace=SERVE_NAMESPACE)
+    except ValueError:
+        return None

@@ -1,0 +1,221 @@
+"""The service on Ray: its application is deployed, looked after, and taken down again, and nothing else is."""
+
+from __future__ import annotations
+
+import logging
+import re
+import signal
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from cluster.connect import connect
+from models.errors import StemsError
+from serving import on_serve
+from serving.config import ServeConfig
+from serving.waiting import Reminder, waiting_line
+
+if TYPE_CHECKING:
+    from ray.serve import Application
+
+_LOOK_SECONDS, _WATCH_SECONDS = 0.25, 5.0
+_TAKE_DOWN_SECONDS = 5.0
+"""How long an interrupted start waits for what it deployed; Ray Serve goes on with the rest."""
+_ANSWER_SECONDS = 15.0
+
+log = logging.getLogger(__name__)
+
+
+class Service:
+    """One application on Ray Serve.
+
+    Args:
+        config: its settings.
+        application: what to deploy.
+        check_open: raises StemsError where a service that listens on an address would be open to anyone.
+    """
+
+    def __init__(self, config: ServeConfig, application: Application, check_open: Callable[[str], None]) -> None:
+        self._config, self._application, self._check_open = config, application, check_open
+        self._own = self._began_serve = self._deploying = self._up = False
+        self._deployed: float | None = None
+        self._reminder = Reminder()
+
+    def start(self) -> str:
+        """Deploy the application on the Ray at hand, or on a new one, and return its URL once it answers.
+
+        Raises:
+            StemsError: it does not fit, its name or path is in use, or it cannot be started.
+        """
+        from ray.exceptions import RayError
+
+        self._own = connect()
+        _quiet_serve()
+        try:
+            self._deploy()
+            url = self._until_up()
+        except (RayError, RuntimeError, TimeoutError, ValueError) as error:
+            raise _not_started(str(error)) from error
+        self._up = True
+        return url
+
+    def watch(self) -> None:
+        """Stay until the process is interrupted.
+
+        Raises:
+            StemsError: another command has ended the application, or taken its place.
+            KeyboardInterrupt: when it is interrupted.
+        """
+        while True:
+            time.sleep(_WATCH_SECONDS)
+            with suppress(TimeoutError):  # a Serve that is busy
+                app = self._app()
+                if app is None or app.deployed != self._deployed:
+                    self._up = self._deploying = False
+                    raise StemsError(
+                        f"The application '{self._config.name}' was ended, or replaced, by another command.",
+                        "Start it again, with another --name if both shall run.",
+                        code="replaced",
+                    )
+                self._remind(app)
+
+    def stop(self) -> None:
+        """Take down what was deployed: at once where it never came up, else once its songs are done."""
+        if self._up:
+            self._finish()
+        elif not self._own:
+            with _deaf():
+                if self._deploying:
+                    on_serve.remove(self._config.name, _TAKE_DOWN_SECONDS)
+                if self._began_serve:
+                    on_serve.end_serve_if_unused(_TAKE_DOWN_SECONDS / 2)
+        # A Ray of this process's own ends with it.
+
+    def _finish(self) -> None:
+        """An orderly end: copies finish their songs, and what is still queued is left to the next service."""
+        name, drain = self._config.name, self._config.drain_seconds
+        if not on_serve.remove(name, min(2.0, drain), self._deployed):
+            print(f"Songs are being finished, for up to {drain:g} s; Ctrl-C again ends at once.", flush=True)
+            on_serve.remove(name, drain, self._deployed)
+        if self._began_serve and not self._own:
+            on_serve.end_serve_if_unused(_TAKE_DOWN_SECONDS)
+
+    def _deploy(self) -> None:
+        from ray import serve
+        from ray.serve.api import RunTarget
+
+        config, running = self._config, on_serve.look()
+        if running is None:
+            self._began_serve = True
+            serve.start(http_options={"host": config.host, "port": config.port})
+        else:
+            self._join(running)
+        self._deploying = True
+        serve.run_many(
+            [RunTarget(self._application, config.name, config.route_prefix)], wait_for_applications_running=False
+        )
+
+    def _join(self, running: on_serve.Running) -> None:
+        """Make sure of a place on a Serve that others have started."""
+        config = self._config
+        if not running.host:
+            raise StemsError(
+                "Ray Serve runs on this cluster without HTTP.", "Start it with HTTP proxies.", code="not_started"
+            )
+        self._check_open(running.host)
+        if not config.replace:
+            on_serve.check_free(running, config.name, config.route_prefix)
+        elif other := on_serve.in_the_way(running, config.name, config.route_prefix):
+            on_serve.remove(other, config.drain_seconds)
+        if (running.host, running.port) != (config.host, config.port):
+            log.warning("Ray Serve runs on this cluster already: its address is used, not --host and --port.")
+
+    def _until_up(self) -> str:
+        """Wait until all copies run, or until some do and the others have no room; the URL."""
+        while True:
+            app = self._app()
+            if app is None:
+                raise StemsError(
+                    f"The application '{self._config.name}' was ended by another command.", "Start again."
+                )
+            if app.status == "DEPLOY_FAILED":
+                raise _not_started(app.message)
+            if app.status == "RUNNING" or (self._remind(app) and all(copy.running for copy in app.answering)):
+                self._deployed = app.deployed
+                return self._url()
+            time.sleep(_LOOK_SECONDS)
+
+    def _remind(self, app: on_serve.App) -> bool:
+        """Say what waits for room, now and then; whether it was said."""
+        import ray
+
+        line = waiting_line(app, self._config, ray.available_resources) if self._reminder.due() else ""
+        if line:
+            log.warning(line)
+        return bool(line)
+
+    def _app(self) -> on_serve.App | None:
+        running = on_serve.look()
+        return running and running.apps.get(self._config.name)
+
+    def _url(self) -> str:
+        import ray
+
+        running = on_serve.look()
+        if running is None:
+            raise _not_started("Ray Serve has ended")
+        url = on_serve.url(running, self._config.route_prefix, ray.util.get_node_ip_address())
+        if not _answers(f"{url}/livez"):
+            log.warning("Nothing answers at %s yet, as seen from this machine.", url)
+        return url
+
+
+def _answers(url: str) -> bool:
+    """Whether it answers: a proxy hears of an application a moment after it runs."""
+    end = time.monotonic() + _ANSWER_SECONDS
+    while time.monotonic() < end:
+        try:
+            with urllib.request.urlopen(url, timeout=_LOOK_SECONDS * 8):
+                return True
+        except (urllib.error.URLError, OSError):
+            time.sleep(_LOOK_SECONDS)
+    return False
+
+
+def _not_started(message: str) -> StemsError:
+    """The error of a service that did not start, out of what Serve says, which may quote whole tracebacks."""
+    ours = re.search(r"StemsError: (.+)", message)
+    errors = re.findall(r"^\s*(?:[\w.]+\.)?(\w*(?:Error|Exception)\b.*)$", message, re.MULTILINE)
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    said = ours[1] if ours else (errors or lines or ["no reason was given"])[-1]
+    return StemsError(
+        f"The service did not start: {said[:400].rstrip('.')}.",
+        "" if ours else "Its logs are in the newest folder of $RAY_TMPDIR/ray, or /tmp/ray, under logs/serve.",
+        code="not_started",
+    )
+
+
+def _quiet_serve() -> None:
+    """Keep Serve's own notes off the screen, unless asked for."""
+    import ray.serve  # noqa: F401 - it sets its logger's level
+
+    if not log.isEnabledFor(logging.DEBUG):
+        logging.getLogger("ray.serve").setLevel(logging.ERROR)
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Let a short clean-up come to its end, whatever signals arrive."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,48 @@
+"""What of a service waits for room on its cluster, in one line."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+from serving.config import ServeConfig
+from serving.on_serve import App
+
+_FIRST, _EVERY = 20.0, 60.0
+
+
+class Reminder:
+    """Is due after 20 s, and then every minute."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._next = clock() + _FIRST
+
+    def due(self) -> bool:
+        """Whether it is time to say it; the time of the next one begins here."""
+        if self._clock() < self._next:
+            return False
+        self._next = self._clock() + _EVERY
+        return True
+
+
+def waiting_line(app: App, config: ServeConfig, free: Callable[[], Mapping[str, float]]) -> str:
+    """Which copies of the model have no room, and what they need; empty where all have some.
+
+    Args:
+        app: the service's application.
+        config: its settings.
+        free: tells what no one uses on the cluster, as ``ray.available_resources``.
+    """
+    copies = app.copies.get("Generator")
+    if copies is None or not copies.unplaced:
+        return ""
+    cpus, gpus = config.cpus_per_replica, config.gpus_per_replica
+    there = free()
+    wants = f"{cpus:g} CPUs" + (f" and {gpus:g} GPUs" if gpus else "")
+    has = f"{there.get('CPU', 0.0):g} CPUs" + (f" and {there.get('GPU', 0.0):g} GPUs" if gpus else "")
+    answering = "" if copies.running else " Nothing answers yet."
+    return (
+        f"{copies.unplaced} of {copies.wanted} copies of the model wait for room: each takes {wants} of one machine, "
+        f"and on all machines together {has} are free.{answering}"
+    )
