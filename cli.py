@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import importlib
+import logging
 import os
 import re
 import signal
@@ -19,6 +20,7 @@ from typing import Any, get_origin
 import jsonargparse
 from pydantic import BaseModel, ValidationError
 
+from cluster.own import leave
 from models.errors import StemsError
 
 
@@ -166,11 +168,19 @@ exit codes:
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit code: what each means is in `stems --help`."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    argv = list(sys.argv[1:] if argv is None else argv)
+    status = _run(list(sys.argv[1:] if argv is None else argv))
+    leave(status)
+    return status
+
+
+def _run(argv: list[str]) -> int:
     debug = "--debug" in argv
     command = None
     try:
         with _sigterm_interrupts():
+            if debug:
+                for name in ("cluster", "serving"):
+                    logging.getLogger(name).setLevel(logging.DEBUG)
             path, words = _split([word for word in argv if word != "--debug"])
             command = COMMANDS[path]
             settings: type[BaseModel] = _find(command.settings)
@@ -214,12 +224,16 @@ def _show(result: Any) -> int:
     return int(getattr(result, "exit_code", 0))
 
 
+class _InterruptedError(KeyboardInterrupt):
+    """Python forgets an exit code after a plain KeyboardInterrupt that came while a module was imported."""
+
+
 @contextmanager
 def _sigterm_interrupts() -> Iterator[None]:
     """A scheduler's stop signal ends a job as Ctrl-C does. Only the main thread may listen to signals."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
+        raise _InterruptedError
 
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import threading
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from cluster.address import reach
-from cluster.own import own_settings
+from cluster.own import OwnRay, check_folder, provide_token
 from models.errors import StemsError
 
 ADDRESS = "RAY_ADDRESS"
@@ -41,28 +43,50 @@ def connect() -> bool:
     if ray.is_initialized():
         return False
     named = named_cluster()
-    settings = {"address": reach(named)} if named else own_settings()
     try:
-        _init(settings)
+        if named:
+            _init(reach(named))
+        else:
+            check_folder()
+            provide_token()
+            with OwnRay():
+                _init("local")
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         raise _refused(named, error) from error
     return not named
 
 
-def _init(settings: dict[str, Any]) -> None:
+def _init(address: str) -> None:
     """Start or join, quietly, and leave the signals as they were: Ray takes SIGTERM for itself."""
     import ray
 
-    main = threading.current_thread() is threading.main_thread()
+    debug = log.isEnabledFor(logging.DEBUG)
+    with _signals():
+        ray.init(address, log_to_driver=debug, logging_level=logging.INFO if debug else logging.ERROR)
+
+
+@contextmanager
+def _signals() -> Iterator[None]:
+    """KeyboardInterrupt for SIGINT and SIGTERM meanwhile, even where Python drops it, as it does while it forks."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     handler = signal.getsignal(signal.SIGTERM)
-    level = logging.INFO if log.isEnabledFor(logging.DEBUG) else logging.ERROR
-    try:
-        ray.init(log_to_driver=False, logging_level=level, **settings)
-    except SystemExit as ended:  # Ray's own answer to SIGTERM
-        raise KeyboardInterrupt from ended
-    finally:
-        if main:
+    reader, writer = socket.socketpair()
+    with reader, writer:
+        reader.setblocking(False)
+        writer.setblocking(False)
+        before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+        try:
+            yield
+        except SystemExit as ended:  # Ray's own answer to SIGTERM
+            raise KeyboardInterrupt from ended
+        finally:
             signal.signal(signal.SIGTERM, handler)
+            signal.set_wakeup_fd(before)
+        with suppress(BlockingIOError):
+            if {signal.SIGINT, signal.SIGTERM} & set(reader.recv(64)):
+                raise KeyboardInterrupt
 
 
 def _refused(named: str, error: Exception) -> StemsError:

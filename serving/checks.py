@@ -27,4 +27,5 @@ def check_open(config: ServeConfig, host: str) -> None:
 def check_places(config: ServeConfig) -> None:
     """StemsError where jobs, uploads or results cannot be written."""
     open_database(config.state).dispose()
-    Files(config.results).check_writable()
+    for folder in ("uploads", "results"):
+        Files(f"{config.results.rstrip('/')}/{folder}").check_writable()

@@ -178,9 +178,7 @@ def remove(name: str, seconds: float, deployed: float | None = None) -> bool:
     import ray
 
     end, controller = time.monotonic() + seconds, _controller()
-    if controller is None:
-        return True
-    if deployed is not None and not _is_ours(name, deployed):
+    if controller is None or (deployed is not None and not _is_ours(name, deployed)):
         return True
     controller.delete_apps.remote([name])
     while True:
@@ -193,6 +191,16 @@ def remove(name: str, seconds: float, deployed: float | None = None) -> bool:
         if time.monotonic() > end:
             return False
         time.sleep(_PAUSE)
+
+
+def lives() -> bool:
+    """Whether Serve answers."""
+    import ray
+
+    try:
+        return look() is not None
+    except (TimeoutError, ray.exceptions.RayError):
+        return False
 
 
 def _is_ours(name: str, deployed: float) -> bool:

@@ -14,10 +14,11 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from cluster.connect import connect
+from cluster.own import own_ray_lives
 from models.errors import StemsError
 from serving import on_serve
 from serving.config import ServeConfig
-from serving.waiting import Reminder, waiting_line
+from serving.waiting import Reminder, check_fits, waiting_line
 
 if TYPE_CHECKING:
     from ray.serve import Application
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 _LOOK_SECONDS, _WATCH_SECONDS = 0.25, 5.0
 _TAKE_DOWN_SECONDS = 5.0
 """How long an interrupted start waits for what it deployed; Ray Serve goes on with the rest."""
-_ANSWER_SECONDS = 15.0
+_ANSWER_SECONDS, _SETTLE_SECONDS = 15.0, 0.3
 
 log = logging.getLogger(__name__)
 
@@ -51,10 +52,13 @@ class Service:
         Raises:
             StemsError: it does not fit, its name or path is in use, or it cannot be started.
         """
+        import ray
         from ray.exceptions import RayError
 
         self._own = connect()
         _quiet_serve()
+        if self._own:  # another cluster may still grow
+            check_fits(self._config, ray.nodes())
         try:
             self._deploy()
             url = self._until_up()
@@ -98,6 +102,9 @@ class Service:
     def _finish(self) -> None:
         """An orderly end: copies finish their songs, and what is still queued is left to the next service."""
         name, drain = self._config.name, self._config.drain_seconds
+        time.sleep(_SETTLE_SECONDS)
+        if self._own and not (own_ray_lives() and on_serve.lives()):
+            return  # the signal went to the whole process group, and has ended Ray, too
         if not on_serve.remove(name, min(2.0, drain), self._deployed):
             print(f"Songs are being finished, for up to {drain:g} s; Ctrl-C again ends at once.", flush=True)
             on_serve.remove(name, drain, self._deployed)
@@ -139,9 +146,7 @@ class Service:
         while True:
             app = self._app()
             if app is None:
-                raise StemsError(
-                    f"The application '{self._config.name}' was ended by another command.", "Start again."
-                )
+                raise _not_started("another command has ended it")
             if app.status == "DEPLOY_FAILED":
                 raise _not_started(app.message)
             if app.status == "RUNNING" or (self._remind(app) and all(copy.running for copy in app.answering)):

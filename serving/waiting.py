@@ -1,10 +1,12 @@
-"""What of a service waits for room on its cluster, in one line."""
+"""Room for a service on its cluster: what can never be had, and what is waited for, in one line."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
+from models.errors import StemsError
 from serving.config import ServeConfig
 from serving.on_serve import App
 
@@ -46,3 +48,26 @@ def waiting_line(app: App, config: ServeConfig, free: Callable[[], Mapping[str, 
         f"{copies.unplaced} of {copies.wanted} copies of the model wait for room: each takes {wants} of one machine, "
         f"and on all machines together {has} are free.{answering}"
     )
+
+
+def check_fits(config: ServeConfig, nodes: Sequence[Mapping[str, Any]]) -> None:
+    """StemsError where one copy of the model, or a separator, wants more than any machine has.
+
+    Args:
+        config: of the service.
+        nodes: the machines, as ``ray.nodes`` gives them.
+    """
+    for setting, resource in (
+        ("gpus_per_replica", "GPU"),
+        ("cpus_per_replica", "CPU"),
+        ("cpus_per_separator", "CPU"),
+    ):
+        wanted = float(getattr(config, setting))
+        largest = max((node["Resources"].get(resource, 0.0) for node in nodes if node["Alive"]), default=0.0)
+        if wanted > largest:
+            raise StemsError(
+                f"--{setting} {wanted:g} is more than there is: the largest machine has {largest:g} {resource}s.",
+                f"Lower --{setting}, or set RAY_ADDRESS to a cluster with such machines.",
+                code="too_large",
+                field=setting,
+            )
