@@ -102,7 +102,7 @@ def job(root: Path, name: str, models: tuple[str, str], threshold: float, cpus: 
     """Seconds of `stems prepare` on a cluster of so many CPUs, which is up already."""
     import ray
 
-    ray.init(num_cpus=cpus, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init("local", num_cpus=cpus, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     separator, codecs = models
     config = PrepareConfig(
         catalog=str(root / "songs"),

@@ -165,7 +165,7 @@ class Service:
 
     def _app(self) -> on_serve.App | None:
         running = on_serve.look()
-        return running and running.apps.get(self._config.name)
+        return running.apps.get(self._config.name) if running else None
 
     def _url(self) -> str:
         import ray

@@ -27,6 +27,7 @@ def ray_local() -> Iterator[Any]:
     import ray
 
     context = ray.init(
+        "local",
         num_cpus=2,
         object_store_memory=200 * 2**20,
         include_dashboard=False,
