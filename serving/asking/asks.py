@@ -15,6 +15,7 @@ import httpx
 
 from models.audio import AudioFormat
 from models.errors import StemsError
+from models.request_bounds import is_text
 from serving.asking.sounds import Sound, named_sounds, read_sound
 from serving.schemas import Job
 
@@ -90,7 +91,7 @@ class Ask:
 
 def song(prompt: str, seconds: float, fields: Mapping[str, Any]) -> Ask:
     """A song from text."""
-    body = {"prompt": prompt, "seconds": seconds, **fields}
+    body = {"prompt": _text(prompt), "seconds": seconds, **fields}
     return Ask("POST", "/v1/songs", _posting(), json={name: v for name, v in body.items() if v is not None})
 
 
@@ -175,6 +176,7 @@ def _posting() -> dict[str, str]:
 
 def _form(path: str, fields: Mapping[str, Any]) -> Ask:
     texts = {name: value for name, value in fields.items() if value is not None}
+    _text(texts["prompt"])
     song, stems = texts.pop("song", None), texts.pop("stems", None)
     parts: list[Part] = [] if song is None else [("song", read_sound(song, "song"))]
     if stems is not None:
@@ -190,6 +192,12 @@ def _form(path: str, fields: Mapping[str, Any]) -> Ask:
         values = _names(value) if name in ("regenerate", "silent") else (value,)
         parts += [(name, (None, str(one).encode())) for one in values]
     return Ask("POST", path, _posting(), form=tuple(parts))
+
+
+def _text(prompt: str) -> str:
+    if not is_text(prompt):
+        raise StemsError("The prompt holds characters that are not text.", "Type it again.", field="prompt")
+    return prompt
 
 
 def _names(value: Iterable[str]) -> tuple[str, ...]:
