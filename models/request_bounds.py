@@ -41,7 +41,7 @@ def _no_truth(value: object) -> object:
 
 
 Prompt = Annotated[str, Field(max_length=MAX_PROMPT), AfterValidator(_check_text)]
-Seconds = Annotated[float, BeforeValidator(_no_truth), Field(ge=MIN_SECONDS, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(ge=MIN_SECONDS, allow_inf_nan=False), BeforeValidator(_no_truth)]
 
 
 class SamplingFields(BaseModel):

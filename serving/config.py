@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from models.errors import StemsError
+from serving.origins import clean_host
+from serving.proxies import clean_prefix, networks
+
+
+def _network(address: str) -> str:
+    networks([address])
+    return address
 
 
 class StateConfig(BaseModel):
@@ -38,6 +45,12 @@ class ServeConfig(StateConfig):
     """Address to listen on; beyond loopback the service wants API keys (`stems keys add NAME`)."""
     port: int = Field(default=8000, ge=1, le=65535)
     """Port to listen on."""
+    hosts: tuple[Annotated[str, AfterValidator(clean_host)], ...] = ()
+    """Names (NAME or NAME:PORT) beside those of loopback by which the service may be called without a key."""
+    root_path: Annotated[str, AfterValidator(clean_prefix)] = ""
+    """Path under which a proxy shows the service, such as /music."""
+    trusted_proxies: tuple[Annotated[str, AfterValidator(_network)], ...] = ()
+    """Addresses of proxies (ADDRESS or ADDRESS/BITS) whose X-Forwarded-Prefix, -Host and -Proto are believed."""
     replicas: int = Field(default=1, ge=1)
     """How many copies of the model run."""
     max_replicas: int | None = Field(default=None, ge=1)

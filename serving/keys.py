@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import secrets
 import time
@@ -36,6 +37,10 @@ class KeyRing:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._seen: dict[str, tuple[float, Known]] = {}
+
+    async def known(self, key: str) -> Known:
+        """What is known of a key, be it from a moment ago."""
+        return self.remembered(key) or await asyncio.to_thread(self.look, key)
 
     def remembered(self, key: str) -> Known | None:
         """What :meth:`look` found a moment ago."""

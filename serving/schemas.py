@@ -179,7 +179,7 @@ class Manifest(BaseModel):
 
 
 class Links(BaseModel):
-    """Where a job and its files lie, relative to the service; the files are there once it is done."""
+    """Where a job and its files lie, on the host that answers; the files are there once it is done."""
 
     model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
 

@@ -22,6 +22,7 @@ from serving.schemas import Job
 _JSON = {"Accept": "application/json"}
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
+_LINK = re.compile(r"(?:/[A-Za-z0-9._~-]+)*?(/v1/.+)")
 _REGION = re.compile(r"\s*([0-9]+\.?[0-9]*|\.[0-9]+)\s*-\s*([0-9]+\.?[0-9]*|\.[0-9]+)\s*")
 
 Part = tuple[str, tuple[str | None, bytes]]
@@ -124,10 +125,14 @@ def removal(job: Job | str) -> Ask:
 
 
 def file(link: str) -> Ask:
-    """A file of a result. StemsError for a link that leads out of the service."""
-    if not link.startswith("/v1/"):
+    """A file of a result. StemsError for a link that leads out of the service.
+
+    A link begins with the path under which the service sees itself; the client goes by the address that it has.
+    """
+    found = _LINK.fullmatch(link)
+    if not found:
         raise StemsError(f"The link '{link[:80]}' leads out of the service.", "It is not followed.", field="links")
-    return Ask("GET", link, {"Accept": "*/*"})
+    return Ask("GET", found[1], {"Accept": "*/*"})
 
 
 def model() -> Ask:

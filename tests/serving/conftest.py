@@ -61,6 +61,7 @@ def settings(model_directory: Path, tmp_path: Path) -> ServeConfig:
         slots=4,
         max_upload_mb=1,
         max_seconds=4,
+        hosts=("testserver",),
         state=f"sqlite:///{tmp_path}/state.db",
         results=str(tmp_path / "results"),
     )
