@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from models.errors import StemsError
 
@@ -12,6 +12,8 @@ MIN_SECONDS = 0.5
 MAX_PROMPT = 2000
 # The largest integer that every JSON reader keeps exact.
 MAX_SEED = 2**53 - 1
+
+_NUMBERS = ("seed", "guidance", "temperature", "top_k", "top_p", "seconds")
 
 
 def is_text(text: str) -> bool:
@@ -27,25 +29,12 @@ def check_length(seconds: float, name: str, field: str) -> None:
         )
 
 
-def _check_text(text: str) -> str:
-    if not is_text(text):
-        raise ValueError("it holds characters that are not text")
-    return text
-
-
-def _no_truth(value: object) -> object:
-    """Pydantic would take true and false for 1 and 0."""
-    if isinstance(value, bool):
-        raise ValueError("write a number or text, not true or false")
-    return value
-
-
-Prompt = Annotated[str, Field(max_length=MAX_PROMPT), AfterValidator(_check_text)]
-Seconds = Annotated[float, Field(ge=MIN_SECONDS, allow_inf_nan=False), BeforeValidator(_no_truth)]
+Prompt = Annotated[str, Field(max_length=MAX_PROMPT)]
+Seconds = Annotated[float, Field(ge=MIN_SECONDS, allow_inf_nan=False)]
 
 
 class SamplingFields(BaseModel):
-    """How tokens are drawn."""
+    """How tokens are drawn. What a request says beside that is checked here, too, where it has these fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -64,7 +53,19 @@ class SamplingFields(BaseModel):
     top_p: float = Field(default=0.0, ge=0, le=1)
     """Draw among the likeliest tokens that hold this share of probability; 0 for all."""
 
-    @field_validator("seed", "guidance", "temperature", "top_k", "top_p", mode="before")
+    @field_validator(
+        "seconds", "seed", "guidance", "temperature", "top_k", "top_p", mode="before", check_fields=False
+    )
     @classmethod
-    def _numbers(cls, value: object) -> object:
-        return _no_truth(value)
+    def _no_truth(cls, value: object) -> object:
+        """Pydantic would take true and false for 1 and 0."""
+        if isinstance(value, bool):
+            raise ValueError("write a number or text, not true or false")
+        return value
+
+    @field_validator("prompt", check_fields=False)
+    @classmethod
+    def _text(cls, prompt: str) -> str:
+        if not is_text(prompt):
+            raise ValueError("it holds characters that are not text")
+        return prompt

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from models.errors import StemsError
 from serving.origins import clean_host
 from serving.proxies import clean_prefix, networks
-
-
-def _network(address: str) -> str:
-    networks([address])
-    return address
 
 
 class StateConfig(BaseModel):
@@ -45,11 +40,11 @@ class ServeConfig(StateConfig):
     """Address to listen on; beyond loopback the service wants API keys (`stems keys add NAME`)."""
     port: int = Field(default=8000, ge=1, le=65535)
     """Port to listen on."""
-    hosts: tuple[Annotated[str, AfterValidator(clean_host)], ...] = ()
+    hosts: tuple[str, ...] = ()
     """Names (NAME or NAME:PORT) beside those of loopback by which the service may be called without a key."""
-    root_path: Annotated[str, AfterValidator(clean_prefix)] = ""
+    root_path: str = ""
     """Path under which a proxy shows the service, such as /music."""
-    trusted_proxies: tuple[Annotated[str, AfterValidator(_network)], ...] = ()
+    trusted_proxies: tuple[str, ...] = ()
     """Addresses of proxies (ADDRESS or ADDRESS/BITS) whose X-Forwarded-Prefix, -Host and -Proto are believed."""
     replicas: int = Field(default=1, ge=1)
     """How many copies of the model run."""
@@ -91,6 +86,22 @@ class ServeConfig(StateConfig):
     """Longest that a copy which is to go may take to finish its songs."""
     traces: str = ""
     """Address of an OpenTelemetry collector (OTLP over HTTP), such as http://127.0.0.1:4318/v1/traces."""
+
+    @field_validator("hosts")
+    @classmethod
+    def _clean_hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(clean_host, hosts))
+
+    @field_validator("root_path")
+    @classmethod
+    def _clean_root_path(cls, path: str) -> str:
+        return clean_prefix(path)
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _check_proxies(cls, addresses: tuple[str, ...]) -> tuple[str, ...]:
+        networks(addresses)
+        return addresses
 
     @property
     def most_replicas(self) -> int:
