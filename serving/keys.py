@@ -40,7 +40,8 @@ class KeyRing:
 
     async def known(self, key: str) -> Known:
         """What is known of a key, be it from a moment ago."""
-        return self.remembered(key) or await asyncio.to_thread(self.look, key)
+        remembered = self.remembered(key)
+        return await asyncio.to_thread(self.look, key) if remembered is None else remembered
 
     def remembered(self, key: str) -> Known | None:
         """What :meth:`look` found a moment ago."""

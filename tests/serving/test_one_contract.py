@@ -30,7 +30,7 @@ NEEDED: dict[type[BaseModel], dict[str, Any]] = {
     EditRequest: {},
 }
 
-TAKEN = {
+TAKEN: dict[str, list[Any]] = {
     "seed": [0, 7, 2**53 - 1],
     "prompt": ["", "ü ♪ 静かな", "x" * 2000, "a\nb\t"],
     "seconds": [0.5, 10],

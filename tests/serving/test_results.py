@@ -110,6 +110,12 @@ def test_head_of_a_part_and_of_what_is_not_there(local: TestClient, results: str
     assert (events.status_code, events.headers["allow"]) == (405, "GET")
 
 
+def test_an_answer_to_a_request_for_music_is_whole(local: TestClient) -> None:
+    """A part of what is only being made makes no sense."""
+    answer = local.post("/v1/songs", json={"seconds": 0.5}, headers={"Range": "bytes=0-9"})
+    assert (answer.status_code, answer.content[:2]) == (200, b"PK")
+
+
 def test_a_deleted_result_is_gone_at_once(local: TestClient, results: str) -> None:
     etag = local.get(f"{results}/mix.mp3").headers["etag"]
     assert local.delete(results.replace("results", "jobs")).status_code == 204

@@ -71,7 +71,7 @@ def test_the_studio_works_below_a_prefix(
 ) -> None:
     """Either the operator says the prefix and the proxy keeps Host, or the proxy says all that it changes."""
     forwarded = how == "forwarded"
-    more = {"trusted_proxies": ("127.0.0.1",)} if forwarded else {"root_path": "/music"}
+    more: dict[str, object] = {"trusted_proxies": ("127.0.0.1",)} if forwarded else {"root_path": "/music"}
     with (
         listening(create_app(longer.model_copy(update=more), band)) as (_, port),
         prefix_proxy(port, TOLD if forwarded else {}, keeps_host=not forwarded) as base,
