@@ -45,7 +45,7 @@ class ServeConfig(StateConfig):
     root_path: str = ""
     """Path under which a proxy shows the service, such as /music."""
     trusted_proxies: tuple[str, ...] = ()
-    """Addresses of proxies (ADDRESS or ADDRESS/BITS) whose X-Forwarded-Prefix, -Host and -Proto are believed."""
+    """Addresses of proxies (ADDRESS or ADDRESS/BITS) whose X-Forwarded-Prefix, -Host and -Proto count."""
     replicas: int = Field(default=1, ge=1)
     """How many copies of the model run."""
     max_replicas: int | None = Field(default=None, ge=1)

@@ -17,12 +17,12 @@ _CACHING = "private, no-cache"
 def deliver(asked: Mapping[str, str], file: ServedFile, media_type: str, headers: Mapping[str, str]) -> Response:
     """The answer to a request with the headers ``asked``; RangeError for a part that is not there."""
     size = len(file.data)
-    told = {**headers, "ETag": file.etag, "Accept-Ranges": "bytes", "Cache-Control": _CACHING}
+    sent = {**headers, "ETag": file.etag, "Accept-Ranges": "bytes", "Cache-Control": _CACHING}
     if has_it(asked, file.etag):
-        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=told)
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=sent)
     part = wanted_part(asked, file.etag, size)
     if part is None:
-        return Response(file.data, headers=told, media_type=media_type)
-    told["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{size}"
+        return Response(file.data, headers=sent, media_type=media_type)
+    sent["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{size}"
     data = file.data[part.start : part.stop]
-    return Response(data, HTTPStatus.PARTIAL_CONTENT, told, media_type)
+    return Response(data, HTTPStatus.PARTIAL_CONTENT, sent, media_type)

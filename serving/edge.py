@@ -92,7 +92,7 @@ class Edge:
             await respond(scope, passage.cut)(scope, receive, passage.forward)
 
     async def _foreign(self, scope: Scope) -> StemsError | None:
-        """Why a request from elsewhere is refused; keys make it good, since no browser adds one by itself."""
+        """Why a request from elsewhere is refused. With keys none is: no browser adds a key by itself."""
         refused = refusal(scope["headers"], route_path(scope), self._config.hosts)
         return None if refused is None or (await self._keys.known("")).wanted else refused
 

@@ -32,7 +32,7 @@ def refusal(headers: Sequence[tuple[bytes, bytes]], path: str, hosts: Collection
     """Why a request without a key is refused; None where it is not.
 
     Args:
-        headers: of the request. X-Forwarded-Host is there only if it is to be believed.
+        headers: of the request; X-Forwarded-Host only if a trusted proxy sent it.
         path: of the route.
         hosts: names by which the service may be called, beside those of loopback.
     """

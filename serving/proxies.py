@@ -39,8 +39,8 @@ def networks(addresses: Sequence[str]) -> tuple[Network, ...]:
 def seen(scope: Scope, root_path: str, trusted: Sequence[Network]) -> Scope:
     """A request as its client sent it: its path begins with ``root_path``, which is what a proxy has put before it.
 
-    What proxies say in X-Forwarded-Prefix, -Host and -Proto is believed of trusted ones, and removed otherwise. A
-    prefix in the scope already, such as that of a route in Ray Serve, comes after the proxy's.
+    X-Forwarded-Prefix, -Host and -Proto count if a trusted proxy sends them, and are removed otherwise. A prefix that
+    is in the scope already, such as a route prefix of Ray Serve, follows the proxy's.
 
     Raises:
         StemsError: a trusted proxy gives a prefix that is none.
