@@ -319,6 +319,8 @@ def _plain(message: str, command: Command | None) -> str:
         wanted = [choices[1]] if choices else wanted
         reason = said[1] if said else "expected " + " or ".join(wanted)
         return f"{_flag(key[1], command)} {value[1]}: {reason}."
+    if key and "surrogates not allowed" in message:  # bytes of the command line that are not UTF-8
+        return f"{_flag(key[1], command)}: it holds characters that are not text."
     missing = re.search(r"arguments are required: (.*)", message)
     if missing:
         return f"{', '.join(_flag(name, command) for name in missing[1].split(', '))} must be given."

@@ -16,6 +16,7 @@ import soxr
 
 from models.decoding import Bounds, open_sound, read_samples, unreadable
 from models.errors import StemsError
+from models.ogg import with_fixed_serial
 
 AudioFormat = Literal["wav", "flac", "opus", "ogg", "mp3"]
 
@@ -149,7 +150,7 @@ def encode_audio(audio: Audio, format: AudioFormat = "wav") -> bytes:
     """The bytes of an audio file; samples outside [-1, 1] are clipped.
 
     WAV and FLAC are 16 bit, and both hold what :func:`in_16_bits` gives: a sound is the same samples in either.
-    Opus is at 48 kHz, whatever the audio's rate.
+    Opus is at 48 kHz, whatever the audio's rate. The same audio gives the same bytes.
     """
     if format not in _SUBTYPES:
         raise StemsError(f"'{format}' is not an audio format.", f"Use one of {', '.join(FORMATS)}.", field="format")
@@ -163,7 +164,8 @@ def encode_audio(audio: Audio, format: AudioFormat = "wav") -> bytes:
     ) as file:
         for start in range(0, len(samples), _WRITE_BLOCK):
             file.write(samples[start : start + _WRITE_BLOCK])
-    return buffer.getvalue()
+    data = buffer.getvalue()
+    return with_fixed_serial(data) if container == "OGG" else data
 
 
 def in_16_bits(samples: np.ndarray) -> np.ndarray:

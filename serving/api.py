@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from fastapi import Depends, FastAPI, Response
 from fastapi.staticfiles import StaticFiles
@@ -47,9 +48,10 @@ def create_app(config: ServeConfig, musician: Musician) -> FastAPI:
         await conductor.stop()
 
     app = FastAPI(title="MusicGen-Stem", version=version("musicgen-stem-ray"), redoc_url=None, lifespan=lifespan)
-    app.add_middleware(Edge, max_bytes=int(config.max_upload_mb * 1e6), body_seconds=config.body_seconds, meter=meter)
+    keys = KeyRing(engine)
+    app.add_middleware(Edge, config=config, keys=keys, meter=meter)
     problems.install(app)
-    gate = Gate(config, KeyRing(engine), meter)
+    gate = Gate(config, keys, meter)
     jobs = JobRoutes(conductor, shelf, musician)
     _add_music(app, gate, MusicRoutes(config, musician, Intake(config, conductor, shelf), jobs))
     _add_jobs(app, gate, jobs)
@@ -67,7 +69,7 @@ def _add_music(app: FastAPI, gate: Gate, routes: MusicRoutes) -> None:
         summary="Make a song from text",
         response_class=Response,
         dependencies=[Depends(gate.asks_for_music), Depends(needs_json)],
-        responses=openapi.music() | openapi.failures(400, 401, 406, 408, 413, 415, 422, 429, 503),
+        responses=openapi.music() | openapi.failures(400, 401, 403, 406, 408, 413, 415, 422, 429, 503),
         openapi_extra=openapi.asking(),
     )
     for path, handler, summary, body in (
@@ -81,28 +83,36 @@ def _add_music(app: FastAPI, gate: Gate, routes: MusicRoutes) -> None:
             summary=summary,
             response_class=Response,
             dependencies=[Depends(gate.asks_for_music), Depends(needs_multipart)],
-            responses=openapi.music() | openapi.failures(400, 401, 406, 408, 413, 415, 422, 429, 503),
+            responses=openapi.music() | openapi.failures(400, 401, 403, 406, 408, 413, 415, 422, 429, 503),
             openapi_extra=openapi.asking() | body,
         )
-    app.add_api_route(
+    _add_get(
+        app,
         "/v1/model",
         routes.model,
         response_model=ModelCard,
         summary="The model",
         dependencies=[Depends(gate.knows)],
-        responses=openapi.failures(400, 401, 503),
+        responses=openapi.failures(400, 401, 403, 503),
     )
+
+
+def _add_get(app: FastAPI, path: str, handler: Callable[..., Any], **about: Any) -> None:
+    """A route for GET, and for HEAD, which answers the same without a body."""
+    for method in ("GET", "HEAD"):
+        app.add_api_route(path, handler, methods=[method], **about)
 
 
 def _add_jobs(app: FastAPI, gate: Gate, routes: JobRoutes) -> None:
     known = [Depends(gate.knows)]
-    app.add_api_route(
+    _add_get(
+        app,
         "/v1/jobs/{job}",
         routes.job,
         summary="How a job stands",
         response_model=Job,
         dependencies=known,
-        responses=openapi.failures(400, 401, 404),
+        responses=openapi.failures(400, 401, 403, 404),
         openapi_extra=openapi.waiting(),
     )
     app.add_api_route(
@@ -113,7 +123,7 @@ def _add_jobs(app: FastAPI, gate: Gate, routes: JobRoutes) -> None:
         response_class=Response,
         summary="Cancel a job, or forget one that has ended",
         dependencies=known,
-        responses=openapi.failures(400, 401, 404),
+        responses=openapi.failures(400, 401, 403, 404),
     )
     app.add_api_route(
         "/v1/jobs/{job}/events",
@@ -121,15 +131,17 @@ def _add_jobs(app: FastAPI, gate: Gate, routes: JobRoutes) -> None:
         response_class=Response,
         summary="What happens to a job, as it happens",
         dependencies=known,
-        responses=openapi.event_stream() | openapi.failures(400, 401, 404, 422),
+        responses=openapi.event_stream() | openapi.failures(400, 401, 403, 404, 422),
     )
-    app.add_api_route(
+    _add_get(
+        app,
         "/v1/results/{job}/{file}",
         routes.result,
         response_class=Response,
         summary="One file of a result",
         dependencies=known,
-        responses=openapi.one_file() | openapi.failures(400, 401, 404),
+        responses=openapi.one_file() | openapi.failures(400, 401, 403, 404, 416),
+        openapi_extra=openapi.parts(),
     )
 
 
@@ -148,12 +160,13 @@ def _add_health(app: FastAPI, musician: Musician, conductor: Conductor, meter: M
         """Figures for Prometheus."""
         return Response(meter.render(conductor.queued, conductor.playing), media_type="text/plain; version=0.0.4")
 
-    app.add_api_route("/livez", live, summary="Whether the service lives", responses=openapi.failures(400))
-    app.add_api_route("/readyz", ready, summary="Whether it is ready", responses=openapi.failures(400, 503))
-    app.add_api_route(
+    _add_get(app, "/livez", live, summary="Whether the service lives", responses=openapi.failures(400, 403))
+    _add_get(app, "/readyz", ready, summary="Whether it is ready", responses=openapi.failures(400, 403, 503))
+    _add_get(
+        app,
         "/metrics",
         metrics,
         response_class=Response,
         summary="Figures for Prometheus",
-        responses=openapi.figures() | openapi.failures(400),
+        responses=openapi.figures() | openapi.failures(400, 403),
     )

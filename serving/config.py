@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from models.errors import StemsError
+from serving.origins import clean_host
+from serving.proxies import clean_prefix, networks
 
 
 class StateConfig(BaseModel):
@@ -44,6 +46,12 @@ class ServeConfig(StateConfig):
     """Path under which Ray Serve answers for this application, such as /music."""
     replace: bool = False
     """Whether to take the place of an application on Ray Serve that has this name or this path."""
+    hosts: tuple[str, ...] = ()
+    """Names (NAME or NAME:PORT) beside those of loopback by which the service may be called without a key."""
+    root_path: str = ""
+    """Path under which a proxy shows the service, such as /music."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses of proxies (ADDRESS or ADDRESS/BITS) whose X-Forwarded-Prefix, -Host and -Proto count."""
     replicas: int = Field(default=1, ge=1)
     """How many copies of the model run."""
     max_replicas: int | None = Field(default=None, ge=1)
@@ -84,6 +92,22 @@ class ServeConfig(StateConfig):
     """Longest that a copy which is to go may take to finish its songs."""
     traces: str = ""
     """Address of an OpenTelemetry collector (OTLP over HTTP), such as http://127.0.0.1:4318/v1/traces."""
+
+    @field_validator("hosts")
+    @classmethod
+    def _clean_hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(clean_host, hosts))
+
+    @field_validator("root_path")
+    @classmethod
+    def _clean_root_path(cls, path: str) -> str:
+        return clean_prefix(path)
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _check_proxies(cls, addresses: tuple[str, ...]) -> tuple[str, ...]:
+        networks(addresses)
+        return addresses
 
     @property
     def most_replicas(self) -> int:

@@ -8,12 +8,17 @@ import logging
 import time
 from http import HTTPStatus
 
+from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from models.errors import StemsError
 from serving import tracing
+from serving.config import ServeConfig
+from serving.keys import KeyRing
 from serving.metrics import Meter
+from serving.origins import refusal
 from serving.problems import broken, request_id, respond
+from serving.proxies import link, networks, route_path, seen
 
 log = logging.getLogger(__name__)
 requests_log = logging.getLogger("stems.requests")
@@ -31,35 +36,50 @@ _REFUSED = {
 class Edge:
     """ASGI wrapper: refuses bodies that are too large, too slow or compressed, and lets no fault out as it is.
 
+    Without keys it also refuses what pages of other sites send. What is behind sees a request as its client sent it,
+    before proxies.
+
     Args:
         app: what is behind.
-        max_bytes: of a body.
-        body_seconds: in which it must arrive.
+        config: the limits of bodies, hosts and proxies.
+        keys: whether there are any.
         meter: what is measured.
     """
 
-    def __init__(self, app: ASGIApp, max_bytes: int, body_seconds: float, meter: Meter) -> None:
-        self.app, self._max_bytes, self._body_seconds, self._meter = app, max_bytes, body_seconds, meter
+    def __init__(self, app: ASGIApp, config: ServeConfig, keys: KeyRing, meter: Meter) -> None:
+        self.app, self._config, self._keys, self._meter = app, config, keys, meter
+        self._trusted = networks(config.trusted_proxies)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
+        if scope["type"] == "websocket":  # there are none
+            await send({"type": "websocket.close"})
+            return
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        passage = _Passage(scope, receive, send, self._max_bytes, self._body_seconds)
+        refused = None
+        try:
+            scope = seen(scope, self._config.root_path, self._trusted)
+        except StemsError as error:
+            refused = error
+        passage = _Passage(scope, receive, send, int(self._config.max_upload_mb * 1e6), self._config.body_seconds)
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         try:
             with tracing.span(scope["method"], tracing.parent_of(headers), server=True, path=_route(scope)):
-                await self._serve(scope, receive, passage)
+                await self._serve(scope, receive, passage, refused)
         finally:
             self._note(scope, passage)
 
-    async def _serve(self, scope: Scope, receive: Receive, passage: _Passage) -> None:
-        refused = _refused(scope)
-        if refused is not None:
-            await respond(scope, refused)(scope, receive, passage.forward)
-            return
+    async def _serve(self, scope: Scope, receive: Receive, passage: _Passage, refused: StemsError | None) -> None:
         try:
+            refused = refused or _refused(scope) or await self._foreign(scope)
+            if refused is not None:
+                await respond(scope, refused)(scope, receive, passage.forward)
+                return
+            if not route_path(scope):
+                await RedirectResponse(link(scope, "/"), HTTPStatus.PERMANENT_REDIRECT)(scope, receive, passage.send)
+                return
             if passage.cut is None:
                 await self.app(scope, passage.receive, passage.send)
         except Exception:
@@ -70,6 +90,11 @@ class Edge:
                 await respond(scope, broken())(scope, receive, passage.send)
         if passage.cut is not None and not passage.status:
             await respond(scope, passage.cut)(scope, receive, passage.forward)
+
+    async def _foreign(self, scope: Scope) -> StemsError | None:
+        """Why a request from elsewhere is refused. With keys none is: no browser adds a key by itself."""
+        refused = refusal(scope["headers"], route_path(scope), self._config.hosts)
+        return None if refused is None or (await self._keys.known("")).wanted else refused
 
     def _note(self, scope: Scope, passage: _Passage) -> None:
         """One line a request, and its figures: nothing of what was asked for or sent."""
@@ -137,7 +162,9 @@ class _Passage:
             headers = list(message.get("headers", ()))
             if self.status == HTTPStatus.REQUEST_TIMEOUT:
                 headers.append((b"connection", b"close"))  # nobody waits for the rest of the body
-            message = {**message, "headers": [*headers, *_headers(self._scope["path"])]}
+            message = {**message, "headers": [*headers, *_headers(route_path(self._scope), headers)]}
+        elif self._scope["method"] == "HEAD":
+            message = {**message, "body": b""}
         await self._send(message)
 
 
@@ -181,10 +208,11 @@ def _route(scope: Scope) -> str:
     return path if isinstance(path, str) and path else ("page" if scope["method"] in ("GET", "HEAD") else "other")
 
 
-def _headers(path: str) -> list[tuple[bytes, bytes]]:
+def _headers(path: str, given: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     headers = [(b"x-content-type-options", b"nosniff")]
-    if not path.startswith("/v1/"):
-        headers.append((b"cache-control", b"no-cache"))  # parts of the page fit together only in one version
+    if not any(name.lower() == b"cache-control" for name, _ in given):
+        # Parts of the page fit together only in one version; jobs change, and belong to a key.
+        headers.append((b"cache-control", b"no-store" if path.startswith("/v1/") else b"no-cache"))
     if path != "/docs":
         headers.append((b"content-security-policy", _PAGE_POLICY))
     return headers

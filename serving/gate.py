@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from ipaddress import ip_address
 
 from fastapi import Request
@@ -27,9 +26,7 @@ class Gate:
         authorization = http.headers.get("authorization", "")
         scheme, _, key = authorization.partition(" ")
         key = key.strip() if scheme.lower() == "bearer" else ""
-        known = self._keys.remembered(key)
-        if known is None:
-            known = await asyncio.to_thread(self._keys.look, key)
+        known = await self._keys.known(key)
         if known.name is None and (known.wanted or not _is_local(http)):
             raise StemsError(
                 "The API key is not known." if authorization else "There is no API key.",

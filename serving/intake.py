@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from starlette.requests import Request
 
 from models.errors import StemsError
+from models.request_bounds import MAX_SEED
 from serving import tracing
 from serving.asked import Wanted, wait_seconds
 from serving.bundle import KEPT
@@ -19,7 +20,7 @@ from serving.config import ServeConfig
 from serving.job_store import JobRecord
 from serving.orders import ModelFacts, check_edit, check_song
 from serving.problems import request_id
-from serving.schemas import MAX_SEED, AnyRequest, EditRequest, Kind, MaterialFields, SongRequest, VariationRequest
+from serving.schemas import AnyRequest, EditRequest, Kind, MaterialFields, SongRequest, VariationRequest
 from serving.uploads import Upload, decode, read_form
 from serving.webhooks import check_webhook
 

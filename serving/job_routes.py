@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import suppress
+from dataclasses import replace
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
@@ -15,11 +17,15 @@ from serving.asked import Wanted, wait_seconds
 from serving.broadcast import Broadcast, Event
 from serving.bundle import MEDIA, MIX, ZIP, one_file
 from serving.conductor import Conductor, Shelf
+from serving.delivery import deliver
+from serving.disposition import disposition
 from serving.job_store import UNFINISHED, JobRecord
 from serving.musician import Musician
 from serving.problems import answer as problem_answer
+from serving.proxies import link
+from serving.recent_files import RecentFiles, ServedFile
 from serving.schemas import Manifest, Problem
-from serving.views import view
+from serving.views import behind, place, view
 
 _LOOK_S, _PULSE_S = 0.5, 10.0
 """How often to look after a job of another process, and to show a quiet stream's client that it lives."""
@@ -30,19 +36,21 @@ class JobRoutes:
 
     def __init__(self, conductor: Conductor, shelf: Shelf, musician: Musician) -> None:
         self._conductor, self._shelf, self._musician = conductor, shelf, musician
+        self._recent = RecentFiles()
 
     async def job(self, job: str, http: Request) -> Response:
         """State, progress, and what came of it."""
         found = await self._find(job, http)
         if seconds := wait_seconds(http.headers):
             found = await self._ended(found, seconds)
-        return JSONResponse(view(self._conductor.frames(found)).model_dump(mode="json"))
+        return JSONResponse(self._shown(found, http))
 
     async def remove(self, job: str, http: Request) -> Response:
         """Cancel a job that has not ended, and forget one that has, with its files."""
         found = await self._find(job, http)
         if found.state not in UNFINISHED or not await self._conductor.cancel(found):
             await self._conductor.forget(job)
+            self._recent.forget(job)
         return Response(status_code=204)
 
     async def events(self, job: str, http: Request, audio: bool = False) -> Response:
@@ -53,18 +61,19 @@ class JobRoutes:
         broadcast = self._conductor.broadcast(job)
         events = self._elsewhere(found) if broadcast is None else broadcast.follow(after)
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return StreamingResponse(_stream(events, audio), media_type="text/event-stream", headers=headers)
+        stream = _stream(events, audio, link(http.scope))
+        return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
 
     async def result(self, job: str, file: str, http: Request) -> Response:
-        """A stem, the mix, the manifest, the tokens or the zip; sound in any format, by its ending."""
+        """A stem, the mix, the manifest, the tokens or the zip, or a part of it; the ending chooses the format."""
         found = await self._find(job, http)
         if found.manifest is None:
             raise StemsError(
                 "The job has no result.", "It has one once its state is done.", code="missing", field="job"
             )
-        return Response(
-            await self._file(found, file), media_type=MEDIA[file.rpartition(".")[2]], headers=_headers(found)
-        )
+        served, media = await self._file(found, file), MEDIA[file.rpartition(".")[2]]
+        named = disposition(file, str(found.request["prompt"]), inline=media.startswith(("audio/", MEDIA["json"])))
+        return deliver(http.headers, served, media, _headers(found) | {"Content-Disposition": named})
 
     async def answer(self, job: JobRecord, http: Request, wanted: Wanted) -> Response:
         """Answer for a job just accepted: with what comes of it, if the client waits for long enough."""
@@ -81,27 +90,35 @@ class JobRoutes:
         if job.problem is not None:
             return problem_answer(Problem.model_validate(job.problem), headers)
         if job.state != "done":
-            headers["Location"] = f"/v1/jobs/{job.id}"
-            shown = view(self._conductor.frames(job)).model_dump(mode="json")
-            return JSONResponse(shown, HTTPStatus.ACCEPTED, headers)
+            headers["Location"] = place(job.id, link(http.scope))
+            return JSONResponse(self._shown(job, http), HTTPStatus.ACCEPTED, headers)
         if wanted.shape == "json":
-            return JSONResponse(view(job).model_dump(mode="json"), headers=headers)
+            return JSONResponse(self._shown(job, http), headers=headers)
         return await self._sound(job, wanted, headers)
 
     async def _sound(self, job: JobRecord, wanted: Wanted, headers: dict[str, str]) -> Response:
         suffix = wanted.format or str(job.request["format"])
         name = ZIP if wanted.shape == "zip" else f"{MIX}.{suffix}"
-        headers["Content-Disposition"] = f'attachment; filename="{name}"'
+        headers["Content-Disposition"] = disposition(name, str(job.request["prompt"]))
         media = MEDIA["zip"] if wanted.shape == "zip" else MEDIA[suffix]
-        return Response(await self._file(job, name), media_type=media, headers=headers)
+        served = await self._file(job, name)
+        return Response(served.data, media_type=media, headers=headers)
 
-    async def _file(self, job: JobRecord, name: str) -> bytes:
+    def _shown(self, job: JobRecord, http: Request) -> dict[str, Any]:
+        shown = view(self._conductor.frames(job), link(http.scope))
+        return shown.model_dump(mode="json")
+
+    async def _file(self, job: JobRecord, name: str) -> ServedFile:
         manifest = Manifest.model_validate(job.manifest)
-        data = await asyncio.to_thread(one_file, name, manifest, lambda kept: self._shelf.results.get(job.id, kept))
-        if data is None:
+
+        def make() -> bytes | None:
+            return one_file(name, manifest, lambda kept: self._shelf.results.get(job.id, kept))
+
+        served = await self._recent.get((job.id, name), make)
+        if served is None:
             files = ", ".join([entry.file for entry in manifest.stems] + [manifest.mix, "manifest.json", ZIP])
             raise StemsError("The result has no such file.", f"It has {files}.", code="missing", field="file")
-        return data
+        return served
 
     async def _find(self, job: str, http: Request) -> JobRecord:
         found = await asyncio.to_thread(self._shelf.jobs.get, job)
@@ -151,8 +168,8 @@ class JobRoutes:
         return found or job
 
 
-async def _stream(events: AsyncGenerator[Event, None], audio: bool) -> AsyncIterator[bytes]:
-    """Events as they are sent, with a comment now and then where there are none."""
+async def _stream(events: AsyncGenerator[Event, None], audio: bool, prefix: str) -> AsyncIterator[bytes]:
+    """Events as they are sent, links behind ``prefix``; with a comment now and then where there are none."""
     pending: asyncio.Task[Event] | None = None
     try:
         while True:
@@ -163,6 +180,8 @@ async def _stream(events: AsyncGenerator[Event, None], audio: bool) -> AsyncIter
                 yield b": still here\n\n"
                 continue
             event, pending = pending.result(), None
+            if prefix and event.kind in ("job", "end"):
+                event = replace(event, data=behind(prefix, str(event.data)))
             if audio or event.kind != "audio":
                 yield event.encode()
     except StopAsyncIteration:

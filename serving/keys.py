@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import secrets
 import time
@@ -36,6 +37,11 @@ class KeyRing:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._seen: dict[str, tuple[float, Known]] = {}
+
+    async def known(self, key: str) -> Known:
+        """What is known of a key, be it from a moment ago."""
+        remembered = self.remembered(key)
+        return await asyncio.to_thread(self.look, key) if remembered is None else remembered
 
     def remembered(self, key: str) -> Known | None:
         """What :meth:`look` found a moment ago."""

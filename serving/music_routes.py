@@ -5,14 +5,13 @@ from __future__ import annotations
 from fastapi import Request, Response
 
 from models.audio import FORMATS
+from models.request_bounds import MAX_PROMPT, MIN_SECONDS
 from serving.asked import wanted
 from serving.config import ServeConfig
 from serving.intake import Intake
 from serving.job_routes import JobRoutes
 from serving.musician import Musician
 from serving.schemas import (
-    MAX_PROMPT,
-    MIN_SECONDS,
     EditRequest,
     Limits,
     ModelCard,

@@ -27,11 +27,13 @@ Failures are `application/problem+json` and name the field at fault."""
 _PROBLEMS = {
     400: "A header is not for clients, or the request is malformed.",
     401: "There is no API key, or it is not known.",
+    403: "There are no keys, and the request comes from a page of another site or names another host.",
     404: "There is no such thing, or no longer.",
     406: "None of the media types in Accept can be given.",
     408: "The body came too slowly.",
     413: "The body is too large.",
     415: "The content type is not supported, or an upload is not audio.",
+    416: "The file has no such part; Content-Range says how long it is.",
     422: "A field is wrong; the answer names it.",
     429: "You ask too often; Retry-After says when to try again.",
     503: "The service is busy or starting; Retry-After says when to try again.",
@@ -97,8 +99,26 @@ def event_stream() -> dict[int | str, dict[str, Any]]:
 
 
 def one_file() -> dict[int | str, dict[str, Any]]:
-    """The ``responses`` of a file of a result."""
-    return {200: {"description": "The file.", "content": {"*/*": {"schema": _BINARY}}}}
+    """The ``responses`` of a file of a result: all of it, a part of it, or that the client has it."""
+    text = {"type": "string"}
+    tag = {"ETag": {"description": "Names these bytes.", "schema": text}}
+    length = {"Content-Range": {"description": "Which part of the file.", "schema": text}}
+    content = {"*/*": {"schema": _BINARY}}
+    return {
+        200: {"description": "The file.", "headers": tag, "content": content},
+        206: {"description": "The part in Range.", "headers": tag | length, "content": content},
+        304: {"description": "The client has the file in If-None-Match.", "headers": tag},
+    }
+
+
+def parts() -> dict[str, Any]:
+    """The headers of a request for a file of a result."""
+    about = {
+        "Range": "`bytes=FIRST-LAST`: this part only. Of several parts the whole file is sent.",
+        "If-Range": "An ETag: the part only if the file is still the same, else all of it.",
+        "If-None-Match": "ETags that the client has: 304 where the file is one of these.",
+    }
+    return {"parameters": [_header(name, text, {}) for name, text in about.items()]}
 
 
 def figures() -> dict[int | str, dict[str, Any]]:
@@ -158,6 +178,7 @@ def install(app: FastAPI) -> None:
         if app.openapi_schema is None:
             schema = get_openapi(title=app.title, version=app.version, description=SUMMARY, routes=app.routes)
             _drop_default_failures(schema)
+            _drop_bodies(schema)
             schema["components"]["schemas"] |= _schemas(Problem, Job)
             app.openapi_schema = schema
         return app.openapi_schema
@@ -168,6 +189,13 @@ def install(app: FastAPI) -> None:
 def _schemas(*models: type[BaseModel]) -> dict[str, Any]:
     _, schema = models_json_schema([(model, "serialization") for model in models], ref_template=_REF)
     return dict(schema["$defs"])
+
+
+def _drop_bodies(schema: dict[str, Any]) -> None:
+    """An answer to HEAD has none."""
+    for path in schema["paths"].values():
+        for response in path.get("head", {"responses": {}})["responses"].values():
+            response.pop("content", None)
 
 
 def _drop_default_failures(schema: dict[str, Any]) -> None:

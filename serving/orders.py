@@ -9,8 +9,9 @@ from models.audio import Audio
 from models.edits import Edit
 from models.errors import StemsError
 from models.lm.sampling import Sampling
+from models.request_bounds import check_length
 from models.stems import StemLayout
-from serving.schemas import MIN_SECONDS, AnyRequest, EditRequest, Origin, SongRequest, VariationRequest
+from serving.schemas import AnyRequest, EditRequest, Origin, SongRequest, VariationRequest
 
 SONG = "song"
 """Name of the upload that is a whole song, to be separated."""
@@ -87,13 +88,7 @@ def check_edit(request: EditRequest | VariationRequest, sounds: Mapping[str, Aud
             raise StemsError(error.message, error.mend, code=error.code, field="stem") from None
         raise
     for name, audio in sounds.items():
-        if audio.seconds < MIN_SECONDS:
-            raise StemsError(
-                f"'{name}' lasts {audio.seconds:.2f} s.",
-                f"Send at least {MIN_SECONDS:g}.",
-                code="too_short",
-                field=name,
-            )
+        check_length(audio.seconds, name, name)
     seconds = max(audio.seconds for audio in sounds.values())
     edit.frames(max(1, round(seconds * facts.frame_rate)), facts.frame_rate)
 

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
 
 from models.errors import StemsError
+from serving.ranges import RangeError
 from serving.schemas import Problem
 
 MEDIA_TYPE = "application/problem+json"
@@ -22,12 +23,14 @@ MEDIA_TYPE = "application/problem+json"
 _STATUS = {
     "header": 400,
     "unknown_key": 401,
+    "foreign": 403,
     "missing": 404,
     "not_acceptable": 406,
     "too_slow": 408,
     "too_large": 413,
     "unreadable": 415,
     "media_type": 415,
+    "range": 416,
     "too_many": 429,
     "internal": 500,
     "busy": 503,
@@ -37,12 +40,14 @@ _STATUS = {
 _TITLES = {
     "header": "A header is not for clients",
     "unknown_key": "The API key is not known",
+    "foreign": "The request comes from elsewhere",
     "missing": "Not found",
     "not_acceptable": "No such media type can be given",
     "too_slow": "The request came too slowly",
     "too_large": "The request is too large",
     "unreadable": "The upload is not audio",
     "media_type": "The content type is not supported",
+    "range": "The file has no such part",
     "too_many": "Too many requests",
     "internal": "The service failed",
     "busy": "The service is busy",
@@ -96,6 +101,8 @@ def broken() -> StemsError:
 def respond(scope: MutableMapping[str, Any], error: StemsError) -> JSONResponse:
     """The answer for one failure, which is noted in the request's state."""
     headers = {"Retry-After": str(error.retry_after)} if isinstance(error, BusyError) else {}
+    if isinstance(error, RangeError):
+        headers["Content-Range"] = f"bytes */{error.size}"
     if error.code == "unknown_key":
         headers["WWW-Authenticate"] = "Bearer"
     scope.setdefault("state", {})["problem"] = error.code

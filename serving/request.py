@@ -17,6 +17,7 @@ from rich.table import Table
 
 from models.audio import AudioFormat
 from models.errors import StemsError
+from models.request_bounds import Prompt, Seconds
 from serving.asking import asks, saving
 from serving.asking.server import SERVER
 from serving.client import EndEvent, Job, JobEvent, ProgressEvent, RequestError, Stems
@@ -44,7 +45,7 @@ class RequestConfig(CommonFields):
     format: AudioFormat | None = "wav"
     """Format of the files."""
 
-    prompt: str = ""
+    prompt: Prompt = ""
     """What it should sound like; empty for anything that fits."""
 
     output: str
@@ -54,7 +55,7 @@ class RequestConfig(CommonFields):
 class RequestSongConfig(RequestConfig):
     """Ask a service for a song from text."""
 
-    seconds: float = Field(default=10.0, gt=0)
+    seconds: Seconds = 10.0
     """Length of the song."""
 
     output: str = "runs/song"

@@ -6,24 +6,14 @@ from datetime import datetime
 from math import isfinite
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from models.audio import AudioFormat
-
-MIN_SECONDS = 0.5
-MAX_PROMPT = 2000
-# The largest integer that every JSON reader keeps exact.
-MAX_SEED = 2**53 - 1
+from models.request_bounds import Prompt, SamplingFields, Seconds
 
 Origin = Literal["generated", "kept", "varied", "spliced", "silent"]
 Kind = Literal["song", "edit", "variation"]
 State = Literal["queued", "running", "done", "failed", "cancelled"]
-
-
-def _sound_text(text: str) -> str:
-    if any("\ud800" <= character <= "\udfff" or character == "\0" for character in text):
-        raise ValueError("it holds characters that are not text")
-    return text
 
 
 def _split_names(value: object) -> object:
@@ -49,40 +39,19 @@ def _region(value: object) -> object:
     return edges
 
 
-Prompt = Annotated[str, Field(max_length=MAX_PROMPT), AfterValidator(_sound_text)]
 StemNames = Annotated[list[str], BeforeValidator(_split_names)]
 Region = Annotated[
     tuple[float, float], BeforeValidator(_region), WithJsonSchema({"type": "string", "example": "0.5-2.5"})
 ]
 
 
-class CommonFields(BaseModel):
-    """How tokens are drawn, how the audio is written, and who is told: common to all requests."""
+class CommonFields(SamplingFields):
+    """How tokens are drawn, how the audio is written, and where the end is reported: common to all requests."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    seed: int | None = Field(default=None, ge=0, le=MAX_SEED)
-    """Same request, model and seed: same music. Without one a seed is drawn, and told."""
-    guidance: float = Field(default=3.0, ge=0, le=20)
-    """How strongly the prompt pulls; 1 is no guidance."""
-    temperature: float = Field(default=1.0, ge=0, le=10)
-    """Above 1 bolder, below 1 tamer; 0 always takes the likeliest token."""
-    top_k: int = Field(default=250, ge=0, le=1_000_000)
-    """Draw among this many likeliest tokens; 0 for all."""
-    top_p: float = Field(default=0.0, ge=0, le=1)
-    """Draw among the likeliest tokens that hold this share of probability; 0 for all."""
     format: AudioFormat | None = None
     """Format of the audio files; without it that of `Accept`, else WAV."""
     webhook: str | None = Field(default=None, max_length=2000)
     """Address that is told once, at the end of the job."""
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _no_truth(cls, value: object) -> object:
-        """Pydantic would take true and false for 1 and 0."""
-        if isinstance(value, bool):
-            raise ValueError("write a number or text, not true or false")
-        return value
 
 
 class SongRequest(CommonFields):
@@ -94,7 +63,7 @@ class SongRequest(CommonFields):
 
     prompt: Prompt = ""
     """What to play; empty for anything."""
-    seconds: float = Field(default=10.0, ge=MIN_SECONDS)
+    seconds: Seconds = 10.0
     """Length of the song; GET /v1/model tells the longest."""
 
 
@@ -112,9 +81,9 @@ class MaterialFields(CommonFields):
 class EditRequest(MaterialFields):
     """The fields of an edit."""
 
-    regenerate: StemNames = []
+    regenerate: StemNames = Field(default=[])
     """Stems to play anew. Stems that are neither sent nor silent are played anew too."""
-    silent: StemNames = []
+    silent: StemNames = Field(default=[])
     """Stems that shall stay silent. A stem that is merely not sent is generated, not silent."""
     keep: Literal["exact", "free"] = "exact"
     """``exact``: the other stems stay as they are. ``free``: they may vary around what was sent."""
@@ -210,7 +179,7 @@ class Manifest(BaseModel):
 
 
 class Links(BaseModel):
-    """Where a job and its files lie, relative to the service; the files are there once it is done."""
+    """Where a job and its files lie, on the host that answers; the files are there once it is done."""
 
     model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
 

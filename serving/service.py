@@ -186,7 +186,9 @@ def _answers(url: str) -> bool:
         try:
             with urllib.request.urlopen(url, timeout=_LOOK_SECONDS * 8):
                 return True
-        except (urllib.error.URLError, OSError):
+        except OSError as error:
+            if isinstance(error, urllib.error.HTTPError) and error.code not in (404, 500, 503):
+                return True  # only with a key
             time.sleep(_LOOK_SECONDS)
     return False
 

@@ -9,8 +9,8 @@ from serving.job_store import JobRecord
 from serving.schemas import Job, Links, Manifest, Problem
 
 
-def view(job: JobRecord) -> Job:
-    """A stored job as JSON shows it."""
+def view(job: JobRecord, prefix: str = "") -> Job:
+    """A stored job as JSON shows it; ``prefix`` is the path under which its client sees the service."""
     manifest = None if job.manifest is None else Manifest.model_validate(job.manifest)
     return Job(
         id=job.id,
@@ -26,12 +26,23 @@ def view(job: JobRecord) -> Job:
         expires=None if job.expires is None else _moment(job.expires),
         problem=None if job.problem is None else Problem.model_validate(job.problem),
         manifest=manifest,
-        links=_links(job.id, manifest),
+        links=_links(job.id, manifest, prefix),
     )
 
 
-def _links(job: str, manifest: Manifest | None) -> Links:
-    this, base = f"/v1/jobs/{job}", f"/v1/results/{job}"
+def behind(prefix: str, text: str) -> str:
+    """The JSON of a job for a client that sees the service under another path."""
+    job = Job.model_validate_json(text)
+    return job.model_copy(update={"links": _links(job.id, job.manifest, prefix)}).model_dump_json()
+
+
+def place(job: str, prefix: str) -> str:
+    """Where a job is."""
+    return f"{prefix}/v1/jobs/{job}"
+
+
+def _links(job: str, manifest: Manifest | None, prefix: str) -> Links:
+    this, base = place(job, prefix), f"{prefix}/v1/results/{job}"
     if manifest is None:
         return Links(this=this, events=f"{this}/events")
     return Links(

@@ -69,7 +69,11 @@ class Herald:
     """Looks for webhooks that are due, and tells them; again, for about 40 minutes, until they answer with 2xx."""
 
     def __init__(self, config: ServeConfig, store: JobStore) -> None:
-        self._hosts, self._store = config.webhook_hosts, store
+        self._hosts, self._store, self._prefix = (
+            config.webhook_hosts,
+            store,
+            config.root_path + config.route_prefix.rstrip("/"),
+        )
         self._key = signing_key(config.webhook_secret) if self._hosts else b""
         self._task: asyncio.Task[None] | None = None
 
@@ -98,7 +102,7 @@ class Herald:
         address = str(job.request["webhook"])
         try:
             check_webhook(address, self._hosts)  # the list may have changed since
-            body, moment = view(job).model_dump_json().encode(), int(time.time())
+            body, moment = view(job, self._prefix).model_dump_json().encode(), int(time.time())
             headers = {
                 "content-type": "application/json",
                 "webhook-id": job.id,

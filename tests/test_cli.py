@@ -85,7 +85,10 @@ def test_a_command_has_settings_a_function_and_help(path: tuple[str, ...]) -> No
     ("words", "said"),
     [
         (["generate"], "--model must be given"),
-        (["generate", "--model", "x", "--seconds", "-3"], "--seconds -3: Input should be greater than 0"),
+        (
+            ["generate", "--model", "x", "--seconds", "-3"],
+            "--seconds -3: Input should be greater",
+        ),
         (["generate", "--model", "x", "--secondz", "3"], "--secondz"),
         (["generate", "--model", "x", "--seed", "a"], "--seed a: expected int"),
         (["train", "lm", "--table", "t", "--codecs", "c", "--preset", "huge"], "'tiny', 'small'"),

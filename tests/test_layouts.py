@@ -77,7 +77,7 @@ def test_a_layout_is_a_setting_from_prepare_to_edit(
 
     parts = ["--lm", tmp_path / "lm" / "model", "--codecs", tmp_path / "codecs"]
     stems("assemble", *parts, "--separator", tmp_path / "separator", "--output", tmp_path / "model")
-    stems("generate", "--model", tmp_path / "model", "--seconds", 0.3, "--seed", 1, "--output", tmp_path / "song")
+    stems("generate", "--model", tmp_path / "model", "--seconds", 0.5, "--seed", 1, "--output", tmp_path / "song")
     names = {f"{name}.wav" for name in (*layout.names, "mix")}
     assert {file.name for file in (tmp_path / "song").glob("*.wav")} == names
 

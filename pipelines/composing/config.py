@@ -6,31 +6,12 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from models.request_bounds import Prompt, SamplingFields, Seconds
+
 Precision = Literal["float32", "bfloat16", "int8"]
 
 
-class SamplingConfig(BaseModel):
-    """How tokens are drawn."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    guidance: float = Field(default=3.0, ge=0, le=20)
-    """How strongly the text steers; 1 turns guidance off."""
-
-    temperature: float = Field(default=1.0, ge=0, le=10)
-    """Below 1 is safer, above is wilder; 0 always takes the likeliest token."""
-
-    top_k: int = Field(default=250, ge=0)
-    """Draw among this many likeliest tokens; 0 for all."""
-
-    top_p: float = Field(default=0.0, ge=0, le=1)
-    """Draw among the likeliest tokens that make up this share; 0 turns it off."""
-
-    seed: int | None = Field(default=None, ge=0)
-    """The same seed, model and request give the same song; drawn and reported if not given."""
-
-
-class DecodingConfig(SamplingConfig):
+class DecodingConfig(SamplingFields):
     """Which model decodes, and how."""
 
     model: str
@@ -46,10 +27,10 @@ class DecodingConfig(SamplingConfig):
 class GenerateConfig(DecodingConfig):
     """Write a song from text."""
 
-    prompt: str = ""
+    prompt: Prompt = ""
     """What it should sound like; empty for anything."""
 
-    seconds: float = Field(default=10.0, gt=0)
+    seconds: Seconds = 10.0
     """Length of the song."""
 
     output: str = "runs/song"
@@ -62,19 +43,19 @@ class EditConfig(DecodingConfig):
     song: str
     """A mixed song, which is separated first; or a folder with one audio file a stem, named for it."""
 
-    regenerate: list[str] = []
+    regenerate: list[str] = Field(default=[])
     """Stems to write anew, as in --regenerate '[bass]'. In a folder, stems without a file are written too."""
 
-    texture: list[str] = []
+    texture: list[str] = Field(default=[])
     """Stems that keep their first codebook: the same notes, another sound."""
 
     region: tuple[float, float] | None = None
     """Write only from one second to another, as in --region '[8, 12]'; before and after, stems stay as they are."""
 
-    silent: list[str] = []
+    silent: list[str] = Field(default=[])
     """Stems that stay silent."""
 
-    prompt: str = ""
+    prompt: Prompt = ""
     """What the result should sound like; empty to go by the music alone."""
 
     exact: bool = True

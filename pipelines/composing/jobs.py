@@ -15,8 +15,9 @@ from models.assembly import Progress as Report
 from models.audio import loudness, read_audio
 from models.edits import Edit
 from models.lm.sampling import Sampling
+from models.request_bounds import check_length
 from models.song import Song
-from pipelines.composing.config import DecodingConfig, EditConfig, GenerateConfig, SamplingConfig
+from pipelines.composing.config import DecodingConfig, EditConfig, GenerateConfig
 from pipelines.composing.folder import Audio, read_stems, write_song
 
 
@@ -49,12 +50,16 @@ def _load(config: DecodingConfig) -> Assembly:
 def _given(assembly: Assembly, song: Path, silent: list[str]) -> dict[str, Audio]:
     if song.is_dir():
         stems = read_stems(song, assembly.layout)
+        for name, audio in stems.items():
+            check_length(audio.seconds, name, "song")
     else:
-        stems = assembly.separate(read_audio(song, max_seconds=assembly.max_seconds))
+        whole = read_audio(song, max_seconds=assembly.max_seconds)
+        check_length(whole.seconds, song.name, "song")
+        stems = assembly.separate(whole)
     return {name: audio for name, audio in stems.items() if name not in silent}
 
 
-def _sampling(config: SamplingConfig) -> Sampling:
+def _sampling(config: DecodingConfig) -> Sampling:
     return Sampling(config.guidance, config.temperature, config.top_k, config.top_p, config.seed)
 
 

@@ -15,12 +15,14 @@ import httpx
 
 from models.audio import AudioFormat
 from models.errors import StemsError
+from models.request_bounds import is_text
 from serving.asking.sounds import Sound, named_sounds, read_sound
 from serving.schemas import Job
 
 _JSON = {"Accept": "application/json"}
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
+_LINK = re.compile(r"(?:/[A-Za-z0-9._~-]+)*?(/v1/.+)")
 _REGION = re.compile(r"\s*([0-9]+\.?[0-9]*|\.[0-9]+)\s*-\s*([0-9]+\.?[0-9]*|\.[0-9]+)\s*")
 
 Part = tuple[str, tuple[str | None, bytes]]
@@ -90,7 +92,7 @@ class Ask:
 
 def song(prompt: str, seconds: float, fields: Mapping[str, Any]) -> Ask:
     """A song from text."""
-    body = {"prompt": prompt, "seconds": seconds, **fields}
+    body = {"prompt": _text(prompt), "seconds": seconds, **fields}
     return Ask("POST", "/v1/songs", _posting(), json={name: v for name, v in body.items() if v is not None})
 
 
@@ -123,10 +125,14 @@ def removal(job: Job | str) -> Ask:
 
 
 def file(link: str) -> Ask:
-    """A file of a result. StemsError for a link that leads out of the service."""
-    if not link.startswith("/v1/"):
+    """A file of a result. StemsError for a link that leads out of the service.
+
+    A link begins with the path under which the service sees itself; the client goes by the address that it has.
+    """
+    found = _LINK.fullmatch(link)
+    if not found:
         raise StemsError(f"The link '{link[:80]}' leads out of the service.", "It is not followed.", field="links")
-    return Ask("GET", link, {"Accept": "*/*"})
+    return Ask("GET", found[1], {"Accept": "*/*"})
 
 
 def model() -> Ask:
@@ -175,6 +181,7 @@ def _posting() -> dict[str, str]:
 
 def _form(path: str, fields: Mapping[str, Any]) -> Ask:
     texts = {name: value for name, value in fields.items() if value is not None}
+    _text(texts["prompt"])
     song, stems = texts.pop("song", None), texts.pop("stems", None)
     parts: list[Part] = [] if song is None else [("song", read_sound(song, "song"))]
     if stems is not None:
@@ -190,6 +197,12 @@ def _form(path: str, fields: Mapping[str, Any]) -> Ask:
         values = _names(value) if name in ("regenerate", "silent") else (value,)
         parts += [(name, (None, str(one).encode())) for one in values]
     return Ask("POST", path, _posting(), form=tuple(parts))
+
+
+def _text(prompt: str) -> str:
+    if not is_text(prompt):
+        raise StemsError("The prompt holds characters that are not text.", "Type it again.", field="prompt")
+    return prompt
 
 
 def _names(value: Iterable[str]) -> tuple[str, ...]:

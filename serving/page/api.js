@@ -1,4 +1,4 @@
-// The public API, as the studio uses it.
+// The public API, as the studio uses it. Its paths are relative to the page, wherever a proxy shows it.
 
 const KEY = "stems-key";
 
@@ -54,43 +54,43 @@ async function problemOf(answer) {
 }
 
 export async function getModel(signal) {
-  return (await ask("/v1/model", { signal })).json();
+  return (await ask("v1/model", { signal })).json();
 }
 
 /** A job as it is now. */
 export async function getJob(id, signal) {
-  return (await ask(`/v1/jobs/${encodeURIComponent(id)}`, { signal })).json();
+  return (await ask(`v1/jobs/${encodeURIComponent(id)}`, { signal })).json();
 }
 
 /** Cancel a job that is not done; forget one that is. */
 export async function deleteJob(id) {
-  await ask(`/v1/jobs/${encodeURIComponent(id)}`, { method: "DELETE" });
+  await ask(`v1/jobs/${encodeURIComponent(id)}`, { method: "DELETE" });
 }
 
 /** Ask for a song: `fields` are {prompt, seconds, seed}. Answers the job. */
 export function makeSong(fields, { token, signal }) {
-  return post("/v1/songs", JSON.stringify(fields), { "Content-Type": "application/json" }, token, signal);
+  return post("v1/songs", JSON.stringify(fields), { "Content-Type": "application/json" }, token, signal);
 }
 
 /** Ask for a change of a song: a FormData of fields and files. Answers the job. */
-export const editSong = (form, { token, signal }) => post("/v1/edits", form, {}, token, signal);
+export const editSong = (form, { token, signal }) => post("v1/edits", form, {}, token, signal);
 
 /** Ask for another texture of a stem: a FormData. Answers the job. */
-export const varySong = (form, { token, signal }) => post("/v1/variations", form, {}, token, signal);
+export const varySong = (form, { token, signal }) => post("v1/variations", form, {}, token, signal);
 
 async function post(path, body, headers, token, signal) {
   return (await ask(path, { method: "POST", body, signal, headers: { ...headers, "Idempotency-Key": token } })).json();
 }
 
-/** The bytes of a file that a link leads to. */
-export async function getBlob(path, signal) {
-  return (await ask(path, { signal, headers: { Accept: "*/*" } })).blob();
+/** The bytes of a file that a link leads to: what follows the service's prefix in it is below the page, too. */
+export async function getBlob(link, signal) {
+  return (await ask(link.slice(link.indexOf("/v1/") + 1), { signal, headers: { Accept: "*/*" } })).blob();
 }
 
 /** The stream of a job's events, with sound, after event `last`. */
 export async function openEvents(id, last, signal) {
   const headers = { Accept: "text/event-stream", ...(last ? { "Last-Event-ID": last } : {}) };
-  return (await ask(`/v1/jobs/${encodeURIComponent(id)}/events?audio=true`, { signal, headers })).body;
+  return (await ask(`v1/jobs/${encodeURIComponent(id)}/events?audio=true`, { signal, headers })).body;
 }
 
 /** A name for one request, so that asking again makes nothing twice. */

@@ -39,7 +39,7 @@ def resident_mb() -> float:
 
 
 def head(path: str, *lines: str) -> bytes:
-    return "\r\n".join((f"POST {path} HTTP/1.1", "Host: here", *lines, "", "")).encode()
+    return "\r\n".join((f"POST {path} HTTP/1.1", "Host: localhost", *lines, "", "")).encode()
 
 
 def answer_of(connection: socket.socket) -> tuple[int, str]:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-import threading
-import time
 from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,8 +9,8 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-import uvicorn
 from fastapi.testclient import TestClient
+from helpers.listening import listening
 from helpers.ports import free_port
 from helpers.tiny import tiny_assembly_directory
 
@@ -61,6 +58,7 @@ def settings(model_directory: Path, tmp_path: Path) -> ServeConfig:
         slots=4,
         max_upload_mb=1,
         max_seconds=4,
+        hosts=("testserver",),
         state=f"sqlite:///{tmp_path}/state.db",
         results=str(tmp_path / "results"),
     )
@@ -121,13 +119,5 @@ def tone_wav(tone: Audio) -> bytes:
 def wire(settings: ServeConfig, band: Any) -> Iterator[tuple[str, int]]:
     """A service of little patience on a socket."""
     hasty = settings.model_copy(update={"body_seconds": 1.5})
-    server = uvicorn.Server(uvicorn.Config(create_app(hasty, band), port=0, log_level="error", log_config=None))
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-        thread.start()
-        while not server.started:
-            time.sleep(0.01)
-        yield listening.getsockname()
-        server.should_exit = server.force_exit = True
-        thread.join()
+    with listening(create_app(hasty, band)) as address:
+        yield address

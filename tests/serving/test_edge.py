@@ -7,7 +7,10 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
 
+from serving.config import ServeConfig
+from serving.database import open_database
 from serving.edge import Edge
+from serving.keys import KeyRing
 from serving.metrics import Meter
 
 CHUNK = b"x" * 100
@@ -30,7 +33,9 @@ class Upload:
         self.sent.append(message)
 
     def through(self, app: Any) -> None:
-        asyncio.run(Edge(app, LIMIT, body_seconds=0.2, meter=Meter())(self.scope, self.receive, self.send))
+        config = ServeConfig(model="m", max_upload_mb=LIMIT / 1e6, body_seconds=0.2)
+        keys = KeyRing(open_database("sqlite://"))
+        asyncio.run(Edge(app, config, keys, Meter())(self.scope, self.receive, self.send))
 
 
 async def reads_all(scope: Scope, receive: Receive, send: Send) -> None:

@@ -74,8 +74,10 @@ def narrowed(document: dict[str, Any], earlier: str) -> dict[str, Any]:
         parameters = document["paths"][path]["post"]["parameters"]
         parameters[:] = [entry for entry in parameters if entry["name"] != "Idempotency-Key"]
     known = {"job": [earlier], "file": ["song.zip", "mix.mp3", "bass.flac", "codes.npy"]}
-    for entry in document["paths"]["/v1/results/{job}/{file}"]["get"]["parameters"]:
-        entry["schema"] = {"enum": known[entry["name"]]}
+    results = document["paths"]["/v1/results/{job}/{file}"]
+    for operation in (results["get"], results["head"], document["paths"]["/v1/jobs/{job}"]["head"]):
+        for entry in (entry for entry in operation["parameters"] if entry["in"] == "path"):
+            entry["schema"] = {"enum": known[entry["name"]]}
     return document
 
 
@@ -88,6 +90,7 @@ def described(band: Any, model_directory: Path, tmp_path_factory: pytest.TempPat
         max_upload_mb=1,
         max_seconds=1,
         requests_per_minute=100_000,
+        hosts=("testserver", "localhost"),
         state=f"sqlite:///{folder}/state.db",
         results=str(folder / "results"),
     )

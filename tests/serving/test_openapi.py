@@ -55,3 +55,21 @@ def test_every_route_is_documented_with_its_failures(local: TestClient) -> None:
         assert "Retry-After" in responses["503"]["headers"]
         assert list(responses["422"]["content"]) == ["application/problem+json"]
     assert "HTTPValidationError" not in json.dumps(document)
+
+
+def test_head_is_documented_beside_every_get_but_that_of_events(local: TestClient) -> None:
+    paths = local.get("/openapi.json").json()["paths"]
+    missing = {path for path, operations in paths.items() if "get" in operations and "head" not in operations}
+    assert missing == {"/v1/jobs/{job}/events"}
+    heads = [operations["head"] for operations in paths.values() if "head" in operations]
+    assert not any("content" in response for head in heads for response in head["responses"].values())
+    names = [operation["operationId"] for operations in paths.values() for operation in operations.values()]
+    assert len(set(names)) == len(names)
+
+
+def test_refusals_of_foreign_pages_and_parts_are_documented(local: TestClient) -> None:
+    paths = local.get("/openapi.json").json()["paths"]
+    assert all("403" in operation["responses"] for operations in paths.values() for operation in operations.values())
+    result = paths["/v1/results/{job}/{file}"]["get"]
+    assert {"200", "206", "304", "416"} <= set(result["responses"])
+    assert {"Range", "If-Range", "If-None-Match"} <= {entry["name"] for entry in result["parameters"]}

@@ -118,7 +118,7 @@ def test_a_stem_of_an_earlier_job_is_varied(run: Run) -> None:
         (["edit", "--song", ID, "--region", "2"], "The region is '2'. Give START-END in seconds"),
         (["edit", "--song", "."], "'.' has no stems."),
         (["edit"], "--song must be given."),
-        (["song", "--seconds", "0"], "--seconds 0: Input should be greater than 0"),
+        (["song", "--seconds", "0"], "--seconds 0: Input should be greater than or equal to 0.5"),
         (["song", "--server", "localhost:8000"], "'localhost:8000' is no address of a service."),
         (["song", "--output", "mine"], "'mine' is there, and is no saved result."),
     ],

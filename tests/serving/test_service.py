@@ -130,6 +130,20 @@ def test_it_is_ready_and_documents_itself(live: httpx.Client) -> None:
     assert "/v1/songs" in live.get("/openapi.json").json()["paths"]
 
 
+def test_parts_heads_and_refusals_come_through_rays_proxy(live: httpx.Client) -> None:
+    song = live.post("/v1/songs", json={"seconds": 1})
+    place = f"/v1/results/{song.headers['x-job-id']}/mix.mp3"
+    whole, told = live.get(place), live.head(place)
+    assert (told.status_code, told.headers["content-length"], told.content) == (200, str(len(whole.content)), b"")
+    part = live.get(place, headers={"Range": "bytes=10-19"})
+    assert (part.status_code, part.content) == (206, whole.content[10:20])
+    assert live.get(place, headers={"If-None-Match": whole.headers["etag"]}).status_code == 304
+    assert live.get(place, headers={"Host": "evil.example"}).status_code == 403
+    assert live.post("/v1/songs", json={"seconds": 1}, headers={"Origin": "null"}).status_code == 403
+    untrusted = live.get("/openapi.json", headers={"X-Forwarded-Prefix": "/music"})
+    assert "servers" not in untrusted.json()
+
+
 def test_what_is_documented_works(service: str, tmp_path: Path) -> None:
     if shutil.which("curl") is None or shutil.which("unzip") is None:
         pytest.skip("curl or unzip is not installed")

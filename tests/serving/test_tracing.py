@@ -27,7 +27,7 @@ from conftest import Band
 model, folder, collector = sys.argv[1:]
 settings = ServeConfig(model=model, state=f"sqlite:///{folder}/s.db", results=folder, traces=collector)
 tracing.start(collector, "ingress")
-with TestClient(create_app(settings, Band(settings))) as client:
+with TestClient(create_app(settings, Band(settings)), "http://127.0.0.1") as client:
     headers = {"Prefer": "wait=60", "traceparent": "00-" + "a" * 32 + "-" + "b" * 16 + "-01"}
     answer = client.post("/v1/songs", json={"seconds": 1, "prompt": "secret words"}, headers=headers)
     assert answer.status_code == 200, answer.text

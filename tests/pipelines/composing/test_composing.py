@@ -61,7 +61,7 @@ def test_edit_a_region_and_a_texture(model: Path, generated: Path, tmp_path: Pat
 
 
 def test_precision_can_be_chosen_and_is_written_down(model: Path, tmp_path: Path) -> None:
-    words = ["generate", "--model", str(model), "--seconds", "0.3", "--precision", "int8"]
+    words = ["generate", "--model", str(model), "--seconds", "0.5", "--precision", "int8"]
     assert cli.main([*words, "--output", str(tmp_path / "song")]) == 0
     assert json.loads((tmp_path / "song" / "manifest.json").read_text())["precision"] == "int8"
 

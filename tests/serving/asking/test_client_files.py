@@ -14,6 +14,7 @@ from helpers.fake_service import ID, Script, form, job, manifest, problem, zip_o
 
 from models.audio import Audio, encode_audio, read_audio
 from models.errors import StemsError
+from serving.client import Stems
 
 DONE, QUEUED = (httpx.Response(200, json=job(state)) for state in ("done", "queued"))
 ACCEPTED = httpx.Response(202, json=job("queued"))
@@ -32,6 +33,23 @@ def test_a_job_known_by_its_id_or_still_under_way_is_looked_at_first(make: Make)
     client = make(service := Script(QUEUED, DONE, httpx.Response(200, content=b"a")))
     assert client.mix(client.job(ID)) == b"a"
     assert len(service.asked) == 3
+
+
+@pytest.mark.parametrize("seen", ["", "/music", "/a/b"])
+@pytest.mark.parametrize("server", ["http://h", "http://h/music", "http://h/music/"])
+def test_links_are_followed_below_the_clients_own_address(server: str, seen: str) -> None:
+    """Whatever path the service knows itself by: a proxy may not have said it."""
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path)
+        links = {**job()["links"], "mix": f"{seen}/v1/results/{ID}/mix.flac"}
+        return httpx.Response(200, json=job(links=links)) if "/jobs/" in asked[-1] else httpx.Response(200)
+
+    with Stems(server, transport=httpx.MockTransport(answer)) as stems:
+        stems.mix(ID)
+    base = server.removeprefix("http://h").rstrip("/")
+    assert asked == [f"{base}/v1/jobs/{ID}", f"{base}/v1/results/{ID}/mix.flac"]
 
 
 @pytest.mark.parametrize(

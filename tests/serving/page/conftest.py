@@ -19,6 +19,7 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
     "--autoplay-policy=no-user-gesture-required",
+    "--host-resolver-rules=MAP evil.example 127.0.0.1",
 ]
 
 
@@ -34,7 +35,7 @@ def chromium() -> str:
 
 
 @pytest.fixture(scope="module")
-def browser(chromium: str, service: str) -> Iterator[Browser]:
+def browser(chromium: str) -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
         yield browser
@@ -42,7 +43,7 @@ def browser(chromium: str, service: str) -> Iterator[Browser]:
 
 
 @pytest.fixture
-def studio(browser: Browser, service: str) -> Iterator[Studio]:
+def studio(service: str, browser: Browser) -> Iterator[Studio]:
     context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
     page = context.new_page()
     faults: list[str] = []

@@ -1,0 +1,71 @@
+"""What a request for music may ask for, over HTTP and in a shell alike. Imports no torch."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from models.errors import StemsError
+
+MIN_SECONDS = 0.5
+MAX_PROMPT = 2000
+# The largest integer that every JSON reader keeps exact.
+MAX_SEED = 2**53 - 1
+
+_NUMBERS = ("seed", "guidance", "temperature", "top_k", "top_p", "seconds")
+
+
+def is_text(text: str) -> bool:
+    """Whether every character can be stored and sent: neither NUL nor half of a surrogate pair."""
+    return not any("\ud800" <= character <= "\udfff" or character == "\0" for character in text)
+
+
+def check_length(seconds: float, name: str, field: str) -> None:
+    """Refuse audio that is shorter than the shortest song: StemsError ``too_short``."""
+    if seconds < MIN_SECONDS:
+        raise StemsError(
+            f"'{name}' lasts {seconds:.2f} s.", f"Send at least {MIN_SECONDS:g}.", code="too_short", field=field
+        )
+
+
+Prompt = Annotated[str, Field(max_length=MAX_PROMPT)]
+Seconds = Annotated[float, Field(ge=MIN_SECONDS, allow_inf_nan=False)]
+
+
+class SamplingFields(BaseModel):
+    """How tokens are drawn. What a request says beside that is checked here, too, where it has these fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    seed: int | None = Field(default=None, ge=0, le=MAX_SEED)
+    """The same request, model and seed give the same music; drawn and reported if not given."""
+
+    guidance: float = Field(default=3.0, ge=0, le=20)
+    """How strongly the prompt pulls; 1 is no guidance."""
+
+    temperature: float = Field(default=1.0, ge=0, le=10)
+    """Above 1 bolder, below 1 tamer; 0 always takes the likeliest token."""
+
+    top_k: int = Field(default=250, ge=0, le=1_000_000)
+    """Draw among this many likeliest tokens; 0 for all."""
+
+    top_p: float = Field(default=0.0, ge=0, le=1)
+    """Draw among the likeliest tokens that hold this share of probability; 0 for all."""
+
+    @field_validator(
+        "seconds", "seed", "guidance", "temperature", "top_k", "top_p", mode="before", check_fields=False
+    )
+    @classmethod
+    def _no_truth(cls, value: object) -> object:
+        """Pydantic would take true and false for 1 and 0."""
+        if isinstance(value, bool):
+            raise ValueError("write a number or text, not true or false")
+        return value
+
+    @field_validator("prompt", check_fields=False)
+    @classmethod
+    def _text(cls, prompt: str) -> str:
+        if not is_text(prompt):
+            raise ValueError("it holds characters that are not text")
+        return prompt
