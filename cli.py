@@ -313,7 +313,7 @@ def _plain(message: str, command: Command | None) -> str:
     key = re.search(r'Parser key "([^"]+)"', message)
     value = re.search(r"(?:Got|Given) value: (.*)$", message, re.MULTILINE)
     if key and value:
-        said = re.search(r"(Input should .*?)(?: \[type=|$)", message, re.MULTILINE)
+        said = re.search(r"((?:Input|String) should .*?)(?: \[type=|$)", message, re.MULTILINE)
         choices = re.search(r"Literal\[(.*?)\]", message)
         wanted = sorted(set(re.findall(r"Expected <class '(\w+)'>", message)) - {"NoneType"})
         wanted = [choices[1]] if choices else wanted

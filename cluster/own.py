@@ -115,6 +115,8 @@ def check_folder() -> None:
         raise _unusable(named, error.strerror or str(error)) from error
     if not os.access(folder, os.W_OK | os.X_OK):
         raise _unusable(named, f"{folder} is not writable")
+    if variable:
+        os.environ[variable] = str(folder.parent)  # with a relative one Ray waits without end
 
 
 def _unusable(named: str, reason: str) -> StemsError:

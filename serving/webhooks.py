@@ -69,11 +69,8 @@ class Herald:
     """Looks for webhooks that are due, and tells them; again, for about 40 minutes, until they answer with 2xx."""
 
     def __init__(self, config: ServeConfig, store: JobStore) -> None:
-        self._hosts, self._store, self._prefix = (
-            config.webhook_hosts,
-            store,
-            config.root_path + config.route_prefix.rstrip("/"),
-        )
+        self._hosts, self._store = config.webhook_hosts, store
+        self._prefix = config.root_path + config.route_prefix.rstrip("/")
         self._key = signing_key(config.webhook_secret) if self._hosts else b""
         self._task: asyncio.Task[None] | None = None
 

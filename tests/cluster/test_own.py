@@ -35,6 +35,13 @@ def test_a_folder_that_cannot_be_made_is_refused(monkeypatch: pytest.MonkeyPatch
         check_folder()
 
 
+def test_a_relative_folder_is_made_absolute_since_ray_hangs_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir("/tmp")
+    monkeypatch.setenv("RAY_TMPDIR", ".")
+    check_folder()
+    assert os.environ["RAY_TMPDIR"] == "/tmp"
+
+
 def test_without_a_home_to_write_to_ray_still_has_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
         monkeypatch.delenv(name, raising=False)
