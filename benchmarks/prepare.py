@@ -111,6 +111,7 @@ def job(root: Path, name: str, models: tuple[str, str], threshold: float, cpus: 
         codecs=codecs,
         vocal_threshold=threshold,
         actors=actors,
+        threads=cpus // actors,
     )
     taken = seconds(lambda: prepare(config))
     ray.shutdown()

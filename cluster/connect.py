@@ -8,10 +8,11 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 
 from cluster.address import reach
 from cluster.own import OwnRay, check_folder, provide_token
+from cluster.quiet import quiet_driver
 from models.errors import StemsError
 
 ADDRESS = "RAY_ADDRESS"
@@ -61,7 +62,7 @@ def _init(address: str) -> None:
     import ray
 
     debug = log.isEnabledFor(logging.DEBUG)
-    with _signals():
+    with _signals(), nullcontext() if debug else quiet_driver():
         ray.init(address, log_to_driver=debug, logging_level=logging.INFO if debug else logging.ERROR)
 
 

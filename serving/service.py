@@ -13,12 +13,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from cluster.connect import connect
+from cluster.connect import connect, named_cluster
+from cluster.nodes import own_shapes, read_shapes
 from cluster.own import own_ray_lives
+from cluster.waiting import Reminder
 from models.errors import StemsError
 from serving import on_serve
 from serving.config import ServeConfig
-from serving.waiting import Reminder, check_fits, waiting_line
+from serving.waiting import check_room, waiting_line
 
 if TYPE_CHECKING:
     from ray.serve import Application
@@ -55,10 +57,11 @@ class Service:
         import ray
         from ray.exceptions import RayError
 
+        if not ray.is_initialized() and not named_cluster():
+            check_room(self._config, own_shapes(), fixed=True)  # in a second, where starting Ray takes many
         self._own = connect()
         _quiet_serve()
-        if self._own:  # another cluster may still grow
-            check_fits(self._config, ray.nodes())
+        check_room(self._config, read_shapes(), fixed=self._own)
         try:
             self._deploy()
             url = self._until_up()

@@ -2,30 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
-from models.errors import StemsError
+from cluster.nodes import NodeShape
+from cluster.placement import check_all_fit, check_fits, places
 from serving.config import ServeConfig
 from serving.on_serve import App
-
-_FIRST, _EVERY = 20.0, 60.0
-
-
-class Reminder:
-    """Is due after 20 s, and then every minute."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._next = clock() + _FIRST
-
-    def due(self) -> bool:
-        """Whether it is time to say it; the time of the next one begins here."""
-        if self._clock() < self._next:
-            return False
-        self._next = self._clock() + _EVERY
-        return True
 
 
 def waiting_line(app: App, config: ServeConfig, free: Callable[[], Mapping[str, float]]) -> str:
@@ -50,24 +32,17 @@ def waiting_line(app: App, config: ServeConfig, free: Callable[[], Mapping[str, 
     )
 
 
-def check_fits(config: ServeConfig, nodes: Sequence[Mapping[str, Any]]) -> None:
-    """StemsError where one copy of the model, or a separator, wants more than any machine has.
+def check_room(config: ServeConfig, shapes: Sequence[NodeShape], *, fixed: bool) -> None:
+    """StemsError where one copy of the model, or a separator, fits no node that there is or that may come.
 
     Args:
         config: of the service.
-        nodes: the machines, as ``ray.nodes`` gives them.
+        shapes: of the nodes.
+        fixed: whether no other nodes will come; then all copies must fit.
     """
-    for setting, resource in (
-        ("gpus_per_replica", "GPU"),
-        ("cpus_per_replica", "CPU"),
-        ("cpus_per_separator", "CPU"),
-    ):
-        wanted = float(getattr(config, setting))
-        largest = max((node["Resources"].get(resource, 0.0) for node in nodes if node["Alive"]), default=0.0)
-        if wanted > largest:
-            raise StemsError(
-                f"--{setting} {wanted:g} is more than there is: the largest machine has {largest:g} {resource}s.",
-                f"Lower --{setting}, or set RAY_ADDRESS to a cluster with such machines.",
-                code="too_large",
-                field=setting,
-            )
+    replica = {"CPU": config.cpus_per_replica, "GPU": config.gpus_per_replica}
+    gpus_short = config.gpus_per_replica and not places(shapes, {"GPU": config.gpus_per_replica}, ever=True)
+    check_fits(shapes, replica, "a copy of the model", "gpus_per_replica" if gpus_short else "cpus_per_replica")
+    check_fits(shapes, {"CPU": config.cpus_per_separator}, "a separator", "cpus_per_separator")
+    if fixed:
+        check_all_fit(shapes, replica, config.replicas, "a copy of the model", "replicas")

@@ -239,6 +239,7 @@ def _prepare(road: Road, separator: Path, codecs: Path) -> PrepareReport:
             layout=LAYOUT,
             valid_share=VALID_SHARE,
             actors=os.cpu_count() or 1,
+            threads=1,
         )
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +68,7 @@ def _fetch(line: str, allow_hosts: tuple[str, ...], max_bytes: int | None) -> di
 
 
 class TokenizerActor:
-    """Loads the models when the first song comes; its threads are its CPUs.
+    """Loads the models when the first song comes.
 
     Models that cannot be loaded give every song the reason :data:`MODELS_FAIL`: no song is to blame.
     """
@@ -104,25 +103,22 @@ class TokenizerActor:
         return self._tokenizer.process(songs)
 
     def _load(self) -> SongTokenizer:
-        import ray
-        import torch
-
-        loaded = load_tokenizer(self._settings)
-        cpus = ray.get_runtime_context().get_assigned_resources().get("CPU", 1)
-        torch.set_num_threads(max(1, math.ceil(cpus)))
-        return loaded
+        return load_tokenizer(self._settings)
 
 
 def load_tokenizer(settings: TokenizerSettings) -> SongTokenizer:
-    """The models, in this process.
+    """The models, in this process, which computes with as many threads as the settings say from now on.
 
     Raises what loading a separator and codecs does.
     """
+    import torch
+
     from models.codec.codec import StemCodec
     from models.memory import keep_freed_memory
     from models.separation import Separator
 
     keep_freed_memory()
+    torch.set_num_threads(settings.threads)
     separator = Separator.load(settings.separator, device=settings.device) if settings.separator else None
     codecs = {
         name: StemCodec.load(Path(settings.codecs) / name, device=settings.device) for name in settings.layout.names

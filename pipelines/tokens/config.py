@@ -22,10 +22,16 @@ class TableJob(BaseModel):
     """Stems in stream order, as in bass:1,drums:1,other:4; by default every codec, in alphabetical order."""
 
     actors: int = Field(0, ge=0)
-    """Workers that hold the models; 0 starts one for each GPU or, without any, one for every four CPUs."""
+    """Actors that hold the models; 0 starts as many as the nodes have room for, and more when nodes join."""
 
     gpus_per_actor: float = Field(0.0, ge=0)
     """GPUs that each of them takes; 0 computes on the CPU."""
+
+    resources_per_actor: dict[str, float] = {}
+    """Custom resources of Ray that each of them takes, by name, where only some nodes shall hold models."""
+
+    threads: int = Field(2, ge=1)
+    """CPU threads of each of them. Rows of two runs are equal to the bit at equal threads."""
 
     songs_per_batch: int = Field(4, ge=1)
     """Songs that share the separator's batches."""
@@ -43,7 +49,8 @@ class TableJob(BaseModel):
     """Share of files put in quarantine above which the job stops, with exit code 3. Duplicates do not count."""
 
     report: str = ""
-    """Folder for the run's report; by default reports/ in the table."""
+    """Folder for the run's report, and for its log where that is no address of a store; by default reports/ in the
+    table."""
 
 
 class PrepareConfig(TableJob):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -133,12 +132,8 @@ def plan(config: PlanConfig) -> PlanReport:
         wall_hours={n: hours / n for n in config.workers},
         price=hours * config.price_per_hour,
         speed=speed,
-        device="cuda" if config.gpus_per_actor else f"{_threads()} CPU threads",
+        device="cuda" if config.gpus_per_actor else f"{config.threads} CPU threads",
     )
-
-
-def _threads() -> int:
-    return os.cpu_count() or 1
 
 
 def _spread(entries: Sequence[CatalogEntry], count: int) -> list[CatalogEntry]:

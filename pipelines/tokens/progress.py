@@ -1,15 +1,78 @@
-"""How far a job is: a bar a stage, with its rate and the time left, on stderr where that is a terminal."""
+"""How far a job is, with its rate and the time left: bars on a terminal, lines in its log everywhere."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from rich import progress
 from rich.console import Console
 
+LINE_S = 30.0
+"""Seconds between two lines of a stage."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Rate:
+    """Songs of one stage as they are done; pure but for its clock.
+
+    Args:
+        name: of the stage.
+        songs: in all.
+        clock: in seconds.
+    """
+
+    name: str
+    songs: int
+    clock: Callable[[], float] = time.monotonic
+    done: int = 0
+    heard: float = 0.0
+    began: float = field(init=False)
+    said: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.began = self.said = self.clock()
+
+    def advance(self, seconds: float) -> None:
+        """One more song, of so many seconds of audio."""
+        self.done, self.heard = self.done + 1, self.heard + seconds
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the stage began."""
+        return max(self.clock() - self.began, 0.1)
+
+    @property
+    def per_minute(self) -> float:
+        """Songs a minute."""
+        return self.done / self.elapsed * 60
+
+    @property
+    def speed(self) -> float:
+        """Seconds of audio a second."""
+        return self.heard / self.elapsed
+
+    def line(self) -> str:
+        """The stage in one line, where one is due: every 30 s, and at its end; else empty."""
+        now = self.clock()
+        if now - self.said < LINE_S and self.done < self.songs:
+            return ""
+        self.said = now
+        left = (self.songs - self.done) * self.elapsed / max(self.done, 1)
+        end = f"{_span(left)} left" if self.done < self.songs else f"done in {_span(self.elapsed)}"
+        rate = f"{self.per_minute:.0f} songs/min, {self.speed:.1f} × real time"
+        return f"{self.name}: {self.done} of {self.songs} songs, {rate}, {end}"
+
 
 class Progress:
-    """Bars that appear as stages begin."""
+    """Bars that appear as stages begin, where stderr is a terminal; lines in the log in any case."""
 
     def __init__(self) -> None:
         console = Console(stderr=True)
@@ -30,14 +93,58 @@ class Progress:
 
     def stage(self, name: str, songs: int) -> Callable[[float], None]:
         """Begin a stage; call the answer after each song, with its seconds of audio."""
-        task = self._bars.add_task(name, total=songs, per_minute=0.0, speed=0.0)
-        heard, state = 0.0, next(bar for bar in self._bars.tasks if bar.id == task)
+        bar, rate = self._bars.add_task(name, total=songs, per_minute=0.0, speed=0.0), Rate(name, songs)
 
         def advance(seconds: float) -> None:
-            nonlocal heard
-            heard += seconds
-            elapsed = max(state.elapsed or 0.0, 0.1)
-            per_minute = (state.completed + 1) / elapsed * 60
-            self._bars.update(task, advance=1, per_minute=per_minute, speed=heard / elapsed)
+            rate.advance(seconds)
+            self._bars.update(bar, advance=1, per_minute=rate.per_minute, speed=rate.speed)
+            if line := rate.line():
+                log.info("%s", line)
 
         return advance
+
+
+@contextmanager
+def logged(file: Path | None) -> Iterator[None]:
+    """Meanwhile, write what the job has to say into a file, and on stderr where no bars are shown.
+
+    Args:
+        file: made with its folder when there is something to write; None for none.
+    """
+    screen = logging.StreamHandler()
+    screen.setLevel(logging.WARNING if sys.stderr.isatty() else logging.INFO)
+    handlers: list[logging.Handler] = [screen, *([_LateFile(file)] if file else [])]
+    loggers = [logging.getLogger(name) for name in ("pipelines", "cluster")]
+    levels = [each.level for each in loggers]
+    for handler in handlers:
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+        for each in loggers:
+            each.addHandler(handler)
+            each.setLevel(min(each.level or logging.INFO, logging.INFO))
+    try:
+        yield
+    finally:
+        for each, level in zip(loggers, levels, strict=True):
+            each.setLevel(level)
+            for handler in handlers:
+                each.removeHandler(handler)
+        for handler in handlers:
+            handler.close()
+
+
+class _LateFile(logging.FileHandler):
+    """A log file whose folder is made with its first line."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(file, delay=True, encoding="utf-8")
+
+    def _open(self):  # type: ignore[no-untyped-def]
+        Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True)
+        return super()._open()
+
+
+def _span(seconds: float) -> str:
+    """``75.0`` -> ``1 min 15 s``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -232,9 +232,14 @@ class ReportBuilder:
         )
 
 
-def save(report: PrepareReport, folder: str) -> tuple[str, str]:
-    """Write ``<folder>/<UTC time>-<6 hex digits>.json`` and ``.html``, local or ``s3://``; return both addresses."""
-    name = f"{folder.rstrip('/')}/{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
+def new_name() -> str:
+    """A name for the files of one run: ``<UTC time>-<6 hex digits>``."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
+
+
+def save(report: PrepareReport, folder: str, name: str) -> tuple[str, str]:
+    """Write ``<folder>/<name>.json`` and ``.html``, local or ``s3://``; return both addresses."""
+    name = f"{folder.rstrip('/')}/{name}"
     data, page = f"{name}.json", f"{name}.html"
     write_bytes(data, report.to_json().encode())
     write_bytes(page, report.to_html().encode())

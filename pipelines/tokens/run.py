@@ -5,32 +5,36 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from cluster.connect import connect
+from cluster.nodes import read_shapes
+from cluster.watch import LostNodes, watch
 from models.errors import StemsError
 from models.stems import StemLayout
+from pipelines.catalog.files import is_remote
 from pipelines.catalog.schema import CatalogEntry
 from pipelines.tokens.actor import fetch_files
 from pipelines.tokens.choose import Choice
-from pipelines.tokens.cluster import Workers, settle
 from pipelines.tokens.collect import Collector, Plan
 from pipelines.tokens.config import PrepareConfig, TableJob
 from pipelines.tokens.identity import codec_kind, limits_of, vocal_rule
 from pipelines.tokens.known import Facts, Known
 from pipelines.tokens.limits import Limits
 from pipelines.tokens.places import check_outputs, model_place, place
-from pipelines.tokens.progress import Progress
+from pipelines.tokens.progress import Progress, logged
 from pipelines.tokens.reasons import DUPLICATE
-from pipelines.tokens.report import PrepareReport, ReportBuilder, save
+from pipelines.tokens.report import PrepareReport, ReportBuilder, new_name, save
 from pipelines.tokens.schema import Identity
 from pipelines.tokens.splits import SUNG, TRAIN, VALID, splits
-from pipelines.tokens.stream import read_stream, run_rounds, tokenizing
+from pipelines.tokens.stream import read_stream, run_rounds, tokenizing, wants
 from pipelines.tokens.survey import survey
 from pipelines.tokens.table import TokenTable
 from pipelines.tokens.tokenize import TokenizerSettings
 from pipelines.tokens.work import Work, work_to_json
+from pipelines.tokens.workers import Workers, plan_workers
 from pipelines.tokens.writer import Writer
 
 
@@ -54,14 +58,18 @@ class Run:
         self._writer, self._builder = Writer(self.table, config), ReportBuilder()
         self._progress = Progress()
         self._workers: Workers | None = None
+        self._folder, self._name = place(config.report) or f"{self.table.root}/reports", new_name()
+        self._log = logged(None if is_remote(self._folder) else Path(self._folder) / f"{self._name}.log")
 
     def __enter__(self) -> Run:
+        self._log.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
         self._progress.stop()
+        self._log.__exit__(None, None, None)
         if isinstance(error, StemsError) and error.code == "too_many_errors":
             self.report()
 
@@ -122,11 +130,11 @@ class Run:
         lines = {song: work_to_json(work) for song, work in todo.items()}
         settings = tokenizer_settings(self._config, layout, max(work.seconds for work in works))
         try:
-            for song, row in run_rounds(
-                lines, partial(self._stream, settings, workers), self._config.songs_per_batch
-            ):
-                collector.take(row)
-                advance(todo[song].seconds)
+            stream = partial(self._stream, settings, workers)
+            with watch(wants(workers)):
+                for song, row in run_rounds(lines, stream, self._config.songs_per_batch, LostNodes()):
+                    collector.take(row)
+                    advance(todo[song].seconds)
         except (StemsError, KeyboardInterrupt):
             collector.rescue()
             raise
@@ -151,10 +159,10 @@ class Run:
             seconds=time.monotonic() - self._started,
             versions=self.table.versions(),
             settings={name: str(value) for name, value in self._config.model_dump().items()},
-            workers=_describe(self._workers),
+            workers=str(self._workers or "none"),
         )
         if new:
-            save(report, place(self._config.report) or f"{self.table.root}/reports")
+            save(report, self._folder, self._name)
         return report
 
     def _stream(
@@ -171,7 +179,7 @@ class Run:
 
     def _room(self, longest: float) -> Workers:
         connect()
-        self._workers = settle(self._config, longest)
+        self._workers = plan_workers(self._config, longest, read_shapes())
         return self._workers
 
     def _splits(self, songs: Sequence[str]) -> dict[str, str]:
@@ -200,10 +208,5 @@ def tokenizer_settings(config: TableJob, layout: StemLayout, longest: float) -> 
         group_seconds=limits.max_seconds,
         keep_stems=place(prepare.keep_stems) if prepare else "",
         device="cuda" if config.gpus_per_actor else "cpu",
+        threads=config.threads,
     )
-
-
-def _describe(workers: Workers | None) -> str:
-    if workers is None:
-        return "none"
-    return f"{workers.actors} × {workers.cpus:g} CPUs, {workers.gpus:g} GPUs"

@@ -9,14 +9,16 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
 import pyarrow as pa
 
+from cluster.waiting import Want
 from models.errors import StemsError
 from pipelines.tokens.actor import TokenizerActor
-from pipelines.tokens.cluster import READ_CPUS, Workers
 from pipelines.tokens.tokenize import TokenizerSettings
+from pipelines.tokens.workers import Workers
 
 ALONE = 3
 """Times that a line runs in a block of its own before it is given up."""
@@ -36,13 +38,21 @@ _FOR_EVER = -1
 Row = dict[str, Any]
 Dataset = Any
 Stages = Callable[[list[pa.Table]], Dataset]
+NodeLoss = AbstractContextManager[Callable[[], bool]]
+"""Around a round, any number of times: what it gives tells whether a node was lost meanwhile."""
+
+_ONE_NODE: NodeLoss = nullcontext(lambda: False)
+
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
 
 def run_rounds(
-    lines: Mapping[str, str], stream: Callable[[list[str], int], Iterable[tuple[str, T]]], block: int
+    lines: Mapping[str, str],
+    stream: Callable[[list[str], int], Iterable[tuple[str, T]]],
+    block: int,
+    lost_nodes: NodeLoss = _ONE_NODE,
 ) -> Iterator[tuple[str, T]]:
     """Results by key, each once; a key that was lost alone :data:`ALONE` times is left out, with a warning.
 
@@ -50,33 +60,41 @@ def run_rounds(
         lines: what to work on, by key.
         stream: gives results by key for lines, so many in a block; some may be missing, and it may break.
         block: lines that share a block at first.
+        lost_nodes: tells of each round whether a node was lost; then no line is to blame for what is missing.
 
     Raises:
         StemsError: the stream broke again and again without a result, or not one of several lines came to an end.
     """
     keys = list(lines)
     for start in range(0, len(keys), _AT_ONCE):
-        yield from _rounds({key: lines[key] for key in keys[start : start + _AT_ONCE]}, stream, block)
+        yield from _rounds({key: lines[key] for key in keys[start : start + _AT_ONCE]}, stream, block, lost_nodes)
 
 
 def _rounds(
-    lines: Mapping[str, str], stream: Callable[[list[str], int], Iterable[tuple[str, T]]], block: int
+    lines: Mapping[str, str],
+    stream: Callable[[list[str], int], Iterable[tuple[str, T]]],
+    block: int,
+    lost_nodes: NodeLoss,
 ) -> Iterator[tuple[str, T]]:
     missing, size, alone, broken = dict(lines), block, 0, 0
     while missing and alone < ALONE:
         before, whole = len(missing), True
-        try:
-            for key, result in stream(list(missing.values()), size):
-                if missing.pop(key, None) is not None:
-                    yield key, result
-        except Exception as error:
-            if not _is_ray_failure(error):
-                raise
-            whole = False
-            log.warning("The job's stream broke; it goes on with what is left. %s: %s", type(error).__name__, error)
-        broken = 0 if whole or len(missing) < before else broken + 1
-        alone += whole and size == 1
-        size = 1 if whole else size
+        with lost_nodes as lost_one:
+            try:
+                for key, result in stream(list(missing.values()), size):
+                    if missing.pop(key, None) is not None:
+                        yield key, result
+            except Exception as error:
+                if not _is_ray_failure(error):
+                    raise
+                whole = False
+                log.warning(
+                    "The job's stream broke; it goes on with what is left. %s: %s", type(error).__name__, error
+                )
+            blameless = bool(missing) and (size == 1 or not whole) and lost_one()
+        broken = 0 if whole or blameless or len(missing) < before else broken + 1
+        alone += whole and size == 1 and not blameless
+        size = 1 if whole and not blameless else size
         if broken >= _BROKEN_STREAMS:
             raise _cluster_fails(f"lost the job {broken} times in a row without finishing one file")
     if len(missing) == len(lines) >= _FEW:
@@ -91,11 +109,11 @@ def _cluster_fails(what: str) -> StemsError:
     )
 
 
-def inspection(task: Callable[[pa.Table], pa.Table], memory: int) -> Stages:
+def inspection(task: Callable[[pa.Table], pa.Table], workers: Workers) -> Stages:
     """The one stage of the first phase: stateless tasks, so that a decoder that crashes takes no models with it."""
 
     def stages(blocks: list[pa.Table]) -> Dataset:
-        return _tasks(_source(blocks), task, memory)
+        return _tasks(_source(blocks), task, workers)
 
     return stages
 
@@ -105,23 +123,45 @@ def tokenizing(task: Callable[[pa.Table], pa.Table], settings: TokenizerSettings
     import ray
 
     def stages(blocks: list[pa.Table]) -> Dataset:
-        fetched = _tasks(_source(blocks), task, workers.read_memory)
+        fetched = _tasks(_source(blocks), task, workers)
         return fetched.map_batches(
             TokenizerActor,
             fn_constructor_args=(settings,),
             batch_format="pyarrow",
             batch_size=max(len(block) for block in blocks),
-            compute=ray.data.ActorPoolStrategy(size=workers.actors),
+            # More actors start where nodes join.
+            compute=ray.data.ActorPoolStrategy(
+                min_size=workers.actors, max_size=workers.most, initial_size=workers.actors
+            ),
             num_cpus=workers.cpus,
             num_gpus=workers.gpus,
             memory=workers.actor_memory,
-            # A batch that crashes its worker is given up; the worker itself always comes back, since Ray
-            # Data waits for ever for a pool that has died.
+            resources=dict(workers.custom),
+            # The actor always comes back, since Ray Data waits for ever for a pool that has died. A batch that was
+            # on it is lost and runs in the next round: Ray would try it on this actor again, which may find no
+            # place while its node is away.
             max_restarts=_FOR_EVER,
-            max_task_retries=_RETRIES,
+            max_task_retries=0,
         )
 
     return stages
+
+
+def wants(workers: Workers) -> dict[str, Want]:
+    """What the second phase asks the cluster for, to be watched."""
+    return {
+        "an actor that holds the models": Want(workers.actor, lambda: _living_actors() >= workers.actors),
+        "a task that fetches files": Want(workers.read),
+    }
+
+
+def _living_actors() -> int:
+    import ray
+    from ray._private.state import actors
+
+    job = ray.get_runtime_context().get_job_id()
+    found = actors(actor_state_name="ALIVE").values()
+    return sum(each["JobID"] == job and TokenizerActor.__name__ in each["ActorClassName"] for each in found)
 
 
 def read_stream(stages: Stages, column: str, lines: list[str], block: int) -> Iterator[Row]:
@@ -146,9 +186,14 @@ def _source(blocks: list[pa.Table]) -> Dataset:
     return ray.data.read_api.from_blocks(blocks)
 
 
-def _tasks(data: Dataset, task: Callable[[pa.Table], pa.Table], memory: int) -> Dataset:
+def _tasks(data: Dataset, task: Callable[[pa.Table], pa.Table], workers: Workers) -> Dataset:
     return data.map_batches(
-        task, batch_format="pyarrow", batch_size=None, num_cpus=READ_CPUS, memory=memory, max_retries=_RETRIES
+        task,
+        batch_format="pyarrow",
+        batch_size=None,
+        num_cpus=workers.read_cpus,
+        memory=workers.read_memory,
+        max_retries=_RETRIES,
     )
 
 

@@ -10,8 +10,9 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from typing import Any
 
+from cluster.waiting import Want
+from cluster.watch import LostNodes, watch
 from pipelines.catalog.schema import CatalogEntry, entry_to_json
-from pipelines.tokens.cluster import Workers
 from pipelines.tokens.inspect import inspect_files
 from pipelines.tokens.known import Facts
 from pipelines.tokens.limits import Limits
@@ -19,6 +20,7 @@ from pipelines.tokens.reasons import CRASHED, MISSING, REMOVED, UNREACHABLE
 from pipelines.tokens.report import ReportBuilder
 from pipelines.tokens.schema import CatalogRow, QuarantineRow
 from pipelines.tokens.stream import inspection, read_stream, run_rounds
+from pipelines.tokens.workers import Workers
 from pipelines.tokens.writer import Writer
 
 BLOCK = 8
@@ -54,25 +56,27 @@ def survey(
     lines = {key: entry_to_json(entry) for key, entry in by_key.items()}
     key_of = {line: key for key, line in lines.items()}
     facts: dict[str, Facts] = {}
-    stages = inspection(partial(inspect_files, limits=limits, allow_hosts=tuple(allow_hosts)), workers.read_memory)
+    stages = inspection(partial(inspect_files, limits=limits, allow_hosts=tuple(allow_hosts)), workers)
 
     def stream(lines: list[str], block: int) -> Iterator[tuple[str, dict[str, Any]]]:
         for row in read_stream(stages, "entry", lines, block):
             yield key_of[row["entry"]], row
 
-    for key, row in run_rounds(lines, stream, BLOCK):
-        entry = by_key.pop(key)
-        report.stage("inspect", 1, row["seconds"], row["took"])
-        advance(row["seconds"])
-        if row["reason"]:
-            _set_aside(entry, row["reason"], row["message"], limits, writer, report)
-        elif row["song_id"] in removed:
-            _set_aside(entry, REMOVED, f"'{entry.uri}' was taken down under another name.", limits, writer, report)
-        else:
-            facts[key] = _facts(key, row)
-            for name in ("seconds", "loudness", "clipped", "silence"):
-                report.value(name, row[name])
-            writer.add(CatalogRow(**vars(facts[key]), entry=lines[key], signature=row["signature"]))
+    with watch({"a task that inspects files": Want(workers.read)}):
+        for key, row in run_rounds(lines, stream, BLOCK, LostNodes()):
+            entry = by_key.pop(key)
+            report.stage("inspect", 1, row["seconds"], row["took"])
+            advance(row["seconds"])
+            if row["reason"]:
+                _set_aside(entry, row["reason"], row["message"], limits, writer, report)
+            elif row["song_id"] in removed:
+                taken_down = f"'{entry.uri}' was taken down under another name."
+                _set_aside(entry, REMOVED, taken_down, limits, writer, report)
+            else:
+                facts[key] = _facts(key, row)
+                for name in ("seconds", "loudness", "clipped", "silence"):
+                    report.value(name, row[name])
+                writer.add(CatalogRow(**vars(facts[key]), entry=lines[key], signature=row["signature"]))
     for entry in by_key.values():
         message = f"'{entry.uri}' crashed its decoder or filled the memory, each time it was tried."
         _set_aside(entry, CRASHED, message, limits, writer, report)

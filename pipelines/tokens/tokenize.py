@@ -79,6 +79,7 @@ class TokenizerSettings:
         group_seconds: songs separated together last at most this long, which bounds the memory.
         keep_stems: folder for stems, or empty.
         device: torch device.
+        threads: CPU threads; codes are equal to the bit at equal threads.
     """
 
     separator: str
@@ -89,6 +90,7 @@ class TokenizerSettings:
     group_seconds: float
     keep_stems: str
     device: str
+    threads: int
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from cluster.connect import connect
+from cluster.nodes import NodeShape, grows, read_shapes
+from cluster.placement import check_all_fit, check_fits, places
+from cluster.waiting import Want
+from cluster.watch import watch
 from models.errors import StemsError
 from pipelines.training.config import TrainingConfig
 from pipelines.training.history import latest, read_history
@@ -26,13 +30,12 @@ def run_on_ray(config: TrainingConfig, make_recipe: Callable[[], Recipe]) -> Non
     The output directory must be visible to every worker: on several machines, a shared file system.
     StemsErrors of workers are raised here as they are.
     """
-    import ray
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
-    connect()
+    own = connect()
     workers = (config.min_workers, config.workers) if config.min_workers else config.workers
-    gpus = _on_gpus(config, ray.cluster_resources().get("GPU", 0))
+    asked = place_workers(config, read_shapes(), fixed=own)
 
     def each_worker() -> None:
         import torch
@@ -58,7 +61,7 @@ def run_on_ray(config: TrainingConfig, make_recipe: Callable[[], Recipe]) -> Non
     trainer = TorchTrainer(
         each_worker,
         scaling_config=ScalingConfig(
-            num_workers=workers, use_gpu=gpus, elastic_resize_monitor_interval_s=RESIZE_SECONDS
+            num_workers=workers, use_gpu="GPU" in asked, elastic_resize_monitor_interval_s=RESIZE_SECONDS
         ),
         run_config=RunConfig(
             name=config.name,
@@ -68,23 +71,31 @@ def run_on_ray(config: TrainingConfig, make_recipe: Callable[[], Recipe]) -> Non
     )
     _error_file(config).unlink(missing_ok=True)
     try:
-        with _watch(config):
+        with _watch(config), watch({"a training worker": Want(asked)}):
             trainer.fit()
     finally:
         if _error_file(config).exists():
             raise StemsError(**json.loads(_error_file(config).read_text()))
 
 
-def _on_gpus(config: TrainingConfig, gpus: float) -> bool:
-    """Whether each worker gets a GPU; a cluster that has some, but too few, is refused."""
+def place_workers(config: TrainingConfig, shapes: Sequence[NodeShape], *, fixed: bool) -> dict[str, float]:
+    """What each worker asks for: a GPU where the cluster has any, else a CPU.
+
+    Args:
+        config: of the training.
+        shapes: of the nodes that there are, and of those that an autoscaler may start.
+        fixed: whether no other nodes will come.
+
+    Raises:
+        StemsError: there is no room for as few workers as the training can go on with, and there will be none.
+    """
     fewest = config.min_workers or config.workers
-    if 0 < gpus < fewest:
-        raise StemsError(
-            f"The cluster has {gpus:g} GPUs for {fewest} workers or more.",
-            "Lower workers or min_workers, or wait until there are as many.",
-            field="workers",
-        )
-    return gpus > 0
+    asked = {"GPU": 1.0} if places(shapes, {"GPU": 1.0}, ever=True) else {"CPU": 1.0}
+    if fixed or grows(shapes) or "GPU" in asked:
+        check_all_fit(shapes, asked, fewest, "a training worker", "workers")
+    else:
+        check_fits(shapes, asked, "a training worker", "workers")
+    return asked
 
 
 def _error_file(config: TrainingConfig) -> Path:

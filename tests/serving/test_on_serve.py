@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import pairwise
 
 import pytest
 
+from cluster.nodes import shapes
 from models.errors import StemsError
 from serving.config import ServeConfig, parse_config
 from serving.on_serve import App, Copies, Running, check_free, in_the_way, url
 from serving.service import _not_started
-from serving.waiting import Reminder, check_fits, waiting_line
+from serving.waiting import check_room, waiting_line
 
 SHARED = Running("127.0.0.1", 8000, ("10.0.0.1",), {"other": App("/other", "RUNNING"), "gone": App("/", "DELETING")})
 
@@ -57,11 +57,7 @@ def test_a_route_prefix_that_serve_would_refuse_is_named(prefix: str) -> None:
     assert caught.value.field == "route_prefix"
 
 
-NODES = [
-    {"Alive": True, "Resources": {"CPU": 2.0}},
-    {"Alive": False, "Resources": {"CPU": 64.0, "GPU": 8.0}},
-    {"Alive": True, "Resources": {"CPU": 4.0}},
-]
+NODES = shapes([{"CPU": 2.0}, {"CPU": 4.0}])
 
 
 @pytest.mark.parametrize(
@@ -76,11 +72,17 @@ NODES = [
 def test_a_copy_that_no_machine_can_hold_is_refused(settings: dict[str, float], field: str) -> None:
     config = parse_config({"model": "m", **settings})
     if not field:
-        return check_fits(config, NODES)
-    with pytest.raises(StemsError, match="largest machine has") as caught:
-        check_fits(config, NODES)
+        return check_room(config, NODES, fixed=False)
+    with pytest.raises(StemsError, match="no node has that: the largest has") as caught:
+        check_room(config, NODES, fixed=False)
     assert caught.value.field == field
-    assert f"--{field}" in caught.value.message
+    assert f"Lower {field}" in caught.value.mend
+
+
+def test_all_copies_must_fit_a_machine_of_ones_own() -> None:
+    config = parse_config({"model": "m", "cpus_per_replica": 4, "replicas": 9})
+    with pytest.raises(StemsError, match="There is room for 1 of 9 times a copy of the model"):
+        check_room(config, NODES, fixed=True)
 
 
 def test_what_waits_for_room_is_said_in_one_line() -> None:
@@ -94,17 +96,6 @@ def test_what_waits_for_room_is_said_in_one_line() -> None:
     assert "Nothing answers yet" in waiting_line(none, config, dict)
     loading = App("/", "DEPLOYING", copies={"Generator": Copies(wanted=1, running=0, unplaced=0)})
     assert waiting_line(loading, config, dict) == ""
-
-
-def test_it_is_said_within_thirty_seconds_and_then_every_minute() -> None:
-    now, said = [0.0], []
-    reminder = Reminder(clock=lambda: now[0])
-    for second in range(200):
-        now[0] = second
-        if reminder.due():
-            said.append(second)
-    assert said[0] <= 30
-    assert {after - before for before, after in pairwise(said)} == {60}
 
 
 def test_a_start_that_failed_is_one_line_out_of_a_traceback() -> None:

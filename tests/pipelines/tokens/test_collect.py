@@ -161,7 +161,7 @@ def test_models_that_cannot_be_loaded_blame_no_song(table: TokenTable, tmp_path:
     (tmp_path / "separator").mkdir()
     (tmp_path / "separator" / "config.json").write_text("{}")
     settings = TokenizerSettings(
-        str(tmp_path / "separator"), "codecs", LAYOUT, 0.1, Limits(1.0, 60.0, 1.0), 60.0, "", "cpu"
+        str(tmp_path / "separator"), "codecs", LAYOUT, 0.1, Limits(1.0, 60.0, 1.0), 60.0, "", "cpu", 1
     )
     there = {"line": work_to_json(work("a")), "reason": "", "uris": ["/a.wav"], "blobs": [b"x"]}
     gone = {"line": work_to_json(work("b")), "reason": "missing", "uris": [], "blobs": []}

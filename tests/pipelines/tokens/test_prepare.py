@@ -12,7 +12,6 @@ import pytest
 
 from models.audio import Audio, encode_audio
 from models.errors import StemsError
-from pipelines.tokens.cluster import Workers, crowding, plan_workers
 from pipelines.tokens.config import PrepareConfig
 from pipelines.tokens.inspect import inspect_files
 from pipelines.tokens.prepare import prepare
@@ -166,29 +165,6 @@ def test_settings_at_fault_are_named(tiny_models: Any, tmp_path: Path, changes: 
         prepare(config(tiny_models, tmp_path, **changes))
     assert said in error.value.message
     assert error.value.mend
-
-
-def test_workers_fit_the_cluster(tiny_models: Any, tmp_path: Path) -> None:
-    def plan(settings: PrepareConfig, cluster: dict[str, float]) -> Workers:
-        return plan_workers(settings, 1200.0, cluster, node_memory=8e9)
-
-    small = plan(config(tiny_models, tmp_path), {"CPU": 2})
-    assert (small.actors, small.cpus) == (1, 1.5)
-    large = plan(config(tiny_models, tmp_path), {"CPU": 64})
-    assert large.actors == 16
-    assert large.actors * large.cpus < 64
-    assert large.actors * large.actor_memory <= 8e9
-    gpus = plan(config(tiny_models, tmp_path, gpus_per_actor=0.5), {"CPU": 32, "GPU": 4})
-    assert (gpus.actors, gpus.gpus) == (8, 0.5)
-    for impossible in ({"actors": 9}, {"gpus_per_actor": 1.0}):
-        with pytest.raises(StemsError, match="do not fit a cluster of 2 CPUs"):
-            plan(config(tiny_models, tmp_path, **impossible), {"CPU": 2})
-
-
-def test_a_crowded_cluster_is_said_to_be_one(tiny_models: Any, tmp_path: Path) -> None:
-    workers = plan_workers(config(tiny_models, tmp_path), 1200.0, {"CPU": 2}, 8e9)
-    assert not crowding(workers, {"CPU": 2})
-    assert crowding(workers, {"CPU": 1}) == "1 workers want 1.5 CPUs each, and 1 are free."
 
 
 def test_the_summary_shows_every_count() -> None:

@@ -23,6 +23,7 @@ from pipelines.tokens.report import (
     PrepareReport,
     ReportBuilder,
     StageFacts,
+    new_name,
     save,
 )
 from pipelines.tokens.report_page import HEIGHT, WIDTH, chart
@@ -144,7 +145,7 @@ def test_names_that_are_not_utf_8_and_endless_messages_are_shown_as_far_as_they_
     builder.song("a\udcff", "b\udcff", 1.0, 1.0, {})
     builder.problem("c\udcff", "unreadable", "x" * 10_000)
     report = builder.build(songs=1, settings={"catalog": "d\udcff"})
-    save(report, str(tmp_path))
+    save(report, str(tmp_path), new_name())
     assert (report.slowest[0].title, report.slowest[0].uri) == ("a?", "b?")
     assert report.problems[0].uri == "c?"
     assert len(report.problems[0].message) == 500
@@ -254,7 +255,7 @@ def test_bars_are_as_high_as_their_bins_are_full() -> None:
 
 def test_a_report_is_saved_as_both_and_beside_others(report: PrepareReport, tmp_path: Path) -> None:
     folder = f"{tmp_path}/table/reports/"
-    first, second = save(report, folder), save(report, folder)
+    first, second = save(report, folder, new_name()), save(report, folder, new_name())
     assert len({*first, *second}) == 4
     assert sorted(first + second) == sorted(map(str, (tmp_path / "table" / "reports").iterdir()))
     for data, page in (first, second):
@@ -267,6 +268,6 @@ def test_a_report_is_saved_as_both_and_beside_others(report: PrepareReport, tmp_
 def test_a_report_is_saved_in_an_object_store(report: PrepareReport) -> None:
     from pipelines.catalog.files import read_bytes
 
-    data, page = save(report, "memory://bucket/table/reports")
+    data, page = save(report, "memory://bucket/table/reports", new_name())
     assert read_bytes(data).decode() == report.to_json()
     assert read_bytes(page).decode() == report.to_html()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 import pytest
 import ray
@@ -52,6 +53,19 @@ def test_a_line_that_is_killed_once_is_done_in_the_next_round() -> None:
     results = dict(run_rounds(LINES, stream, 4))
     assert set(results) == set(LINES)
     assert rounds == [4, 1, 1]
+
+
+def test_what_a_lost_node_takes_along_is_never_given_up() -> None:
+    losses = iter([True] * (2 * ALONE) + [False] * 99)
+
+    def stream(lines: list[str], block: int) -> Iterator[tuple[str, int]]:
+        stream.rounds += 1  # type: ignore[attr-defined]
+        if stream.rounds > 2 * ALONE:  # type: ignore[attr-defined]
+            yield from ((KEYS[line], 0) for line in lines)
+
+    stream.rounds = 0  # type: ignore[attr-defined]
+    results = list(run_rounds(LINES, stream, 1, nullcontext(lambda: next(losses))))
+    assert [key for key, _ in results] == list(LINES)
 
 
 def test_a_stream_that_breaks_goes_on_with_what_is_left() -> None:

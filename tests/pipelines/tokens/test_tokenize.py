@@ -36,6 +36,7 @@ def settings(models: Any, **changes: Any) -> TokenizerSettings:
         "group_seconds": 60.0,
         "keep_stems": "",
         "device": "cpu",
+        "threads": 1,
     }
     return TokenizerSettings(**{**values, **changes})
 

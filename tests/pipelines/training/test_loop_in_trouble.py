@@ -22,7 +22,6 @@ from pipelines.training.config import TrainingConfig
 from pipelines.training.history import read_history
 from pipelines.training.loop import train
 from pipelines.training.notice import Notice
-from pipelines.training.on_ray import _on_gpus
 from pipelines.training.recipe import Place, Recipe
 from pipelines.training.worker import Worker
 
@@ -194,14 +193,6 @@ def test_what_one_ray_worker_finds_wrong_is_said_and_not_tried_again(tmp_path: P
         train(config, _recipe_maker(config, Complains))
     assert (caught.value.code, caught.value.field) == ("missing", "stems")
     assert sorted((tmp_path / "starts").read_text().split()) in (["0", "1"], ["1"])
-
-
-def test_too_few_gpus_are_not_made_up_for_by_processors(tmp_path: Path) -> None:
-    config = settings(tmp_path, workers=4, min_workers=2)
-    assert not _on_gpus(config, 0)
-    assert _on_gpus(config, 2)
-    with pytest.raises(StemsError, match="1 GPUs for 2 workers"):
-        _on_gpus(config, 1)
 
 
 @pytest.mark.parametrize("changes", [{"workers": 5}, {"workers": 2, "min_workers": 3}])

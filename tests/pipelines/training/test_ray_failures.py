@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.clusters import cluster_of
 from helpers.workers import SlowLM, SmallLM, run_workers
 
 from pipelines.training import on_ray
@@ -121,6 +122,7 @@ def test_workers_killed_at_random_steps_change_nothing(
 DRIVER = """
 import sys
 from functools import partial
+from helpers.clusters import cluster_of
 from helpers.workers import SlowLM
 from pipelines.training.lm_config import LMTraining
 from pipelines.training.loop import train
@@ -178,6 +180,18 @@ def test_a_machine_that_leaves_and_comes_back(data: Path, tmp_path: Path, monkey
         ray.shutdown()
         cluster.shutdown()
     assert losses(config) == pytest.approx(losses(fixed), abs=1e-5)
+
+
+def test_training_goes_on_when_one_of_three_nodes_is_killed(data: Path, tmp_path: Path) -> None:
+    config = settings(data, tmp_path / "killed", steps=120, batch=6, workers=3, min_workers=2)
+    with cluster_of(3, 1) as nodes, (tmp_path / "driver.log").open("w") as log:
+        environment = {**os.environ, "RAY_ADDRESS": nodes.address, "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, "-c", DRIVER, config.model_dump_json()]
+        driver = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        wait_for(lambda: step_of(config) >= 10)
+        nodes.kill(nodes.nodes[1])
+        assert driver.wait(timeout=400) == 0, (tmp_path / "driver.log").read_text()
+    losses(config)  # of every step, each once
 
 
 def drain(address: str, node_id: str, seconds: float) -> None:
