@@ -23,5 +23,11 @@ class StemsError(Exception):
         return _rebuild, (self.message, self.mend, self.code, self.field)
 
 
+def first_line(error: BaseException) -> str:
+    """What a library's error says, as one clause of a sentence: its first line, without a full stop."""
+    lines = [" ".join(line.split()) for line in str(error).splitlines()]
+    return next((line for line in lines if line), type(error).__name__)[:300].rstrip(".: ")
+
+
 def _rebuild(message: str, mend: str, code: str, field: str) -> StemsError:
     return StemsError(message, mend, code=code, field=field)

@@ -10,17 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 
 from models.errors import StemsError
 from models.lm.engine.engine import Engine
 from models.lm.engine.plan import EnginePlan, plan_engine
 from models.lm.engine.weights import Precision
+from models.lm.stored import naming_file, read_lm_config
 from models.lm.transformer import Condition, StemTransformer, TransformerSize
+from models.model_files import check_weights, read_weights
 from models.stems import StemLayout
 from models.text import TextConfig, build_conditioner
 
+WEIGHTS = "model.safetensors"
 CPU = torch.device("cpu")
 MAX_SECONDS = 600.0
 """The longest song that may be asked for, where nothing else is said."""
@@ -89,14 +92,20 @@ class LMConfig:
     @classmethod
     def load(cls, directory: Path | str) -> LMConfig:
         """Read a saved language model's configuration; StemsError if a part of the model is missing."""
-        for name in ("config.json", "model.safetensors"):
-            if not (Path(directory) / name).is_file():
+        for name in ("config.json", WEIGHTS):
+            file = Path(directory) / name
+            if not file.exists() and not file.is_symlink():
                 raise StemsError(
                     f"'{directory}' is not a language model: it has no {name}.",
                     "Give the directory that `stems train lm` wrote.",
                     code="missing",
+                    field="model",
                 )
-        return cls.from_dict(json.loads((Path(directory) / "config.json").read_text()))
+        settings = read_lm_config(directory)
+        try:
+            return cls.from_dict(settings)
+        except StemsError as error:
+            raise naming_file(directory, error) from error
 
 
 class StemLM(nn.Module):
@@ -141,20 +150,30 @@ class StemLM(nn.Module):
         """Write ``config.json``, ``model.safetensors`` and a README."""
         directory.mkdir(parents=True, exist_ok=True)
         (directory / "config.json").write_text(json.dumps(self.config.to_dict(), indent=2) + "\n")
-        save_file({k: v.contiguous() for k, v in self.state_dict().items()}, directory / "model.safetensors")
+        save_file({k: v.contiguous() for k, v in self.state_dict().items()}, directory / WEIGHTS)
         (directory / "README.md").write_text(_readme(self))
 
     @classmethod
     def load(cls, directory: Path | str, device: str | torch.device = "cpu") -> StemLM:
         """Read a saved language model; StemsError if a part is missing or does not fit."""
-        model = cls(LMConfig.load(directory))
-        try:
-            model.load_state_dict(load_file(Path(directory) / "model.safetensors"))
-        except RuntimeError as error:
-            raise StemsError(
-                f"The weights in '{directory}' do not fit its config.json.", "Export the model again."
-            ) from error
+        config = LMConfig.load(directory)
+        weights = read_weights(Path(directory) / WEIGHTS, _shapes(config), "model")
+        model = cls(config)
+        model.load_state_dict(weights)
         return model.to(device).eval()
+
+    @classmethod
+    def check(cls, directory: Path | str) -> LMConfig:
+        """Refuse what :meth:`load` refuses, without the memory of the model; returns its configuration."""
+        config = LMConfig.load(directory)
+        check_weights(Path(directory) / WEIGHTS, _shapes(config), "model")
+        return config
+
+
+def _shapes(config: LMConfig) -> dict[str, torch.Size]:
+    """Of the weights of such a model."""
+    with torch.device("meta"):
+        return {name: tensor.shape for name, tensor in StemLM(config).state_dict().items()}
 
 
 def _readme(model: StemLM) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
+from models.codec.stored import read_codec_settings
 from models.digest import directory_digest
 from models.errors import StemsError
+from models.model_files import check_file, read_settings, unreadable
 from models.stems import Stem, StemLayout
 from pipelines.tokens.config import PrepareConfig, TableJob
 from pipelines.tokens.decisions import VocalRule, normal_tag
@@ -95,17 +96,8 @@ def codec_kind(config: TableJob, layout: StemLayout) -> tuple[int, int]:
     """
     kinds = []
     for name in layout.names:
-        file = Path(config.codecs) / name / "config.json"
-        try:
-            settings = json.loads(file.read_text())
-            kinds.append((int(settings["sampling_rate"]), int(settings["codebook_size"])))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise StemsError(
-                f"'{file}' says nothing of a codec ({type(error).__name__}: {error}).",
-                "Copy the codec's whole directory again.",
-                code="unreadable",
-                field="codecs",
-            ) from error
+        settings = read_codec_settings(Path(config.codecs) / name)
+        kinds.append((settings["sampling_rate"], settings["codebook_size"]))
     return kinds[0][0], max(cardinality for _, cardinality in kinds)
 
 
@@ -121,25 +113,20 @@ def _codebooks(directory: Path) -> int:
     """Codebooks of a codec, from the names of its weights."""
     from safetensors import SafetensorError, safe_open
 
+    read_codec_settings(directory)
+    check_file(directory / _CODEC_WEIGHTS, "codecs")
     try:
         with safe_open(directory / _CODEC_WEIGHTS, framework="np") as weights:
             names = [name for name in weights.keys() if name.startswith(_CODEBOOK_KEY)]  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise StemsError(
-            f"There is no codec in '{directory}' ({error}).",
-            "Train one with `stems train codec`, or take the stem out of the layout.",
-            code="missing",
-            field="codecs",
-        ) from error
+        raise unreadable(directory / _CODEC_WEIGHTS, error, "codecs") from error
     return len({name.removeprefix(_CODEBOOK_KEY).partition(".")[0] for name in names})
 
 
 def _separator_config(separator: str) -> dict[str, Any]:
-    try:
-        loaded = json.loads((Path(separator) / "config.json").read_text())
-    except (OSError, json.JSONDecodeError):  # released names and demucs repositories have none
-        return {}
-    return loaded if isinstance(loaded, dict) else {}
+    file = Path(separator) / "config.json"
+    # Released names and demucs repositories have none.
+    return read_settings(file, "separator") if file.exists() else {}
 
 
 def _check_sources(separator: str, layout: StemLayout) -> None:
