@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from models.audio import FORMATS, Audio, read_audio, safe_gain, write_audio
-from models.errors import StemsError
+from models.audio import Audio, read_audio, safe_gain, write_audio
 from models.song import Song
+from models.stem_files import stems_in
 from models.stems import StemLayout
 
 
@@ -52,17 +52,5 @@ def write_song(folder: Path, song: Song, model_digest: str) -> None:
 
 
 def read_stems(folder: Path, layout: StemLayout) -> dict[str, Audio]:
-    """The stems that a folder has a file for; StemsError if it has none."""
-    files = {
-        file.stem: file
-        for file in sorted(folder.iterdir())
-        if file.suffix.lower().lstrip(".") in FORMATS and file.stem in layout.names
-    }
-    if not files:
-        raise StemsError(
-            f"'{folder}' has no stems.",
-            f"Name audio files after the stems: {', '.join(layout.names)}.",
-            code="missing",
-            field="song",
-        )
-    return {name: read_audio(file) for name, file in files.items()}
+    """The stems that a folder has a file for; StemsError as :func:`~models.stem_files.stems_in`."""
+    return {name: read_audio(file) for name, file in stems_in(folder, layout.names).items()}
