@@ -30,6 +30,7 @@ _STATUS = {
     "media_type": 415,
     "too_many": 429,
     "internal": 500,
+    "broken_model": 500,
     "busy": 503,
     "starting": 503,
 }
@@ -45,6 +46,7 @@ _TITLES = {
     "media_type": "The content type is not supported",
     "too_many": "Too many requests",
     "internal": "The service failed",
+    "broken_model": "The model is broken",
     "busy": "The service is busy",
     "starting": "The service is starting",
     "too_long": "The audio is too long",
