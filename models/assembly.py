@@ -17,6 +17,7 @@ from torch import Tensor
 
 from models.audio import Audio
 from models.codec.codec import StemCodec
+from models.device import usable_device
 from models.edits import Draft, Edit, edit_grid
 from models.errors import StemsError
 from models.lm.engine.engine import Engine
@@ -66,6 +67,7 @@ class Assembly:
             precision: in which the language model decodes; None chooses the fastest that is sound.
             separates: load its separator, too; without, it takes stems only.
         """
+        usable_device(device)
         directory = Path(directory)
         max_seconds = read_max_seconds(directory)
         lm = StemLM.load(directory / "lm", device)

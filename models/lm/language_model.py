@@ -129,6 +129,9 @@ class StemLM(nn.Module):
 
     def conditions(self, prompts: Sequence[str]) -> list[Condition | None]:
         """One condition a prompt, each encoded alone so that it does not depend on the others; None for no text."""
+        for prompt in prompts:
+            if any("\ud800" <= sign <= "\udfff" for sign in prompt):
+                raise StemsError("The prompt has signs that are no text.", "Write it in UTF-8.", field="prompt")
         return [self.text.encode([prompt]) if prompt.strip() else None for prompt in prompts]
 
     def engine(

@@ -88,6 +88,23 @@ def layout_of(config: TableJob) -> StemLayout:
     return layout
 
 
+def check_models(config: TableJob, layout: StemLayout) -> None:
+    """Load a job's models once here, before a cluster starts workers that would all fail at them.
+
+    A released separator is left to the workers, which fetch it.
+
+    Raises:
+        StemsError: a model is damaged, or its weights are not finite; it names the file.
+    """
+    from models.codec.codec import StemCodec
+    from models.separation import Separator
+
+    for name in layout.names:
+        StemCodec.load(Path(config.codecs) / name)
+    if isinstance(config, PrepareConfig) and (not config.separator or Path(config.separator).exists()):
+        Separator.load(config.separator)
+
+
 def codec_kind(config: TableJob, layout: StemLayout) -> tuple[int, int]:
     """Sample rate of the codecs in Hz, and the codes in their largest codebook, without loading them.
 
