@@ -9,9 +9,7 @@ from models.device import usable_device
 from models.errors import StemsError
 
 
-@pytest.mark.parametrize(
-    "name", ["tpu", "", "meta", "xla", "cuda:-1", "cuda:x", "CUDA", "cpu:1", "cuda\n", "é"]
-)
+@pytest.mark.parametrize("name", ["tpu", "", "meta", "xla", "cuda:-1", "cuda:x", "CUDA", "cpu:1", "cuda\n", "é"])
 def test_what_is_no_device_is_named(name: str) -> None:
     with pytest.raises(StemsError) as caught:
         usable_device(name)

@@ -9,6 +9,7 @@ import os
 import platform
 import re
 import shutil
+import stat
 import subprocess
 import tempfile
 from functools import cache
@@ -60,7 +61,6 @@ def _compiled(compiler: str) -> Path:
     name = hashlib.sha256(b"\0".join(made_from)).hexdigest()[:16]
     file = _cache() / f"kernels-{name}.so"
     if not file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=file.parent) as folder:
             made, linked = Path(folder) / "kernels.o", Path(folder) / "kernels.so"
             _run([compiler, *_OPTIONS, "-c", str(_SOURCE), "-o", str(made)])
@@ -77,8 +77,20 @@ def _run(command: list[str]) -> None:
 
 
 def _cache() -> Path:
-    """Where compiled kernels are kept: the user's cache, or a folder of temporary files if there is no home."""
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    if os.access(base if base.exists() else base.parent, os.W_OK):
-        return base / "musicgen-stem"
-    return Path(tempfile.gettempdir()) / f"musicgen-stem-{os.getuid()}"
+    """Where compiled kernels are kept: the user's cache, or a folder of temporary files where there is none to write.
+
+    What lies there is run, so a folder of temporary files must be this user's alone.
+    """
+    try:
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "musicgen-stem"
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK | os.X_OK):
+            return folder
+    except (OSError, RuntimeError):  # no home, or not this user's
+        pass
+    folder = Path(tempfile.gettempdir()) / f"musicgen-stem-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o022:
+        raise PermissionError(f"'{folder}' is not this user's alone")
+    return folder
