@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import codecs
 import difflib
 import errno
 import importlib
+import io
 import os
 import re
 import signal
@@ -186,6 +188,11 @@ exit codes:
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit code: what each means is in `stems --help`."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if argv is None:
+        _in_utf8()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name that cannot be written ends no job
     argv = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in argv
     command = None
@@ -206,6 +213,16 @@ def main(argv: list[str] | None = None) -> int:
         if debug:
             raise
         return _report(error, command)
+
+
+def _in_utf8() -> None:
+    """Start again in Python's UTF-8 mode where the locale knows ASCII alone, as in bare containers.
+
+    Prompts and names of files, in arguments and in files, would be lost or end a job otherwise.
+    """
+    if codecs.lookup(sys.getfilesystemencoding()).name == "ascii":
+        words = [sys.executable, *sys.orig_argv[1:]]
+        os.execve(sys.executable, words, {**os.environ, "PYTHONUTF8": "1"})
 
 
 def _refuse_nul(config: BaseModel) -> None:

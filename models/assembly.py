@@ -217,7 +217,7 @@ def load_separator(directory: Path, device: str = "cpu") -> Separator | None:
 def write_about(directory: Path, max_seconds: float) -> None:
     """Write the file that makes a directory a model."""
     about = {"format": _FORMAT, "max_seconds": max_seconds}
-    (directory / ABOUT).write_text(json.dumps(about, indent=2) + "\n")
+    (directory / ABOUT).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
 
 
 def read_max_seconds(directory: Path) -> float:

@@ -162,7 +162,7 @@ class StemCodec(nn.Module):
         directory.mkdir(parents=True, exist_ok=True)
         with quiet_transformers():
             self.network.save_pretrained(directory)
-        (directory / "README.md").write_text(_readme(self))
+        (directory / "README.md").write_text(_readme(self), encoding="utf-8")
 
     @staticmethod
     def load(directory: Path | str, device: str | torch.device = "cpu") -> StemCodec:

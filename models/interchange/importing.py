@@ -121,6 +121,6 @@ def wanted_files(files: Sequence[str]) -> list[str]:
 
 def _model_type(directory: Path) -> str:
     try:
-        return str(json.loads((directory / "config.json").read_text()).get("model_type", ""))
+        return str(json.loads((directory / "config.json").read_text(encoding="utf-8")).get("model_type", ""))
     except (OSError, json.JSONDecodeError):
         return ""

@@ -152,9 +152,9 @@ class StemLM(nn.Module):
     def save(self, directory: Path) -> None:
         """Write ``config.json``, ``model.safetensors`` and a README."""
         directory.mkdir(parents=True, exist_ok=True)
-        (directory / "config.json").write_text(json.dumps(self.config.to_dict(), indent=2) + "\n")
+        (directory / "config.json").write_text(json.dumps(self.config.to_dict(), indent=2) + "\n", encoding="utf-8")
         save_file({k: v.contiguous() for k, v in self.state_dict().items()}, directory / WEIGHTS)
-        (directory / "README.md").write_text(_readme(self))
+        (directory / "README.md").write_text(_readme(self), encoding="utf-8")
 
     @classmethod
     def load(cls, directory: Path | str, device: str | torch.device = "cpu") -> StemLM:

@@ -53,10 +53,10 @@ def save_separator(model: HTDemucs, directory: Path | str, vocal_threshold: floa
     config: dict[str, Any] = {"architecture": "HTDemucs", "arguments": _constructor_arguments(model)}
     if vocal_threshold is not None:
         config["vocal_threshold"] = float(vocal_threshold)
-    (directory / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
+    (directory / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     save_file(weights, directory / WEIGHTS)
-    (directory / "README.md").write_text(_readme(config))
+    (directory / "README.md").write_text(_readme(config), encoding="utf-8")
     return directory
 
 

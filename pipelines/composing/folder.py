@@ -45,7 +45,9 @@ def write_song(folder: Path, song: Song, model_digest: str) -> None:
     for name, samples in signals.items():
         write_audio(partial / f"{name}.wav", Audio(samples[None] * np.float32(gain), song.rate))
     np.save(partial / "codes.npy", song.codes)
-    (partial / "manifest.json").write_text(json.dumps(manifest(song, model_digest, gain), indent=2) + "\n")
+    (partial / "manifest.json").write_text(
+        json.dumps(manifest(song, model_digest, gain), indent=2) + "\n", encoding="utf-8"
+    )
     if folder.exists():
         shutil.rmtree(folder)
     partial.replace(folder)

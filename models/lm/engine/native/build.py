@@ -41,7 +41,7 @@ def loaded() -> ctypes.CDLL | None:
 
 def _share_openmp() -> bool:
     """Make PyTorch's OpenMP visible to what is loaded later: two sets of threads would be in each other's way."""
-    mapped = Path("/proc/self/maps").read_text()
+    mapped = Path("/proc/self/maps").read_text(encoding="utf-8")
     found = set(re.findall(r"/\S*lib(?:gomp|iomp5|omp)[^/\s]*\.so\S*", mapped))
     for file in found:
         ctypes.CDLL(file, mode=ctypes.RTLD_GLOBAL)
@@ -50,7 +50,7 @@ def _share_openmp() -> bool:
 
 def _compiled(compiler: str) -> Path:
     """The library of this source, compiler and processor; made if it is not there, complete or not at all."""
-    processor = re.search(r"^flags.*$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    processor = re.search(r"^flags.*$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
     version = subprocess.run([compiler, "--version"], capture_output=True, check=True, timeout=30).stdout
     made_from = (
         *(source.read_bytes() for source in _SOURCES),
@@ -71,7 +71,7 @@ def _compiled(compiler: str) -> Path:
 
 
 def _run(command: list[str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", timeout=120)
     if done.returncode:
         raise subprocess.SubprocessError(done.stderr.strip() or f"{command[0]} failed")
 
