@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 
-from models.assembly import ABOUT
 from models.errors import StemsError
+from models.model_check import check_model
 from serving import tracing
 from serving.api import create_app
 from serving.config import ServeConfig, parse_config
@@ -152,13 +152,7 @@ def run(config: ServeConfig) -> None:
 
 
 def _check_model(config: ServeConfig) -> None:
-    if not (local_model(config.model, config.tracking, config.cache) / ABOUT).is_file():
-        raise StemsError(
-            f"'{config.model}' is not a model: it has no assembly.json.",
-            "Give a model directory, such as the one that `stems demo` makes.",
-            code="missing",
-            field="model",
-        )
+    check_model(local_model(config.model, config.tracking, config.cache))
 
 
 def _check_open(config: ServeConfig) -> None:

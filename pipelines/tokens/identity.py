@@ -137,6 +137,8 @@ def _codebooks(directory: Path) -> int:
             names = [name for name in weights.keys() if name.startswith(_CODEBOOK_KEY)]  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise unreadable(directory / _CODEC_WEIGHTS, error, "codecs") from error
+    if not names:
+        raise unreadable(directory / _CODEC_WEIGHTS, "it holds no codebooks", "codecs")
     return len({name.removeprefix(_CODEBOOK_KEY).partition(".")[0] for name in names})
 
 
