@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import codecs
 import difflib
+import errno
 import importlib
+import io
 import logging
 import os
 import re
 import signal
 import sys
 import threading
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -149,6 +153,24 @@ COMMANDS: dict[tuple[str, ...], Command] = {
 }
 
 INTERNAL, MEND, INTERRUPTED = 1, 2, 130
+_FILES_AT_FAULT = {
+    errno.ENOENT: "Check the path.",
+    errno.ENOTDIR: "Check the path: a part of it is not a folder.",
+    errno.EISDIR: "Name a file, not a folder.",
+    errno.EEXIST: "Choose another place, or move what is there.",
+    errno.ENOTEMPTY: "Choose another place, or move what is there.",
+    errno.ELOOP: "Remove the links that lead to each other.",
+    errno.ENAMETOOLONG: "Choose a shorter name.",
+    errno.EACCES: "Choose a place that you may use, or change its rights.",
+    errno.EPERM: "Choose a place that you may use, or change its rights.",
+    errno.EROFS: "Choose a place that can be written.",
+    errno.ENOSPC: "Make room there, or choose another place.",
+    errno.EDQUOT: "Make room there, or choose another place.",
+    errno.EMFILE: "Raise the limit of open files (ulimit -n).",
+    errno.EIO: "Check the disk.",
+}
+"""What the system may refuse of a file, and what a person does about it."""
+
 EXIT_CODES = {"too_many_errors": 3, "contract": 4}
 """Exit codes of errors by their code; of all others it is MEND."""
 
@@ -168,6 +190,11 @@ exit codes:
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit code: what each means is in `stems --help`."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if argv is None:
+        _in_utf8()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name that cannot be written ends no job
     status = _run(list(sys.argv[1:] if argv is None else argv))
     leave(status)
     return status
@@ -185,10 +212,11 @@ def _run(argv: list[str]) -> int:
             command = COMMANDS[path]
             settings: type[BaseModel] = _find(command.settings)
             config = settings(**_parse(path, words))
+            _refuse_nul(config)
             function: Callable[[BaseModel], Any] = _find(command.function)
             return _show(function(config))
     except argparse.ArgumentError as error:
-        return _fail(f"{_plain(str(error), command)} See --help.", MEND)
+        return _fail(_one_line(f"{_plain(str(error), command)} See --help."), MEND)
     except KeyboardInterrupt:
         return _fail("interrupted; run the same command to go on.", INTERRUPTED)
     except Exception as error:
@@ -197,17 +225,50 @@ def _run(argv: list[str]) -> int:
         return _report(error, command)
 
 
+def _in_utf8() -> None:
+    """Start again in Python's UTF-8 mode where the locale knows ASCII alone, as in bare containers.
+
+    Prompts and names of files, in arguments and in files, would be lost or end a job otherwise.
+    """
+    if codecs.lookup(sys.getfilesystemencoding()).name == "ascii":
+        words = [sys.executable, *sys.orig_argv[1:]]
+        os.execve(sys.executable, words, {**os.environ, "PYTHONUTF8": "1"})
+
+
+def _refuse_nul(config: BaseModel) -> None:
+    """No name may hold a NUL; a file of settings can."""
+    for name, value in config:
+        if isinstance(value, str) and "\0" in value:
+            raise StemsError(f"--{name} holds a NUL character.", "Take it out.", field=name)
+
+
 def _report(error: Exception, command: Command | None) -> int:
     """Say what went wrong, in one line where a person can mend it."""
     if isinstance(error, ValidationError):
         for problem in error.errors(include_url=False):
             field = _flag(".".join(str(part) for part in problem["loc"]), command)
-            what = f"{field} {problem['input']!r}: " if problem["loc"] else ""  # several settings together
-            _fail(f"{what}{problem['msg'].removeprefix('Value error, ')}.", MEND)
+            what = f"{field} {_shown(problem['input'])}: " if problem["loc"] else ""  # several settings together
+            _fail(_one_line(f"{what}{problem['msg'].removeprefix('Value error, ')}."), MEND)
         return MEND
     if isinstance(error, StemsError):
-        return _fail(str(error), EXIT_CODES.get(error.code, MEND))
+        return _fail(_one_line(str(error)), EXIT_CODES.get(error.code, MEND))
+    if isinstance(error, OSError) and error.filename is not None and error.errno in _FILES_AT_FAULT:
+        name = _one_line(os.fsdecode(error.filename) if isinstance(error.filename, bytes) else str(error.filename))
+        return _fail(f"'{name}': {error.strerror}. {_FILES_AT_FAULT[error.errno]}", MEND)
+    if isinstance(error, UnicodeEncodeError) and re.search("[\ud800-\udfff]", error.object):
+        return _fail(f"{error.object[:200]!a} is not written in UTF-8. Rename it.", MEND)
     return _fail(f"{type(error).__name__}: {error}\nThe whole story: add --debug.", INTERNAL)
+
+
+def _shown(value: object) -> str:
+    said = repr(value)
+    return said if len(said) <= 200 else f"{said[:200]}…"
+
+
+def _one_line(text: str) -> str:
+    """The same with marks in place of what would break the line, or could not be written at all."""
+    odd = ("Cc", "Cs", "Zl", "Zp")
+    return "".join(ascii(c)[1:-1] if unicodedata.category(c) in odd else c for c in text)
 
 
 def _fail(message: str, status: int) -> int:

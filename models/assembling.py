@@ -11,6 +11,8 @@ from models.assembly import ABOUT, Assembly, write_about
 from models.errors import StemsError
 from models.licence import keep_licences
 from models.lm.language_model import MAX_SECONDS
+from models.model_check import check_parts
+from models.separation.directory import CONFIG
 
 
 def assemble(
@@ -27,6 +29,14 @@ def assemble(
         raise StemsError(
             f"'{directory}' holds something that is not a model.", "Choose another directory.", field="output"
         )
+    if separator is not None and not (separator / CONFIG).is_file():
+        raise StemsError(
+            f"'{separator}' is not a separator: it has no {CONFIG}.",
+            "Give a directory that `stems train separator` wrote, or leave it out.",
+            code="missing",
+            field="separator",
+        )
+    check_parts(lm, codecs, separator)  # before gigabytes are copied
     directory = directory.absolute()
     partial = directory.with_name(f".{directory.name}.{os.getpid()}.partial")
     shutil.rmtree(partial, ignore_errors=True)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Collection, Mapping
 from contextlib import closing
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,14 +17,16 @@ from torch import Tensor
 
 from models.audio import Audio
 from models.codec.codec import StemCodec
+from models.device import usable_device
 from models.edits import Draft, Edit, edit_grid
 from models.errors import StemsError
 from models.lm.engine.engine import Engine
 from models.lm.engine.request import Request
 from models.lm.engine.weights import Precision
 from models.lm.grid import Grid
-from models.lm.language_model import MAX_SECONDS, StemLM
+from models.lm.language_model import MAX_SECONDS, LMConfig, StemLM
 from models.lm.sampling import Sampling
+from models.model_files import read_settings, unreadable
 from models.separation import Separator
 from models.song import Song
 from models.song_decoder import SongDecoder
@@ -32,6 +34,7 @@ from models.stems import StemLayout
 
 Progress = Callable[[float], None]
 ABOUT = "assembly.json"
+_FORMAT = 1
 
 
 class Assembly:
@@ -48,7 +51,7 @@ class Assembly:
         max_seconds: float = MAX_SECONDS,
         precision: Precision | None = None,
     ) -> None:
-        check_codecs(lm, codecs)
+        check_codecs(lm.config, codecs)
         self.lm, self.codecs, self.separator = lm, codecs, separator
         self.max_seconds, self.precision = max_seconds, precision
 
@@ -64,12 +67,13 @@ class Assembly:
             precision: in which the language model decodes; None chooses the fastest that is sound.
             separates: load its separator, too; without, it takes stems only.
         """
+        usable_device(device)
         directory = Path(directory)
-        about = read_about(directory)
+        max_seconds = read_max_seconds(directory)
         lm = StemLM.load(directory / "lm", device)
         codecs = {name: StemCodec.load(directory / "codecs" / name, device) for name in lm.layout.names}
         separator = load_separator(directory, device) if separates else None
-        return cls(lm, codecs, separator, float(about.get("max_seconds", MAX_SECONDS)), precision)
+        return cls(lm, codecs, separator, max_seconds, precision)
 
     def save(self, directory: Path) -> None:
         """Write the language model and the codecs; a separator is not saved with them."""
@@ -212,36 +216,41 @@ def load_separator(directory: Path, device: str = "cpu") -> Separator | None:
 
 def write_about(directory: Path, max_seconds: float) -> None:
     """Write the file that makes a directory a model."""
-    about = {"format": 1, "max_seconds": max_seconds}
-    (directory / ABOUT).write_text(json.dumps(about, indent=2) + "\n")
+    about = {"format": _FORMAT, "max_seconds": max_seconds}
+    (directory / ABOUT).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
 
 
-def read_about(directory: Path) -> dict[str, Any]:
-    """The file that makes a directory a model; StemsError where it is missing."""
+def read_max_seconds(directory: Path) -> float:
+    """The longest song of a model, from the file that makes a directory one."""
     file = directory / ABOUT
-    if not file.is_file():
+    if not file.exists() and not file.is_symlink():
         raise StemsError(
             f"'{directory}' is not a model: it has no assembly.json.",
             "Give a model directory, such as runs/demo/model after `stems demo`.",
             code="missing",
             field="model",
         )
-    about: dict[str, Any] = json.loads(file.read_text())
-    return about
+    about = read_settings(file, "model")
+    if about.get("format", _FORMAT) != _FORMAT:
+        raise unreadable(file, f"its format is {about['format']!r}, not {_FORMAT}", "model", "Update this program.")
+    seconds = about.get("max_seconds", MAX_SECONDS)
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
+        raise unreadable(file, f"max_seconds is {seconds!r}", "model", "Write a number of seconds above 0.")
+    return float(seconds)
 
 
-def check_codecs(lm: StemLM, codecs: Mapping[str, StemCodec]) -> None:
-    """StemsError where a codec is missing, or is not the one that a language model was trained for."""
-    for stem in lm.layout.stems:
+def check_codecs(config: LMConfig, codecs: Mapping[str, StemCodec]) -> None:
+    """Refuse codecs that are not those of a language model; StemsError says which is to be used."""
+    for stem in config.layout.stems:
         codec = codecs.get(stem.name)
-        if codec is None or codec.codebooks != stem.codebooks or codec.cardinality != lm.config.cardinality:
+        if codec is None or codec.codebooks != stem.codebooks or codec.cardinality != config.cardinality:
             found = "none" if codec is None else f"{codec.codebooks} codebooks of {codec.cardinality} codes"
             raise StemsError(
                 f"The codec of '{stem.name}' does not fit the language model: {found}.",
-                f"It needs {stem.codebooks} codebooks of {lm.config.cardinality} codes.",
+                f"It needs {stem.codebooks} codebooks of {config.cardinality} codes.",
                 field="codecs",
             )
-        trained = lm.config.codecs.get(stem.name)
+        trained = config.codecs.get(stem.name)
         if trained and trained != codec.digest:
             raise StemsError(
                 f"The codec of '{stem.name}' ({codec.digest}) is not the one the language model learned ({trained}).",

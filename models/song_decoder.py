@@ -12,6 +12,7 @@ from torch import Tensor
 from models.codec.codec import StemCodec
 from models.codec.stream import StreamDecoder
 from models.edits import Draft
+from models.errors import not_finite
 from models.stems import StemLayout
 
 FRAMES = 50
@@ -33,7 +34,11 @@ class SongDecoder:
         """Samples that have come out of each stem."""
 
     def push(self, codes: Int[Tensor, "streams frames"], *, last: bool) -> dict[str, np.ndarray]:
-        """More frames. Returns mono samples by stem, equally many; nothing as long as too few frames wait."""
+        """More frames. Returns mono samples by stem, equally many; nothing as long as too few frames wait.
+
+        Raises:
+            StemsError: a codec's sound is not finite.
+        """
         self._waiting.append(codes)
         if sum(part.shape[1] for part in self._waiting) < FRAMES and not last:
             return {}
@@ -42,6 +47,8 @@ class SongDecoder:
             name: decoder.push(frames[self._layout.slice(name)], last=last).numpy()
             for name, decoder in self._decoders.items()
         }
+        if lost := [name for name, sound in decoded.items() if not np.isfinite(sound).all()]:
+            raise not_finite(f"codec of '{lost[0]}'")
         first, draft = self.samples, self._draft
         count = min(len(next(iter(decoded.values()))), draft.samples - first)
         self.samples += count

@@ -14,7 +14,8 @@ from typing import Any
 from models.errors import StemsError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
-_MIX = "mix"
+MIX = "mix"
+"""What is the sum of stems is called so, and therefore no stem of several."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,8 @@ class StemLayout:
             raise StemsError(
                 f"A layout needs distinct stems, and has {names}.", "Name each stem once.", field="stems"
             )
-        if len(names) > 1 and _MIX in names:
-            raise StemsError(f"A stem is called '{_MIX}', as their sum is.", "Name it otherwise.", field="stems")
+        if len(names) > 1 and MIX in names:
+            raise StemsError(f"A stem is called '{MIX}', as their sum is.", "Name it otherwise.", field="stems")
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from models.errors import StemsError
 from models.lm.transformer import Condition, sinusoidal_positions
+from models.model_files import check_all_came, check_finite, foreign
+from models.quiet import quiet_transformers
 
 _PAD = 256  # after the 256 byte values
 
@@ -108,15 +110,14 @@ class T5Conditioner(TextConditioner):
         if not self._loaded:
             from transformers import AutoTokenizer, T5EncoderModel
 
-            try:
+            mend = "Put a T5 there or name its directory; without a prompt the model needs none."
+            what = f"The text encoder '{self.name}'"
+            with foreign(what, "text_encoder", mend), quiet_transformers():
                 tokenizer = AutoTokenizer.from_pretrained(self.name)
-                encoder = T5EncoderModel.from_pretrained(self.name).eval().requires_grad_(False)
-            except (OSError, ValueError) as error:
-                raise StemsError(
-                    f"The text encoder '{self.name}' cannot be loaded ({str(error).splitlines()[0]}).",
-                    "Put a T5 there or name its directory; without a prompt the model needs none.",
-                    field="text_encoder",
-                ) from error
+                encoder, loading = T5EncoderModel.from_pretrained(self.name, output_loading_info=True)
+            check_all_came(loading, what, "text_encoder")
+            check_finite(encoder.state_dict(), what, "text_encoder")
+            encoder.eval().requires_grad_(False)
             if encoder.config.d_model != self.dim:
                 raise StemsError(
                     f"The text encoder '{self.name}' is {encoder.config.d_model} wide; the model reads {self.dim}.",
@@ -131,14 +132,8 @@ def t5_config(name: str) -> TextConfig:
     """The configuration of a T5 by hub name or directory; reads its width."""
     from transformers import AutoConfig
 
-    try:
+    with foreign(f"The T5 '{name}'", "text_encoder", 'Give the hub name or the directory of a T5, or "bytes".'):
         return TextConfig(kind="t5", name=name, dim=AutoConfig.from_pretrained(name).d_model)
-    except (OSError, ValueError, AttributeError) as error:
-        raise StemsError(
-            f"There is no T5 '{name}' ({str(error).splitlines()[0]}).",
-            'Give a hub name or a directory, or "bytes".',
-            field="text_encoder",
-        ) from error
 
 
 def build_conditioner(config: TextConfig) -> TextConditioner:

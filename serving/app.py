@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from fastapi import FastAPI
 
 from cluster.connect import named_cluster
-from models.checking import check_model
 from models.errors import StemsError
+from models.model_check import check_model
 from serving import tracing
 from serving.api import create_app
 from serving.checks import check_open, check_places

@@ -227,6 +227,10 @@ class Player:
 
     def _hear(self, take: _Take, written: Written) -> None:
         """Make sound of what was written."""
+        if written.error is not None:  # the engine has let go of it
+            take.tell(written.error)
+            self._takes.pop(written.request, None)
+            return
         try:
             sound, rate = take.decoder.push(written.codes, last=written.done), self._assembly.sample_rate
             frames, codes = written.first + written.codes.shape[1], written.codes.numpy().astype(np.int16)

@@ -33,6 +33,7 @@ _STATUS = {
     "range": 416,
     "too_many": 429,
     "internal": 500,
+    "broken_model": 500,
     "busy": 503,
     "starting": 503,
 }
@@ -50,6 +51,7 @@ _TITLES = {
     "range": "The file has no such part",
     "too_many": "Too many requests",
     "internal": "The service failed",
+    "broken_model": "The model is broken",
     "busy": "The service is busy",
     "starting": "The service is starting",
     "too_long": "The audio is too long",

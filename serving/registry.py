@@ -11,7 +11,7 @@ from typing import Any
 import fsspec
 
 from models.digest import directory_digest
-from models.errors import StemsError
+from models.errors import StemsError, first_line
 
 REGISTERED = "models:/"
 
@@ -40,13 +40,13 @@ def local_model(model: str, tracking: str, cache: str) -> Path:
         StemsError: as :func:`pin_model`, or what came is not what was published.
     """
     if "://" in model:
-        return _from_store(model, Path(cache).expanduser())
+        return _from_store(model, _cache_folder(cache))
     if not model.startswith(REGISTERED):
         return Path(model)
     client = _client(tracking)
     version = _find_version(client, model, tracking)
     digest = version.tags.get(_FILES_DIGEST, "")
-    folder = Path(cache).expanduser() / f"{version.name}-{version.version}-{digest}"
+    folder = _cache_folder(cache) / f"{version.name}-{version.version}-{digest}"
     if not folder.is_dir():
         _fetch(client.get_model_version_download_uri(version.name, version.version), tracking, folder, digest)
     return folder
@@ -131,7 +131,17 @@ def _fetch(source: str, tracking: str, folder: Path, digest: str) -> None:
 
     partial = _partial(folder)
     try:
-        came = mlflow.artifacts.download_artifacts(artifact_uri=source, dst_path=str(partial), tracking_uri=tracking)
+        try:
+            came = mlflow.artifacts.download_artifacts(
+                artifact_uri=source, dst_path=str(partial), tracking_uri=tracking
+            )
+        except Exception as error:  # each kind of store has errors of its own
+            raise StemsError(
+                f"The files of the registered model cannot be fetched from '{source}': {first_line(error)}.",
+                "Put them back there, or publish the model again.",
+                code="missing",
+                field="model",
+            ) from error
         found = Path(came)
         if digest and directory_digest(found) != digest:
             raise StemsError(
@@ -149,8 +159,27 @@ def _partial(folder: Path) -> Path:
     """An empty directory beside one that is to come."""
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    try:
+        partial.mkdir(parents=True)
+    except OSError as error:
+        raise _no_cache(folder.parent, error.strerror or str(error)) from error
     return partial
+
+
+def _cache_folder(cache: str) -> Path:
+    try:
+        return Path(cache).expanduser()
+    except RuntimeError as error:  # nobody's home
+        raise _no_cache(Path(cache), "there is no home directory") from error
+
+
+def _no_cache(cache: Path, why: str) -> StemsError:
+    return StemsError(
+        f"The folder '{cache}', where fetched models are kept, cannot be written: {why}.",
+        "Name another one with --cache.",
+        code="cache",
+        field="cache",
+    )
 
 
 def _settle(partial: Path, folder: Path) -> None:
@@ -162,7 +191,7 @@ def _settle(partial: Path, folder: Path) -> None:
 
 
 def _unreachable(tracking: str, error: object) -> StemsError:
-    said = (str(error) or type(error).__name__).splitlines()[0][:200]
+    said = first_line(error) if isinstance(error, BaseException) else str(error)
     return StemsError(
         f"The model registry at '{tracking}' cannot be used: {said.rstrip('.')}.",
         "Check the address.",

@@ -13,6 +13,7 @@ from starlette.requests import Request
 
 from models.audio import Audio, audio_info, read_audio
 from models.errors import StemsError
+from models.stem_files import likely_stem, stem_of
 from serving.orders import SONG, ModelFacts
 from serving.schemas import MaterialFields
 
@@ -81,15 +82,19 @@ def _files(form: FormData, fields: MaterialFields, facts: ModelFacts) -> dict[st
             continue
         if name in type(fields).model_fields:
             raise StemsError(f"The field '{name}' is text, not a file.", "Send it as text.", field=name)
-        if name != SONG and name not in names:
+        stem = stem_of(name, (SONG, *names))
+        if stem is None:
+            likely = likely_stem(name, names)
             raise StemsError(
                 f"'{name}' is not a stem of this model.",
-                f"Send a whole song as '{SONG}', or stems named {', '.join(names)}.",
+                f"Send it as '{likely}'."
+                if likely
+                else f"Send a whole song as '{SONG}', or stems named {', '.join(names)}.",
                 field=name,
             )
-        if name in files:
-            raise StemsError(f"The file '{name}' is sent twice.", "Send it once.", field=name)
-        files[name] = value
+        if stem in files:
+            raise StemsError(f"The file '{stem}' is sent twice.", "Send it once.", field=name)
+        files[stem] = value
     _check_choice(files.keys(), fields, facts)
     return files
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,9 +14,12 @@ from torch import Tensor, nn
 from models.codec.network import build_network
 from models.codec.quantizer import quantize
 from models.codec.size import CodecSize
+from models.codec.stored import check_codec_files
 from models.codec.whole_song import around_lstm, in_chunks, remember, through
 from models.digest import directory_digest
 from models.errors import StemsError
+from models.model_files import check_all_came, check_finite, foreign
+from models.quiet import quiet_transformers
 
 CHUNK_SECONDS = {"cpu": 3.5}
 """With its context, the largest layer's output is just below 32 MB, from which on the C library asks the system for
@@ -159,36 +160,26 @@ class StemCodec(nn.Module):
         """Write a directory that ``transformers.EncodecModel.from_pretrained`` opens, with a README."""
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
-        with _no_progress_bars():
+        with quiet_transformers():
             self.network.save_pretrained(directory)
-        (directory / "README.md").write_text(_readme(self))
+        (directory / "README.md").write_text(_readme(self), encoding="utf-8")
 
     @staticmethod
     def load(directory: Path | str, device: str | torch.device = "cpu") -> StemCodec:
         """Open a directory written by :meth:`save`, or any mono EnCodec in transformers' format.
 
-        StemsError ``missing`` or ``unreadable`` names the directory.
+        StemsError ``missing``, ``unreadable`` or ``not_finite`` names the directory or the file in it.
         """
         from transformers import EncodecModel
 
         directory = Path(directory)
-        if not (directory / "config.json").exists():
-            raise StemsError(
-                f"There is no codec in {directory}.",
-                "Name a directory with config.json and model.safetensors, as `stems train codec` writes it.",
-                code="missing",
-                field="codec",
+        check_codec_files(directory)
+        with foreign(directory, "codec", "Train or copy the codec again."), quiet_transformers():
+            network, loading = EncodecModel.from_pretrained(
+                directory, dtype=torch.float32, local_files_only=True, output_loading_info=True
             )
-        try:
-            with _no_progress_bars():
-                network = EncodecModel.from_pretrained(directory, dtype=torch.float32)
-        except Exception as error:
-            raise StemsError(
-                f"The codec in {directory} cannot be read: {error}.",
-                "Train or copy it again.",
-                code="unreadable",
-                field="codec",
-            ) from error
+        check_all_came(loading, directory, "codec")
+        check_finite(network.state_dict(), directory, "codec")
         return StemCodec(network, directory_digest(directory)).to(device).eval()
 
 
@@ -197,20 +188,6 @@ def build_codec(size: CodecSize, codebooks: int) -> StemCodec:
     if codebooks < 1:
         raise StemsError(f"A codec with {codebooks} codebooks says nothing.", "Use 1 or more.", field="codebooks")
     return StemCodec(build_network(size, codebooks))
-
-
-@contextmanager
-def _no_progress_bars() -> Iterator[None]:
-    """Keep transformers from drawing bars over ours."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
 
 
 def _readme(codec: StemCodec) -> str:

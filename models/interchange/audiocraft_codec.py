@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from models.codec.codec import StemCodec
-from models.errors import StemsError
+from models.errors import StemsError, first_line
 from models.interchange.audiocraft_lm import ReleasedFile
 
 # Their parameter names to transformers', in order.
@@ -30,7 +30,7 @@ def load_codec(released: ReleasedFile) -> StemCodec:
         network.load_state_dict({_renamed(name): value for name, value in released.weights.items()})
     except (KeyError, ValueError, RuntimeError, StrictDataclassError) as error:
         raise StemsError(
-            f"The codec's weights do not fit its configuration ({str(error).splitlines()[-1].strip()}).",
+            f"The weights in '{released.path}' do not fit their configuration ({first_line(error)}).",
             "Copy the released file again.",
             field="codecs",
         ) from error

@@ -16,8 +16,9 @@ import yaml
 from torch import Tensor
 
 from models.editing import PREFIX_STRIDE
-from models.errors import StemsError
+from models.errors import StemsError, first_line
 from models.lm.transformer import StemTransformer, TransformerSize
+from models.model_files import check_finite
 
 _REFERENCE = re.compile(r"\$\{([\w.]+)\}")
 
@@ -49,6 +50,7 @@ _KNOWN: dict[str, Any] = {
 class ReleasedFile:
     """One released file: its weights and its configuration."""
 
+    path: Path
     weights: dict[str, Tensor]
     config: dict[str, Any]
 
@@ -59,15 +61,23 @@ def read_released(path: Path) -> ReleasedFile:
         raise StemsError(f"There is no '{path}'.", "Give the directory of a released checkpoint.", code="missing")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-        return ReleasedFile(dict(content["best_state"]), read_config(content["xp.cfg"]))
+        released = ReleasedFile(path, dict(content["best_state"]), read_config(content["xp.cfg"]))
     except pickle.UnpicklingError as error:
         raise StemsError(
-            f"'{path}' holds more than weights, so it is not opened.", "Only load checkpoints of plain tensors."
+            f"'{path}' holds more than weights, so it is not opened.",
+            "Only load checkpoints of plain tensors.",
+            code="unreadable",
+            field="source",
         ) from error
-    except (KeyError, TypeError, RuntimeError, yaml.YAMLError) as error:
+    except Exception as error:  # a damaged file may make torch or yaml raise anything at all
         raise StemsError(
-            f"'{path}' is not a released checkpoint ({error}).", "It needs the entries best_state and xp.cfg."
+            f"'{path}' is not a released checkpoint ({type(error).__name__}: {first_line(error)}).",
+            "It needs the entries best_state and xp.cfg.",
+            code="unreadable",
+            field="source",
         ) from error
+    check_finite(released.weights, path, "source")
+    return released
 
 
 def read_config(text: str) -> dict[str, Any]:
@@ -119,7 +129,7 @@ def load_transformer(released: ReleasedFile) -> StemTransformer:
         model.load_state_dict(_renamed(released.weights, size))
     except (KeyError, RuntimeError) as error:
         raise StemsError(
-            f"The language model's weights do not fit its configuration ({str(error).splitlines()[-1].strip()}).",
+            f"The weights in '{released.path}' do not fit their configuration ({first_line(error)}).",
             "Copy the released file again.",
             field="source",
         ) from error

@@ -62,10 +62,16 @@ def import_model(config: ImportConfig) -> Path:
 
 
 def _convert(source: Path, output: Path) -> None:
+    from models.model_files import foreign
+
+    with foreign(source, "source", "Give the directory of a whole released model."):
+        _write_as_ours(source, _model_type(source), output)
+
+
+def _write_as_ours(source: Path, kind: str, output: Path) -> None:
     from models.interchange.musicgen import load_musicgen
     from models.interchange.released import load_release
 
-    kind = _model_type(source)
     # MusicGens on the hub hold the authors' files beside transformers', but no codecs of stems.
     if any(source.glob(CODEC_FILES)):
         load_release(source).save(output)
@@ -115,6 +121,6 @@ def wanted_files(files: Sequence[str]) -> list[str]:
 
 def _model_type(directory: Path) -> str:
     try:
-        return str(json.loads((directory / "config.json").read_text()).get("model_type", ""))
+        return str(json.loads((directory / "config.json").read_text(encoding="utf-8")).get("model_type", ""))
     except (OSError, json.JSONDecodeError):
         return ""

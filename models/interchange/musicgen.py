@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,8 @@ from models.codec.codec import StemCodec
 from models.errors import StemsError
 from models.lm.language_model import LMConfig, StemLM
 from models.lm.transformer import StemTransformer, TransformerSize
+from models.model_files import check_all_came, check_finite, foreign
+from models.quiet import quiet_transformers
 from models.stems import Stem, StemLayout
 from models.text import TextConfig
 
@@ -27,14 +28,14 @@ def load_musicgen(name_or_directory: str | Path) -> Assembly:
     """A MusicGen by hub name or directory, as a model of one stem."""
     from transformers import MusicgenForConditionalGeneration
 
-    try:
-        theirs = MusicgenForConditionalGeneration.from_pretrained(name_or_directory, dtype=torch.float32)
-    except (OSError, ValueError, pickle.UnpicklingError) as error:
-        raise StemsError(
-            f"There is no MusicGen '{name_or_directory}' ({str(error).splitlines()[0]}).",
-            "Give a hub name such as facebook/musicgen-small, or a directory.",
-            field="source",
-        ) from error
+    mend = "Give a hub name such as facebook/musicgen-small, or a directory."
+    what = f"The MusicGen '{name_or_directory}'"
+    with foreign(what, "source", mend), quiet_transformers():
+        theirs, loading = MusicgenForConditionalGeneration.from_pretrained(
+            name_or_directory, dtype=torch.float32, output_loading_info=True
+        )
+    check_all_came(loading, what, "source")
+    check_finite(theirs.state_dict(), what, "source")
     if theirs.decoder.config.audio_channels != 1:
         raise StemsError(
             f"'{name_or_directory}' is a stereo MusicGen.",

@@ -10,17 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 
 from models.errors import StemsError
 from models.lm.engine.engine import Engine
 from models.lm.engine.plan import EnginePlan, plan_engine
 from models.lm.engine.weights import Precision
+from models.lm.stored import naming_file, read_lm_config
 from models.lm.transformer import Condition, StemTransformer, TransformerSize
+from models.model_files import check_weights, read_weights
 from models.stems import StemLayout
 from models.text import TextConfig, build_conditioner
 
+WEIGHTS = "model.safetensors"
 CPU = torch.device("cpu")
 MAX_SECONDS = 600.0
 """The longest song that may be asked for, where nothing else is said."""
@@ -89,14 +92,20 @@ class LMConfig:
     @classmethod
     def load(cls, directory: Path | str) -> LMConfig:
         """Read a saved language model's configuration; StemsError if a part of the model is missing."""
-        for name in ("config.json", "model.safetensors"):
-            if not (Path(directory) / name).is_file():
+        for name in ("config.json", WEIGHTS):
+            file = Path(directory) / name
+            if not file.exists() and not file.is_symlink():
                 raise StemsError(
                     f"'{directory}' is not a language model: it has no {name}.",
                     "Give the directory that `stems train lm` wrote.",
                     code="missing",
+                    field="model",
                 )
-        return cls.from_dict(json.loads((Path(directory) / "config.json").read_text()))
+        settings = read_lm_config(directory)
+        try:
+            return cls.from_dict(settings)
+        except StemsError as error:
+            raise naming_file(directory, error) from error
 
 
 class StemLM(nn.Module):
@@ -120,6 +129,9 @@ class StemLM(nn.Module):
 
     def conditions(self, prompts: Sequence[str]) -> list[Condition | None]:
         """One condition a prompt, each encoded alone so that it does not depend on the others; None for no text."""
+        for prompt in prompts:
+            if any("\ud800" <= sign <= "\udfff" for sign in prompt):
+                raise StemsError("The prompt has signs that are no text.", "Write it in UTF-8.", field="prompt")
         return [self.text.encode([prompt]) if prompt.strip() else None for prompt in prompts]
 
     def engine(
@@ -140,21 +152,31 @@ class StemLM(nn.Module):
     def save(self, directory: Path) -> None:
         """Write ``config.json``, ``model.safetensors`` and a README."""
         directory.mkdir(parents=True, exist_ok=True)
-        (directory / "config.json").write_text(json.dumps(self.config.to_dict(), indent=2) + "\n")
-        save_file({k: v.contiguous() for k, v in self.state_dict().items()}, directory / "model.safetensors")
-        (directory / "README.md").write_text(_readme(self))
+        (directory / "config.json").write_text(json.dumps(self.config.to_dict(), indent=2) + "\n", encoding="utf-8")
+        save_file({k: v.contiguous() for k, v in self.state_dict().items()}, directory / WEIGHTS)
+        (directory / "README.md").write_text(_readme(self), encoding="utf-8")
 
     @classmethod
     def load(cls, directory: Path | str, device: str | torch.device = "cpu") -> StemLM:
         """Read a saved language model; StemsError if a part is missing or does not fit."""
-        model = cls(LMConfig.load(directory))
-        try:
-            model.load_state_dict(load_file(Path(directory) / "model.safetensors"))
-        except RuntimeError as error:
-            raise StemsError(
-                f"The weights in '{directory}' do not fit its config.json.", "Export the model again."
-            ) from error
+        config = LMConfig.load(directory)
+        weights = read_weights(Path(directory) / WEIGHTS, _shapes(config), "model")
+        model = cls(config)
+        model.load_state_dict(weights)
         return model.to(device).eval()
+
+    @classmethod
+    def check(cls, directory: Path | str) -> LMConfig:
+        """Refuse what :meth:`load` refuses, without the memory of the model; returns its configuration."""
+        config = LMConfig.load(directory)
+        check_weights(Path(directory) / WEIGHTS, _shapes(config), "model")
+        return config
+
+
+def _shapes(config: LMConfig) -> dict[str, torch.Size]:
+    """Of the weights of such a model."""
+    with torch.device("meta"):
+        return {name: tensor.shape for name, tensor in StemLM(config).state_dict().items()}
 
 
 def _readme(model: StemLM) -> str:

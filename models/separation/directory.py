@@ -8,13 +8,37 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models.errors import StemsError
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from models.model_files import foreign, read_settings, read_weights, unreadable
 
 if TYPE_CHECKING:
     from demucs.htdemucs import HTDemucs
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
+
+
+class _Arguments(BaseModel):
+    """Those that could hang the network's making or its memory; HTDemucs checks the rest."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    sources: list[str] = Field(min_length=1, max_length=64)
+    segment: str | float = Field()
+    samplerate: int = Field(default=44_100, ge=1, le=768_000)
+    channels: int = Field(default=48, ge=1, le=4096)
+    depth: int = Field(default=4, ge=1, le=10)
+    nfft: int = Field(default=4096, ge=64, le=2**17)
+    t_layers: int = Field(default=5, ge=0, le=256)
+
+
+class _Config(BaseModel):
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    arguments: _Arguments
+    vocal_threshold: float | None = Field(default=None, allow_inf_nan=False)
 
 
 def save_separator(model: HTDemucs, directory: Path | str, vocal_threshold: float | None = None) -> Path:
@@ -29,10 +53,10 @@ def save_separator(model: HTDemucs, directory: Path | str, vocal_threshold: floa
     config: dict[str, Any] = {"architecture": "HTDemucs", "arguments": _constructor_arguments(model)}
     if vocal_threshold is not None:
         config["vocal_threshold"] = float(vocal_threshold)
-    (directory / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
+    (directory / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     save_file(weights, directory / WEIGHTS)
-    (directory / "README.md").write_text(_readme(config))
+    (directory / "README.md").write_text(_readme(config), encoding="utf-8")
     return directory
 
 
@@ -43,25 +67,31 @@ def load_separator_directory(directory: Path | str) -> tuple[HTDemucs, dict[str,
         StemsError: the directory lacks a file, or its weights do not fit its configuration.
     """
     from demucs.htdemucs import HTDemucs
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
 
     directory = Path(directory)
-    try:
-        config = json.loads((directory / CONFIG).read_text())
-        arguments = dict(config["arguments"])
-        if isinstance(arguments["segment"], str):
-            arguments["segment"] = Fraction(arguments["segment"])
-        model = HTDemucs(**arguments)
-        model.load_state_dict(load_file(directory / WEIGHTS))
-    except (SafetensorError, OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
-        raise StemsError(
-            f"'{directory}' does not hold a readable separator: {type(error).__name__}: {str(error)[:200]}.",
-            "Train one with `stems train separator`, or copy the whole directory again.",
-            code="unreadable",
-            field="separator",
-        ) from error
+    config = read_settings(directory / CONFIG, "separator")
+    arguments = _checked_arguments(directory / CONFIG, config)
+    with foreign(directory / CONFIG, "separator"), torch.device("meta"):
+        shapes = {name: tensor.shape for name, tensor in HTDemucs(**arguments).state_dict().items()}
+    weights = read_weights(directory / WEIGHTS, shapes, "separator")
+    model = HTDemucs(**arguments)
+    model.load_state_dict(weights)
     return model.eval(), config
+
+
+def _checked_arguments(file: Path, config: dict[str, Any]) -> dict[str, Any]:
+    """The network's arguments, without those that would take forever or all memory."""
+    try:
+        about = _Config.model_validate(config)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise unreadable(file, f"{'.'.join(map(str, first['loc']))}: {first['msg']}", "separator") from error
+    arguments: dict[str, Any] = dict(config["arguments"])
+    with foreign(file, "separator"):
+        segment = Fraction(about.arguments.segment)
+        if not 0 < segment <= 3600:
+            raise ValueError(f"arguments.segment is {segment}")
+    return arguments | ({"segment": segment} if isinstance(arguments["segment"], str) else {})
 
 
 def _constructor_arguments(model: HTDemucs) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models.errors import StemsError
+from models.errors import StemsError, first_line
+from models.model_files import check_finite
 
 if TYPE_CHECKING:
     from demucs.htdemucs import HTDemucs
@@ -38,7 +39,7 @@ def load_released(name: str) -> tuple[list[HTDemucs], list[list[float]]]:
         found = get_model(f"hf://{name}")  # the hub's safetensors; never the older pickled files
     except Exception as error:  # whatever the network, the cache and the hub may raise
         raise StemsError(
-            f"The released separator '{name}' could not be fetched ({type(error).__name__}).",
+            f"The released separator '{name}' could not be fetched ({type(error).__name__}: {first_line(error)}).",
             _MEND,
             code="unreachable",
             field="separator",
@@ -62,7 +63,7 @@ def load_repository(path: Path) -> tuple[list[HTDemucs], list[list[float]]]:
         found = AnyModelRepo(models, BagOnlyRepo(file.parent, models)).get_model(_signature(file))
     except Exception as error:  # a damaged file may raise anything at all
         raise StemsError(
-            f"'{file}' cannot be read as a demucs model: {str(error)[:200]}.",
+            f"'{file}' cannot be read as a demucs model: {first_line(error)}.",
             _MEND,
             code="unreadable",
             field="separator",
@@ -119,4 +120,5 @@ def _members(found: Any, name: str) -> tuple[list[HTDemucs], list[list[float]]]:
                 code="unsupported",
                 field="separator",
             )
+        check_finite(model.state_dict(), f"The separator '{name}'", "separator")
     return [model.eval() for model in models], weights

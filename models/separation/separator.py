@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from models.audio import Audio
-from models.errors import StemsError
+from models.errors import StemsError, not_finite
 from models.separation.directory import CONFIG, load_separator_directory
 from models.separation.ensemble import Ensemble, Precision
 from models.separation.overlap_add import CrossFade, Level, Window, run_windows, windows
@@ -156,7 +156,10 @@ class Separator:
         fade = CrossFade(len(self.sources), wave.shape[0], wave.shape[1], self._segment)
         for window in plan:
             fade.add(window, heard[window.start] if window.start in heard else next(outputs))
-        return dict(zip(self.sources, fade.finish(Level.of(wave)).numpy(), strict=True))
+        separated = fade.finish(Level.of(wave)).numpy()
+        if not np.isfinite(separated).all():
+            raise not_finite("separator")
+        return dict(zip(self.sources, separated, strict=True))
 
     def _vocals(self) -> int:
         if VOCALS not in self.sources:

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from models.audio import FORMATS, Audio, read_audio, safe_gain, write_audio
-from models.errors import StemsError
+from models.audio import Audio, read_audio, safe_gain, write_audio
 from models.song import Song
+from models.stem_files import stems_in
 from models.stems import StemLayout
 
 
@@ -45,24 +45,14 @@ def write_song(folder: Path, song: Song, model_digest: str) -> None:
     for name, samples in signals.items():
         write_audio(partial / f"{name}.wav", Audio(samples[None] * np.float32(gain), song.rate))
     np.save(partial / "codes.npy", song.codes)
-    (partial / "manifest.json").write_text(json.dumps(manifest(song, model_digest, gain), indent=2) + "\n")
+    (partial / "manifest.json").write_text(
+        json.dumps(manifest(song, model_digest, gain), indent=2) + "\n", encoding="utf-8"
+    )
     if folder.exists():
         shutil.rmtree(folder)
     partial.replace(folder)
 
 
 def read_stems(folder: Path, layout: StemLayout) -> dict[str, Audio]:
-    """The stems that a folder has a file for; StemsError if it has none."""
-    files = {
-        file.stem: file
-        for file in sorted(folder.iterdir())
-        if file.suffix.lower().lstrip(".") in FORMATS and file.stem in layout.names
-    }
-    if not files:
-        raise StemsError(
-            f"'{folder}' has no stems.",
-            f"Name audio files after the stems: {', '.join(layout.names)}.",
-            code="missing",
-            field="song",
-        )
-    return {name: read_audio(file) for name, file in files.items()}
+    """The stems that a folder has a file for; StemsError as :func:`~models.stem_files.stems_in`."""
+    return {name: read_audio(file) for name, file in stems_in(folder, layout.names).items()}

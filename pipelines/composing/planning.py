@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from rich.table import Table
 
+from models.device import usable_device
 from models.errors import StemsError
 from models.lm.engine.native.kernels import kernels
 from models.lm.engine.plan import EnginePlan, free_bytes
@@ -52,7 +52,7 @@ def plan(config: EnginePlanConfig) -> PlanReport:
     Raises:
         StemsError: it does not fit; the error says how many slots would.
     """
-    device = torch.device(config.device)
+    device = usable_device(config.device)
     free, lm = free_bytes(device), _config(config)
     made = lm.plan(config.slots, config.precision, device)
     return PlanReport(made, config.device, free, memory_bandwidth(device), lm.frame_rate)

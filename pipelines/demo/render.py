@@ -208,7 +208,9 @@ def _write_truth(folder: Path, performance: Performance) -> dict[str, Path]:
     stems = {name: folder / f"{name}.flac" for name in performance.stems}
     for name, file in stems.items():
         write_audio(file, Audio(performance.stems[name], performance.rate))
-    (folder / TRUTH_FILE).write_text(json.dumps(truth_of(performance), ensure_ascii=False, indent=1))
+    (folder / TRUTH_FILE).write_text(
+        json.dumps(truth_of(performance), ensure_ascii=False, indent=1), encoding="utf-8"
+    )
     return stems
 
 
@@ -235,12 +237,14 @@ def _write_words(folder: Path, songs: list[RenderedSong], rng: np.random.Generat
         words = {"title": name, "caption": song.caption, "tags": list(song.tags)}
         kind = list(_SIDECARS)[dealt]
         if kind == "json":
-            song.file.with_suffix(".json").write_text(json.dumps(words, ensure_ascii=False, indent=1))
+            song.file.with_suffix(".json").write_text(
+                json.dumps(words, ensure_ascii=False, indent=1), encoding="utf-8"
+            )
         elif kind == "txt" and not song.singing_said:  # text alone has no room for tags
-            song.file.with_suffix(".txt").write_text(song.caption + "\n")
+            song.file.with_suffix(".txt").write_text(song.caption + "\n", encoding="utf-8")
         else:
             lines.append(json.dumps({"file_name": song.file.name, **words}, ensure_ascii=False))
-    (folder / MANIFEST).write_text("".join(line + "\n" for line in lines))
+    (folder / MANIFEST).write_text("".join(line + "\n" for line in lines), encoding="utf-8")
 
 
 def _write_broken(folder: Path, seed: int) -> None:

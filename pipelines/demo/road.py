@@ -133,10 +133,10 @@ class Road:
     def _remember(self, name: str, spent: float) -> float:
         """Add up the time that a step took over the runs of a demo that was stopped in between."""
         file = self.folder / "seconds.json"
-        known: dict[str, float] = json.loads(file.read_text()) if file.exists() else {}
+        known: dict[str, float] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
         known[name] = known.get(name, 0.0) + spent
         partial = file.with_name(".seconds.json.partial")
-        partial.write_text(json.dumps(known))
+        partial.write_text(json.dumps(known), encoding="utf-8")
         partial.replace(file)
         return known[name]
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
+from models.codec.stored import read_codec_settings
 from models.digest import directory_digest
 from models.errors import StemsError
+from models.model_files import check_file, read_settings, unreadable
 from models.stems import Stem, StemLayout
 from pipelines.tokens.config import PrepareConfig, TableJob
 from pipelines.tokens.decisions import VocalRule, normal_tag
@@ -87,6 +88,23 @@ def layout_of(config: TableJob) -> StemLayout:
     return layout
 
 
+def check_models(config: TableJob, layout: StemLayout) -> None:
+    """Load a job's models once here, before a cluster starts workers that would all fail at them.
+
+    A released separator is left to the workers, which fetch it.
+
+    Raises:
+        StemsError: a model is damaged, or its weights are not finite; it names the file.
+    """
+    from models.codec.codec import StemCodec
+    from models.separation import Separator
+
+    for name in layout.names:
+        StemCodec.load(Path(config.codecs) / name)
+    if isinstance(config, PrepareConfig) and (not config.separator or Path(config.separator).exists()):
+        Separator.load(config.separator)
+
+
 def codec_kind(config: TableJob, layout: StemLayout) -> tuple[int, int]:
     """Sample rate of the codecs in Hz, and the codes in their largest codebook, without loading them.
 
@@ -95,17 +113,8 @@ def codec_kind(config: TableJob, layout: StemLayout) -> tuple[int, int]:
     """
     kinds = []
     for name in layout.names:
-        file = Path(config.codecs) / name / "config.json"
-        try:
-            settings = json.loads(file.read_text())
-            kinds.append((int(settings["sampling_rate"]), int(settings["codebook_size"])))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise StemsError(
-                f"'{file}' says nothing of a codec ({type(error).__name__}: {error}).",
-                "Copy the codec's whole directory again.",
-                code="unreadable",
-                field="codecs",
-            ) from error
+        settings = read_codec_settings(Path(config.codecs) / name)
+        kinds.append((settings["sampling_rate"], settings["codebook_size"]))
     return kinds[0][0], max(cardinality for _, cardinality in kinds)
 
 
@@ -121,25 +130,22 @@ def _codebooks(directory: Path) -> int:
     """Codebooks of a codec, from the names of its weights."""
     from safetensors import SafetensorError, safe_open
 
+    read_codec_settings(directory)
+    check_file(directory / _CODEC_WEIGHTS, "codecs")
     try:
         with safe_open(directory / _CODEC_WEIGHTS, framework="np") as weights:
             names = [name for name in weights.keys() if name.startswith(_CODEBOOK_KEY)]  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise StemsError(
-            f"There is no codec in '{directory}' ({error}).",
-            "Train one with `stems train codec`, or take the stem out of the layout.",
-            code="missing",
-            field="codecs",
-        ) from error
+        raise unreadable(directory / _CODEC_WEIGHTS, error, "codecs") from error
+    if not names:
+        raise unreadable(directory / _CODEC_WEIGHTS, "it holds no codebooks", "codecs")
     return len({name.removeprefix(_CODEBOOK_KEY).partition(".")[0] for name in names})
 
 
 def _separator_config(separator: str) -> dict[str, Any]:
-    try:
-        loaded = json.loads((Path(separator) / "config.json").read_text())
-    except (OSError, json.JSONDecodeError):  # released names and demucs repositories have none
-        return {}
-    return loaded if isinstance(loaded, dict) else {}
+    file = Path(separator) / "config.json"
+    # Released names and demucs repositories have none.
+    return read_settings(file, "separator") if file.exists() else {}
 
 
 def _check_sources(separator: str, layout: StemLayout) -> None:

@@ -14,7 +14,7 @@ from pipelines.catalog.importing import import_catalog
 from pipelines.catalog.schema import CatalogEntry
 from pipelines.tokens.choose import Chooser
 from pipelines.tokens.config import PrepareConfig, RetryConfig
-from pipelines.tokens.identity import identity_of, layout_of, limits_of, vocal_rule
+from pipelines.tokens.identity import check_models, identity_of, layout_of, limits_of, vocal_rule
 from pipelines.tokens.known import Known, read_known
 from pipelines.tokens.reasons import FAILED, REASONS
 from pipelines.tokens.report import PrepareReport
@@ -59,6 +59,8 @@ def _prepare(config: PrepareConfig, again: Collection[str]) -> PrepareReport:
         remain, early = chooser.before_reading(present)
         run.apply(early)
         unread = [entry for entry in remain if entry.fingerprint not in known.facts]
+        if unread:
+            check_models(config, layout)
         facts = {**known.facts, **run.survey(unread, limits, config.allow_hosts, known)}
         choice = chooser.choose(remain, facts)
         run.apply(choice)

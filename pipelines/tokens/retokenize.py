@@ -9,7 +9,7 @@ from models.stems import StemLayout
 from pipelines.catalog.schema import CatalogEntry, entry_from_json
 from pipelines.tokens.choose import missing_stems
 from pipelines.tokens.config import RetokenizeConfig
-from pipelines.tokens.identity import codec_ids, layout_of, model_id
+from pipelines.tokens.identity import check_models, codec_ids, layout_of, model_id
 from pipelines.tokens.known import Known, read_known
 from pipelines.tokens.report import PrepareReport
 from pipelines.tokens.run import Run
@@ -40,8 +40,10 @@ def retokenize(config: RetokenizeConfig) -> PrepareReport:
                 field="table",
             )
         entries = _entries(run.table, known)
-        for separator in sorted(wanted):
-            works = _works(separator, known, layout, codecs, entries)
+        todo = {name: _works(name, known, layout, codecs, entries) for name in sorted(wanted)}
+        if any(todo.values()):
+            check_models(config, layout)
+        for separator, works in todo.items():
             facts = {work.entry.fingerprint: known.facts[work.entry.fingerprint] for work in works}
             run.tokenize(works, Identity(separator, codecs, ""), layout, facts, known)
         run.songs = sum(separator in wanted for _, separator in known.stems)

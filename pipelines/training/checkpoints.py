@@ -95,7 +95,9 @@ class CheckpointWriter:
         writing.result()
         if self.place.rank == 0:
             fresh, target = self._unfinished(step), self.output / "checkpoints" / f"step-{step}"
-            (fresh / "config.json").write_text(json.dumps(self.config.model_dump(mode="json"), indent=2))
+            (fresh / "config.json").write_text(
+                json.dumps(self.config.model_dump(mode="json"), indent=2), encoding="utf-8"
+            )
             shutil.rmtree(target, ignore_errors=True)
             fresh.replace(target)
             for _, path in checkpoints(self.output)[:-KEPT]:
@@ -131,7 +133,7 @@ def load_state(path: Path, state: dict[str, Any], *, alone: bool) -> None:
 
 def check_same_run(path: Path, config: TrainingConfig) -> None:
     """Refuse to continue a run with settings that would make it another run; StemsError names the field."""
-    then = json.loads((path / "config.json").read_text())
+    then = json.loads((path / "config.json").read_text(encoding="utf-8"))
     for name, value in config.identity().items():
         if name not in then or then[name] != value:
             raise StemsError(

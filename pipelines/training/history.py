@@ -27,7 +27,7 @@ class History:
         rows = [row for row in read_history(path) if step > 0 and row["step"] <= step]
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh = path.with_name(f".{path.name}.new")
-        fresh.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        fresh.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
         fresh.replace(path)
         return cls(path, rows)
 
@@ -35,14 +35,14 @@ class History:
         """Add one row."""
         self.rows.append(row)
         if self.path is not None:
-            with self.path.open("a") as file:
+            with self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
 
 
 def read_history(path: Path) -> list[Row]:
     """All rows on disk. A last line cut short by a killed run is left out."""
     rows: list[Row] = []
-    for line in path.read_text().splitlines() if path.exists() else []:
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
         try:
             rows.append(json.loads(line))
         except json.JSONDecodeError:

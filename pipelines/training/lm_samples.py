@@ -44,7 +44,7 @@ class Listener:
         for number, codes in enumerate(songs, start=1):
             self._write(str(number), codes)
         lines = [f"{number}. {prompt}\n" for number, prompt in enumerate(prompts, start=1)]
-        (self.directory / "prompts.txt").write_text("".join(lines))
+        (self.directory / "prompts.txt").write_text("".join(lines), encoding="utf-8")
 
     def write_edit(self, song: Song) -> None:
         """Write a song's first stem anew, ``edit-<stem>.wav`` and ``edit-mix.wav``, beside ``original-…``.

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from models.codec.stored import read_codec_config
 from models.digest import directory_digest
 from models.errors import StemsError
 from models.interchange.warm_start import check_warm_start, warm_start
@@ -72,9 +73,7 @@ def first_model(config: LMTraining, lm_config: LMConfig) -> StemLM:
 
 def _token_sizes(codecs: Path, layout: StemLayout) -> tuple[int, float]:
     """Codes a stream and frames a second."""
-    from transformers import EncodecConfig
-
-    configs = [EncodecConfig.from_pretrained(codecs / name) for name in layout.names]
+    configs = [read_codec_config(codecs / name) for name in layout.names]
     cardinalities = {int(codec.codebook_size) for codec in configs}
     if len(cardinalities) > 1:
         raise StemsError(

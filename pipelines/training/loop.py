@@ -76,7 +76,7 @@ def train(config: TrainingConfig, make_recipe: Callable[[], Recipe]) -> Training
             with torch.random.fork_rng(), TerminationNotice() as notice:
                 Worker(config, make_recipe, Place(0, 1, device), notice).run()
         _export(config, make_recipe, began)
-    done = json.loads((output / "result.json").read_text())
+    done = json.loads((output / "result.json").read_text(encoding="utf-8"))
     history = read_history(output / "metrics.jsonl")
     return TrainingResult(output / "model", done["steps"], done["seconds"], history, latest(history))
 
@@ -86,7 +86,7 @@ def begun_with(config: TrainingConfig, field: str) -> Any:
     found = checkpoints(Path(config.output))
     if not found or config.resume is False:
         return None
-    return json.loads((found[-1][1] / "config.json").read_text()).get(field)
+    return json.loads((found[-1][1] / "config.json").read_text(encoding="utf-8")).get(field)
 
 
 def _settle_resume(config: TrainingConfig) -> None:
@@ -118,7 +118,7 @@ def _finished(config: TrainingConfig) -> bool:
     found, result = checkpoints(output), output / "result.json"
     if not found or found[-1][0] < config.steps or not result.exists() or not (output / "model").exists():
         return False
-    return json.loads(result.read_text())["steps"] == found[-1][0]
+    return json.loads(result.read_text(encoding="utf-8"))["steps"] == found[-1][0]
 
 
 def _export(config: TrainingConfig, make_recipe: Callable[[], Recipe], began: float) -> None:
@@ -130,7 +130,7 @@ def _export(config: TrainingConfig, make_recipe: Callable[[], Recipe], began: fl
     record_model(config, output / "model")
     seconds = round(time.perf_counter() - began, 3)
     fresh = output / ".result.json.new"
-    fresh.write_text(json.dumps({"steps": step, "seconds": seconds}))
+    fresh.write_text(json.dumps({"steps": step, "seconds": seconds}), encoding="utf-8")
     fresh.replace(output / "result.json")
 
 

@@ -75,7 +75,7 @@ def run_on_ray(config: TrainingConfig, make_recipe: Callable[[], Recipe]) -> Non
             trainer.fit()
     finally:
         if _error_file(config).exists():
-            raise StemsError(**json.loads(_error_file(config).read_text()))
+            raise StemsError(**json.loads(_error_file(config).read_text(encoding="utf-8")))
 
 
 def place_workers(config: TrainingConfig, shapes: Sequence[NodeShape], *, fixed: bool) -> dict[str, float]:
@@ -106,7 +106,7 @@ def _write_error(config: TrainingConfig, error: StemsError) -> None:
     """Say what is wrong where the driver and later workers find it; the file appears whole."""
     said = {"message": error.message, "mend": error.mend, "code": error.code, "field": error.field}
     partial = _error_file(config).with_suffix(f".{os.getpid()}")
-    partial.write_text(json.dumps(said))
+    partial.write_text(json.dumps(said), encoding="utf-8")
     partial.replace(_error_file(config))
 
 

@@ -121,7 +121,7 @@ class Tracker:
     def _open(self, config: TrainingConfig) -> str:
         marker = Path(config.output) / RUN_FILE
         if marker.exists():
-            run = marker.read_text().strip()
+            run = marker.read_text(encoding="utf-8").strip()
             self.client = client_of(self._tracking)
             if self._continues(run):
                 return run
@@ -131,7 +131,7 @@ class Tracker:
         run = str(self.client.create_run(experiment, run_name=config.name).info.run_id)
         params = [Param(name, str(value)) for name, value in config.model_dump().items()]
         self.client.log_batch(run, params=params)
-        marker.write_text(run)
+        marker.write_text(run, encoding="utf-8")
         return run
 
     def _continues(self, run: str) -> bool:
@@ -186,7 +186,7 @@ def record_model(config: TrainingConfig, model: Path) -> None:
     marker = Path(config.output) / RUN_FILE
     if not config.tracking or config.tracking == "off" or not marker.exists():
         return
-    run = marker.read_text().strip()
+    run = marker.read_text(encoding="utf-8").strip()
     try:
         client = client_of(config.tracking)
         client.set_tag(run, MODEL_DIGEST, directory_digest(model))

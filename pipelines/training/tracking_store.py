@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from models.errors import StemsError
+from models.errors import StemsError, first_line
 
 EXPERIMENT = "stems"
 _SQLITE = "sqlite:///"
@@ -24,6 +27,9 @@ def open_store(tracking: str) -> tuple[Any, str]:
     if tracking.startswith(_SQLITE):
         location = (Path(tracking.removeprefix(_SQLITE)).absolute().parent / "artifacts").as_uri()
     try:
+        tracking.encode()  # what is no text fails deep inside of MLflow
+        if tracking.startswith(_SQLITE):
+            _check_database(Path(tracking.removeprefix(_SQLITE)))
         client = client_of(tracking)
         experiment = client.get_experiment_by_name(EXPERIMENT)
         if experiment is None:
@@ -31,6 +37,15 @@ def open_store(tracking: str) -> tuple[Any, str]:
         return client, str(experiment.experiment_id)
     except Exception as error:  # each kind of store has errors of its own
         raise unreachable(tracking, error) from error
+
+
+def _check_database(file: Path) -> None:
+    """Raise at once where a file cannot be a SQLite database: MLflow would try for a minute, and print each try."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if file.exists() and not file.is_file():
+        raise ValueError(f"'{file}' is not a file")
+    with closing(sqlite3.connect(file)) as database:
+        database.execute("PRAGMA user_version")
 
 
 def client_of(tracking: str) -> Any:
@@ -41,6 +56,7 @@ def client_of(tracking: str) -> Any:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     if tracking.startswith(_SQLITE):
         Path(tracking.removeprefix(_SQLITE)).parent.mkdir(parents=True, exist_ok=True)
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # a new database is told of at length
     from mlflow.tracking import MlflowClient  # seconds to import
 
     return MlflowClient(tracking_uri=tracking, registry_uri=tracking)
@@ -48,9 +64,9 @@ def client_of(tracking: str) -> Any:
 
 def unreachable(tracking: str, error: Exception) -> StemsError:
     """The error for a store that does not answer."""
-    said = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+    said = first_line(error)
     return StemsError(
-        f"The tracking store '{tracking}' cannot be used: {said.rstrip('.')}.",
+        f"The tracking store '{tracking}' cannot be used: {said}.",
         "Check the address, or set tracking to off.",
         code="unreachable",
         field="tracking",

@@ -16,6 +16,7 @@ import httpx
 from models.audio import AudioFormat
 from models.errors import StemsError
 from models.request_bounds import is_text
+from models.stem_files import stem_of
 from serving.asking.sounds import Sound, named_sounds, read_sound
 from serving.schemas import Job
 
@@ -188,7 +189,7 @@ def _form(path: str, fields: Mapping[str, Any]) -> Ask:
         # A folder holds all stems; those that are to fall silent need not be sent, and may not.
         unsent = () if isinstance(stems, Mapping) else _names(texts.get("silent", ()))
         sounds = named_sounds(stems)
-        parts += [(name, read_sound(sound, name)) for name, sound in sounds.items() if name not in unsent]
+        parts += [(name, read_sound(sound, name)) for name, sound in sounds.items() if stem_of(name, unsent) is None]
     if "of" in texts:
         texts["of"] = job_id(texts["of"])
     if "region" in texts:

@@ -8,13 +8,13 @@ from typing import TypeAlias
 
 import numpy as np
 
-from models.audio import FORMATS, Audio, encode_audio
+from models.audio import Audio, encode_audio
 from models.errors import StemsError
+from models.stem_files import check_once, sound_files, without_mix
 
 Sound: TypeAlias = str | Path | bytes | Audio | tuple[np.ndarray, int]
 """An audio file by its path or its bytes; or samples, ``[n]`` or ``[channels, n]``, with their rate in Hz."""
 
-_MIX = "mix"
 _MAX_CHANNELS = 256
 
 
@@ -32,22 +32,17 @@ def folder_sounds(folder: str | Path) -> dict[str, Path]:
     """The stems in a folder, such as the client saves: all its audio files but the mix, by their names.
 
     Raises:
-        StemsError: it is no folder, has no stems, or has one twice; ``missing`` or ``invalid``.
+        StemsError: it is no folder, has no stems, has one twice, or a sound in a format that is not taken.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise StemsError(f"'{folder}' is no folder.", "Give a folder of stems.", code="missing", field="stems")
-    found: dict[str, Path] = {}
-    for file in sorted(folder.iterdir()):
-        if file.suffix.lower().lstrip(".") in FORMATS and file.stem != _MIX and not file.name.startswith("."):
-            if file.stem in found:
-                both = f"'{found[file.stem].name}' and '{file.name}'"
-                raise StemsError(f"'{folder}' has {both}.", "Leave one file a stem.", field="stems")
-            found[file.stem] = file
-    if not found:
+    files = without_mix(sound_files(folder))
+    check_once(files)
+    if not files:
         mend = "Name audio files after the stems, as in bass.wav."
         raise StemsError(f"'{folder}' has no stems.", mend, code="missing", field="stems")
-    return found
+    return {file.stem: file for file in files}
 
 
 def named_sounds(stems: str | Path | Mapping[str, Sound]) -> Mapping[str, Sound]:

@@ -64,7 +64,7 @@ def test_a_t5_by_directory_encodes_prompts_and_is_not_trained(t5: Path) -> None:
 
 
 def test_a_t5_that_is_nowhere_is_named() -> None:
-    with pytest.raises(StemsError, match="no T5 '/nowhere'"):
+    with pytest.raises(StemsError, match="The T5 '/nowhere' cannot be read"):
         t5_config("/nowhere")
 
 

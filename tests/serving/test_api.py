@@ -188,9 +188,23 @@ def test_a_bad_edit_is_refused(
     assert_problem(answer, status, field)
 
 
-def test_the_same_file_twice_is_refused(local: TestClient) -> None:
-    parts = [("bass", ("a.wav", short(1))), ("bass", ("b.wav", short(1)))]
-    assert_problem(local.post("/v1/edits", files=parts), 422, "bass")
+@pytest.mark.parametrize("again", ["bass", "Bass"])
+def test_the_same_file_twice_is_refused(local: TestClient, again: str) -> None:
+    parts = [("bass", ("a.wav", short(1))), (again, ("b.wav", short(1)))]
+    assert_problem(local.post("/v1/edits", files=parts), 422, again)
+
+
+def test_a_stem_is_taken_in_any_case_and_stays_as_it_is(local: TestClient) -> None:
+    files = [("Bass", ("a.wav", short(1.0))), ("DRUMS", ("b.wav", short(1.0)))]
+    _, manifest = open_zip(local.post("/v1/edits", files=files).content)
+    origins = {stem["name"]: stem["origin"] for stem in manifest["stems"]}
+    assert origins == {"bass": "kept", "drums": "kept", "other": "generated"}
+
+
+def test_the_likely_name_of_a_stem_is_offered(local: TestClient) -> None:
+    answer = local.post("/v1/edits", files={"song - Bass": ("song - Bass.wav", short(1.0))})
+    assert_problem(answer, 422, "song - Bass")
+    assert answer.json()["mend"] == "Send it as 'bass'."
 
 
 def test_a_malformed_multipart_body_is_refused(local: TestClient) -> None:

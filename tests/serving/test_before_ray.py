@@ -13,8 +13,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from models.checking import check_model
 from models.errors import StemsError
+from models.model_check import check_model
 from serving.app import _settled
 from serving.config import ServeConfig
 

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from models.audio import Audio, encode_audio, read_audio
 from models.edits import Draft, Edit
 from models.errors import StemsError
 from models.lm.sampling import Sampling
+from models.lm.transformer import Condition
 from models.song_decoder import SongDecoder
 from serving.orders import Order
 from serving.player import Piece, Player
@@ -172,3 +174,27 @@ def test_a_song_that_cannot_be_decoded_fails_alone(
     assert isinstance(bad, ZeroDivisionError)
     assert not player.load.running
     player.check()
+
+
+def test_a_song_whose_numbers_overflow_fails_alone(player: Player, assembly: Assembly) -> None:
+    """The one prompt becomes numbers that no model survives; the song beside it is what it is alone."""
+    conditions = assembly.lm.conditions
+
+    def overflowing(prompts: Sequence[str]) -> list[Condition | None]:
+        return [replace(c, states=c.states * 3e37) if c and "loud" in p else c
+                for p, c in zip(prompts, conditions(prompts), strict=True)]  # fmt: skip
+
+    async def together() -> tuple[Any, Any, Any]:
+        loud = Order("so loud", Sampling(seed=1), 1.0)
+        first = await asyncio.gather(gather(player.play(loud)), gather(player.play(order(2))), return_exceptions=True)
+        return *first, await gather(player.play(order(3)))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(assembly.lm, "conditions", overflowing)
+        broken, beside, after = asyncio.run(together())
+    assert isinstance(broken, StemsError)
+    assert broken.code == "broken_model"
+    for (codes, _), seed in ((beside, 2), (after, 3)):
+        np.testing.assert_array_equal(codes, assembly.generate("hum", 1.0, Sampling(seed=seed)).codes)
+    player.check()
+    assert player.load.running == 0

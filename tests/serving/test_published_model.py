@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -123,3 +124,25 @@ def test_a_wrong_tracking_address_is_named(tmp_path: Path) -> None:
         pin_model("models:/stems@champion", f"sqlite:///{tmp_path / 'none.db'}")
     assert caught.value.field == "tracking"
     assert not (tmp_path / "none.db").exists()
+
+
+def test_a_model_whose_files_were_moved_away_is_named_by_where_they_lay(
+    registry: Registry, model_directory: Path, tmp_path: Path
+) -> None:
+    moved = tmp_path / "moved"
+    shutil.copytree(model_directory, moved)
+    registry.put(moved, "moved")
+    shutil.rmtree(moved)
+    with pytest.raises(StemsError, match="cannot be fetched from") as caught:
+        local_model("models:/stems@moved", registry.tracking, str(tmp_path / "cache"))
+    assert (str(moved) in caught.value.message, caught.value.field) == (True, "model")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_cache_that_cannot_be_written_is_named(registry: Registry, model_directory: Path, tmp_path: Path) -> None:
+    registry.put(model_directory, "champion")
+    (tmp_path / "file").touch()
+    for cache in (str(tmp_path / "file" / "cache"), "~nobody-of-this-name/cache", "/proc/cache"):
+        with pytest.raises(StemsError, match="--cache") as caught:
+            local_model("models:/stems@champion", registry.tracking, cache)
+        assert caught.value.field == "cache"

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from models.errors import not_finite
 from models.lm.engine.attention import ChunkAttention, FilledAttention
 from models.lm.engine.job import Family, Job
 from models.lm.engine.network import DecodingNetwork
@@ -100,11 +101,16 @@ class Engine:
         """Fill several grids, and tell of each as frames are complete; ``request`` is the place in the sequence.
 
         To be called while nothing else waits or runs. Closing it cancels what is left.
+
+        Raises:
+            StemsError: a request cannot be done, or its numbers are not finite.
         """
         places = {self.submit(request)[0]: place for place, request in enumerate(requests)}
         try:
             while self.waiting or self.running:
                 for written in self.step():
+                    if written.error is not None:
+                        raise written.error
                     yield replace(written, request=places[written.request])
         finally:
             for number in places:
@@ -180,13 +186,16 @@ class Engine:
         return list(range(self.plan.rows)), [texts.get(row, 0) for row in range(self.plan.rows)]
 
     def _settle(self, job: Job) -> Written | None:
-        """Tell what is complete; where a window is, go on to the next, or leave."""
+        """Tell what is complete; where a window is, go on to the next, or leave. Leave with numbers out of range."""
         if not job.finished:
             if (end := job.complete) - job.told < self.plan.report_frames:
                 return None
         else:
             end = job.windows[job.window].end
         job.keep(self._rows, end)
+        if self._rows.is_broken(job.taken[0]):
+            self._leave(job)
+            return job.fail(not_finite("language model"))
         if job.finished and not job.next_window(self._rows):
             self._leave(job)
             end = job.request.grid.columns

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from models.errors import StemsError
 from models.lm.engine.network import DecodingNetwork
 from models.lm.engine.request import Request, Written
 from models.lm.engine.sheet import Sheet, window_sheet
@@ -117,6 +118,10 @@ class Job:
                 stream, self.sheet.place(stream, slice(start - window, end - window))
             ]
         self.kept = end
+
+    def fail(self, error: StemsError) -> Written:
+        """The last that is told, of a request that ends before its song does."""
+        return Written(self.number, self.told, self.codes[:, :0].clone(), done=True, error=error)
 
     def tell(self, end: int) -> Written:
         """Frames up to ``end`` that have not been told yet."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from models.errors import StemsError
+from models.errors import StemsError, not_finite
 from models.lm.grid import Grid
 from models.lm.sampling import Sampling
 from models.lm.transformer import Condition
@@ -57,6 +57,8 @@ class Request:
             raise StemsError(
                 f"There are {condition.states.shape[0]} texts.", "Give one for each request.", field="prompt"
             )
+        if not condition.states.isfinite().all():
+            raise not_finite("text encoder")
         if (length := int(condition.attended.sum())) > text_positions:
             raise StemsError(
                 f"The text takes {length} positions.", f"At most {text_positions} fit; shorten it.", field="prompt"
@@ -67,10 +69,11 @@ class Request:
 class Written:
     """Frames of a request that are complete: ``codes`` ``[streams, frames]`` from frame ``first`` on.
 
-    ``done`` says that they are the last.
+    ``done`` says that they are the last: of the song, or before ``error``, of which the request has died.
     """
 
     request: int
     first: int
     codes: Int[Tensor, "streams frames"]
     done: bool
+    error: StemsError | None = None

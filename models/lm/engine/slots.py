@@ -6,6 +6,7 @@ tokens, those of the first, its leader.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -38,6 +39,8 @@ class Rows:
     ``keys`` and ``values`` ``[layers, rows, heads, steps, head_dim]``; those of texts alike, ``text_length`` of them
     filled. ``tokens`` ``[rows, streams, steps]`` is each leader's delayed sequence, of which ``fixed`` tokens are
     known; ``position`` is the step to be read next. ``partner`` is the row without text, or the row itself.
+    ``logit_sum`` is of a leader's logits so far: finite for as long as they are. Steps add to it on the device, and
+    nothing waits for it but what reads tokens.
     """
 
     def __init__(self, count: int, shape: RowShape, dtype: torch.dtype, device: torch.device) -> None:
@@ -55,7 +58,7 @@ class Rows:
         self.moves = torch.zeros(count, dtype=torch.bool, device=device)
         self._moving: list[int] = []
         self.guidance, self.temperature = (torch.ones(count, device=device) for _ in range(2))
-        self.top_p = torch.zeros(count, device=device)
+        self.top_p, self.logit_sum = (torch.zeros(count, device=device) for _ in range(2))
 
     def seat(self, rows: tuple[int, ...], sampling: Sampling, text: list[tuple[Tensor, Tensor]]) -> None:
         """Give rows, the leader first, to a request."""
@@ -82,11 +85,19 @@ class Rows:
         self.tokens[lead, :, :steps] = tokens.to(self.device)
         self.fixed[lead, :, :steps] = fixed.to(self.device)
         self.key[lead] = key
+        self.logit_sum[lead] = 0
         self.position[list(rows)] = 0
+
+    def is_broken(self, lead: int) -> bool:
+        """Whether some logits of a sequence were not finite."""
+        return not math.isfinite(self.logit_sum[lead].item())
 
     def leave(self, rows: tuple[int, ...]) -> None:
         """Take rows from a request. Where steps are of all rows, they go on computing, at their first step."""
         self.position[list(rows)] = 0
+        if self.is_broken(rows[0]):  # what is masked is multiplied by 0, which makes NaN of infinity
+            for memory in (self.keys, self.values, self.text_keys, self.text_values):
+                memory[:, list(rows)] = 0
 
     def move(self, rows: list[int]) -> None:
         """Say which rows the next step moves."""

@@ -81,7 +81,9 @@ def _step(
     lead, following = index[leads], at[leads] + 1
     guided = guide(logits[leads], logits[partners], rows.guidance[lead][:, None, None])
     chosen = choose(guided, rows.draws(lead, kind.most_k, kind.nucleus), following)
-    stays = rows.fixed[lead, :, following] | ~rows.moves[lead][:, None]
+    moving = rows.moves[lead]
+    rows.logit_sum.index_add_(0, lead, guided.sum(dim=(1, 2)).masked_fill(~moving, 0))
+    stays = rows.fixed[lead, :, following] | ~moving[:, None]
     rows.tokens[lead, :, following] = torch.where(stays, rows.tokens[lead, :, following], chosen)
     rows.position += rows.moves
 

@@ -124,3 +124,14 @@ def test_draws_keep_what_their_parameters_keep(network: DecodingNetwork, samplin
             step()
         drawn.append(rows.tokens)
     assert torch.equal(*drawn)
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_a_sequence_whose_logits_are_not_finite_is_known_and_no_other(network: DecodingNetwork, fused: bool) -> None:
+    rows = seated(network, 6, 14)
+    rows.values[1, 3, 0, 2, 0] = float("inf")
+    step = gpu.FusedStep(network, rows) if fused else lambda: step_of_all(network, rows, KIND)
+    step()
+    assert [rows.is_broken(row) for row in (0, 1, 3)] == [False, False, True]
+    rows.write((3,), torch.zeros(STREAMS, 4, dtype=torch.int64), torch.ones(STREAMS, 4, dtype=torch.bool), 1)
+    assert not rows.is_broken(3)

@@ -123,3 +123,28 @@ def test_an_engine_that_does_not_fit_is_refused(capsys: pytest.CaptureFixture[st
     assert "1000 slots take" in capsys.readouterr().err
     assert cli.main(["engine", "plan", "--preset", "huge"]) == 2
     assert "tiny, small, medium, large" in capsys.readouterr().err
+
+
+def test_stems_are_found_in_any_case_and_stay_as_they_are(model: Path, generated: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "stems"
+    folder.mkdir()
+    for stem, name in (("bass", "Bass.wav"), ("drums", "drums.WAV")):
+        (folder / name).write_bytes((generated / f"{stem}.wav").read_bytes())
+    assert cli.main(["edit", "--model", str(model), "--song", str(folder), "--output", str(tmp_path / "edit")]) == 0
+    for stem in ("bass", "drums"):
+        assert np.array_equal(
+            read_audio(tmp_path / "edit" / f"{stem}.wav").samples, read_audio(generated / f"{stem}.wav").samples
+        )
+
+
+def test_a_stem_by_another_name_is_not_written_over(
+    model: Path, generated: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "stems"
+    folder.mkdir()
+    for stem, name in (("bass", "song - Bass.wav"), ("drums", "drums.wav")):
+        (folder / name).write_bytes((generated / f"{stem}.wav").read_bytes())
+    words = ["edit", "--model", str(model), "--song", str(folder), "--output", str(tmp_path / "edit")]
+    assert cli.main(words) == 2
+    assert "Rename 'song - Bass.wav' to 'bass.wav'" in capsys.readouterr().err
+    assert not (tmp_path / "edit").exists()

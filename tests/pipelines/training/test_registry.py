@@ -95,3 +95,11 @@ def test_an_unknown_run_is_named(tracking: str, tmp_path: Path) -> None:
     other = tiny_assembly_directory(tmp_path / "other", max_seconds=3.0)
     with pytest.raises(StemsError, match="no run 'abc'"):
         publish(PublishConfig(model=str(other), tracking=tracking, run="abc"))
+
+
+@pytest.mark.parametrize("alias", ["latest", "Latest", "v1", "V20"])
+def test_an_alias_that_mlflow_keeps_is_refused_at_once(alias: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["publish", "--model", "nowhere", "--alias", alias]) == 2
+    said = capsys.readouterr().err
+    assert f"--alias '{alias}': MLflow keeps this alias for itself" in said
+    assert said.count("\n") == 1

@@ -217,8 +217,8 @@ def _reaching(order, weights, wanted):
 
 @kernel
 def draw(
-    logits, tokens, fixed, moves, leader, partner, position, guidance, temperature, top_k, top_p, key, steps,
-    STREAMS: tl.constexpr, CODES: tl.constexpr, BLOCK: tl.constexpr, AHEAD: tl.constexpr,
+    logits, tokens, fixed, moves, leader, partner, position, guidance, temperature, top_k, top_p, key, logit_sum,
+    steps, STREAMS: tl.constexpr, CODES: tl.constexpr, BLOCK: tl.constexpr, AHEAD: tl.constexpr,
 ):  # fmt: skip
     """Guide, keep the top k, draw, and write the next token, as :func:`models.lm.sampling.choose` does.
 
@@ -239,6 +239,8 @@ def draw(
             with_text = tl.load(logits + (row * STREAMS + stream) * CODES + codes, mask=inside)
             without = tl.load(logits + (other * STREAMS + stream) * CODES + codes, mask=inside)
             guided = without + tl.load(guidance + row) * (with_text - without)
+            total = tl.sum(tl.where(inside, guided, 0.0), 0)
+            tl.store(logit_sum + row, total, mask=(total - total) != 0)  # where it is not finite
             guided = tl.where(inside, guided, -float("inf"))
             warmth = tl.load(temperature + row)
             scaled = guided / tl.maximum(warmth, 1e-6)

@@ -108,7 +108,7 @@ class FusedStep:
         rows, size = self._rows, self._network.size
         self._launch.kernels.draw[(rows.count, size.streams)](
             self._logits, rows.tokens, rows.fixed, rows.moves, rows.leader, rows.partner, rows.position,
-            rows.guidance, rows.temperature, rows.top_k, rows.top_p, rows.key, rows.shape.steps,
+            rows.guidance, rows.temperature, rows.top_k, rows.top_p, rows.key, rows.logit_sum, rows.shape.steps,
             STREAMS=size.streams, CODES=size.cardinality, BLOCK=power(size.cardinality),
             num_warps=8, **self._launch.options,
         )  # fmt: skip

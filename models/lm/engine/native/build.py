@@ -9,6 +9,7 @@ import os
 import platform
 import re
 import shutil
+import stat
 import subprocess
 import tempfile
 from functools import cache
@@ -40,7 +41,7 @@ def loaded() -> ctypes.CDLL | None:
 
 def _share_openmp() -> bool:
     """Make PyTorch's OpenMP visible to what is loaded later: two sets of threads would be in each other's way."""
-    mapped = Path("/proc/self/maps").read_text()
+    mapped = Path("/proc/self/maps").read_text(encoding="utf-8")
     found = set(re.findall(r"/\S*lib(?:gomp|iomp5|omp)[^/\s]*\.so\S*", mapped))
     for file in found:
         ctypes.CDLL(file, mode=ctypes.RTLD_GLOBAL)
@@ -49,7 +50,7 @@ def _share_openmp() -> bool:
 
 def _compiled(compiler: str) -> Path:
     """The library of this source, compiler and processor; made if it is not there, complete or not at all."""
-    processor = re.search(r"^flags.*$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    processor = re.search(r"^flags.*$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
     version = subprocess.run([compiler, "--version"], capture_output=True, check=True, timeout=30).stdout
     made_from = (
         *(source.read_bytes() for source in _SOURCES),
@@ -60,7 +61,6 @@ def _compiled(compiler: str) -> Path:
     name = hashlib.sha256(b"\0".join(made_from)).hexdigest()[:16]
     file = _cache() / f"kernels-{name}.so"
     if not file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=file.parent) as folder:
             made, linked = Path(folder) / "kernels.o", Path(folder) / "kernels.so"
             _run([compiler, *_OPTIONS, "-c", str(_SOURCE), "-o", str(made)])
@@ -71,14 +71,26 @@ def _compiled(compiler: str) -> Path:
 
 
 def _run(command: list[str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", timeout=120)
     if done.returncode:
         raise subprocess.SubprocessError(done.stderr.strip() or f"{command[0]} failed")
 
 
 def _cache() -> Path:
-    """Where compiled kernels are kept: the user's cache, or a folder of temporary files if there is no home."""
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    if os.access(base if base.exists() else base.parent, os.W_OK):
-        return base / "musicgen-stem"
-    return Path(tempfile.gettempdir()) / f"musicgen-stem-{os.getuid()}"
+    """Where compiled kernels are kept: the user's cache, or a folder of temporary files where there is none to write.
+
+    What lies there is run, so a folder of temporary files must be this user's alone.
+    """
+    try:
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "musicgen-stem"
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK | os.X_OK):
+            return folder
+    except (OSError, RuntimeError):  # no home, or not this user's
+        pass
+    folder = Path(tempfile.gettempdir()) / f"musicgen-stem-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o022:
+        raise PermissionError(f"'{folder}' is not this user's alone")
+    return folder

@@ -22,10 +22,10 @@ static inline float sum_of(__m256 v)
     return _mm_cvtss_f32(_mm_add_ss(sum, _mm_movehdup_ps(sum)));
 }
 
-/* e^x for x <= 0: 2^n times a polynomial of the rest, to 2 units in the last place. */
+/* e^x for x <= 0, NaN for NaN: 2^n times a polynomial of the rest, to 2 units in the last place. */
 static inline __m256 exponential(__m256 x)
 {
-    x = _mm256_max_ps(x, _mm256_set1_ps(-87));
+    x = _mm256_max_ps(_mm256_set1_ps(-87), x); /* of NaN and a number, the second */
     const int nearest = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
     __m256 n = _mm256_round_ps(_mm256_mul_ps(x, _mm256_set1_ps(1.44269504f)), nearest);
     __m256 f = _mm256_fnmadd_ps(n, _mm256_set1_ps(0.693359375f), x);
@@ -84,19 +84,29 @@ static void normalise(const float *x, const float *weight, const float *bias, lo
     }
 }
 
-/* Round a row of any length to int16, its largest value to 32767; zeros up to the padded length. */
+static inline int32_t bits_of(float x)
+{
+    int32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits & INT32_MAX;
+}
+
+/* Round a row of any length to int16, its largest value to 32767; zeros up to the padded length. Magnitudes are
+ * compared as whole numbers, of which NaN is the largest: it becomes the scale, and so every product of the row. */
 static void quantize(const float *x, long inputs, long padded, int16_t *q, float *scale)
 {
-    __m256 largest = _mm256_setzero_ps();
+    __m256i largest = _mm256_setzero_si256();
     long k = 0;
     for (; k + LANES <= inputs; k += LANES)
-        largest = _mm256_max_ps(largest, magnitude(_mm256_loadu_ps(x + k)));
-    float lanes[LANES], most = 0;
-    _mm256_storeu_ps(lanes, largest);
+        largest = _mm256_max_epi32(largest, _mm256_castps_si256(magnitude(_mm256_loadu_ps(x + k))));
+    int32_t lanes[LANES], bits = 0;
+    _mm256_storeu_si256((__m256i *)lanes, largest);
     for (int lane = 0; lane < LANES; lane++)
-        most = lanes[lane] > most ? lanes[lane] : most;
+        bits = lanes[lane] > bits ? lanes[lane] : bits;
     for (; k < inputs; k++)
-        most = fabsf(x[k]) > most ? fabsf(x[k]) : most;
+        bits = bits_of(x[k]) > bits ? bits_of(x[k]) : bits;
+    float most;
+    memcpy(&most, &bits, sizeof most);
     float per = most > 0 ? 32767 / most : 0;
     for (k = 0; k + LANES <= inputs; k += LANES) {
         __m256i whole = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + k), _mm256_set1_ps(per)));
