@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from models.assembly import ABOUT, Assembly, write_about
+from models.assembly import Assembly, write_about
 from models.errors import StemsError
 from models.licence import keep_licences
 from models.lm.language_model import MAX_SECONDS
+from models.output_folder import check_folder, replacing
+from models.storage import bytes_in
 
 
 def assemble(
@@ -23,27 +24,17 @@ def assemble(
     Raises:
         StemsError: a part is missing or does not fit the others, or something else lies in ``directory``.
     """
-    if directory.exists() and any(directory.iterdir()) and not (directory / ABOUT).is_file():
-        raise StemsError(
-            f"'{directory}' holds something that is not a model.", "Choose another directory.", field="output"
-        )
-    directory = directory.absolute()
-    partial = directory.with_name(f".{directory.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        shutil.copytree(lm, partial / "lm")
-        for name, source in codecs.items():
-            shutil.copytree(source, partial / "codecs" / name)
-        if separator is not None:
-            shutil.copytree(separator, partial / "separator")
+    target = check_folder(directory)
+    parts = {"lm": lm, **{f"codecs/{name}": source for name, source in codecs.items()}}
+    if separator is not None:
+        parts["separator"] = separator
+    with replacing(target, sum(map(bytes_in, parts.values()))) as partial:
+        for name, source in parts.items():
+            shutil.copytree(source, partial / name)
         write_about(partial, max_seconds)
         keep_licences([partial / "lm", *(partial / "codecs" / name for name in codecs)], partial)
         model = Assembly.load(partial)
         _check_separator(model)
-        shutil.rmtree(directory, ignore_errors=True)
-        partial.rename(directory)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return model
 
 

@@ -17,7 +17,8 @@ from rich.table import Table
 
 from models.audio import AudioFormat
 from models.errors import StemsError
-from serving.asking import asks, saving
+from models.output_folder import check_folder
+from serving.asking import asks
 from serving.asking.server import SERVER
 from serving.client import EndEvent, Job, JobEvent, ProgressEvent, RequestError, Stems
 from serving.schemas import CommonFields
@@ -135,7 +136,7 @@ def variation(config: RequestVariationConfig) -> Saved:
 def _request(config: RequestConfig, ask: Callable[[Stems], Job]) -> Saved:
     """Ask, follow the job, save it. An interruption cancels it."""
     folder = Path(config.output)
-    saving.check_free(folder)  # before a song is made that could not be saved
+    check_folder(folder)  # before a song is made that could not be saved
     with Stems(config.server, key=config.key, patience=config.patience) as stems:
         job = ask(stems)
         with _cancelling(config, job):

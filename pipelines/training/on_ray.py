@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from models.errors import StemsError
+from models.storage import storage_errors
 from pipelines.training.config import TrainingConfig
 from pipelines.training.history import latest, read_history
 from pipelines.training.progress import StepBar
@@ -49,7 +50,8 @@ def run_on_ray(config: TrainingConfig, make_recipe: Callable[[], Recipe]) -> Non
         if _error_file(config).exists():
             return  # it would only happen again: end well, and spare the other restarts
         try:
-            Worker(config, make_recipe, place, PreemptionNotice()).run()
+            with storage_errors(config.output):
+                Worker(config, make_recipe, place, PreemptionNotice()).run()
         except StemsError as error:
             _write_error(config, error)
             if place.world > 1:
