@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ import jsonargparse
 from pydantic import BaseModel, ValidationError
 
 from models.errors import StemsError
+from models.storage import storage_error
 
 
 @dataclass(frozen=True)
@@ -171,6 +173,7 @@ def main(argv: list[str] | None = None) -> int:
     command = None
     try:
         with _sigterm_interrupts():
+            _check_working_directory()
             path, words = _split([word for word in argv if word != "--debug"])
             command = COMMANDS[path]
             settings: type[BaseModel] = _find(command.settings)
@@ -187,6 +190,14 @@ def main(argv: list[str] | None = None) -> int:
         return _report(error, command)
 
 
+def _check_working_directory() -> None:
+    """Libraries end the process with messages of their own where it is gone, some of them while they are loaded."""
+    try:
+        os.getcwd()  # noqa: PTH109 - as they do it
+    except OSError as error:
+        raise StemsError("The working directory is gone.", "Change to a directory that exists.") from error
+
+
 def _report(error: Exception, command: Command | None) -> int:
     """Say what went wrong, in one line where a person can mend it."""
     if isinstance(error, ValidationError):
@@ -197,6 +208,8 @@ def _report(error: Exception, command: Command | None) -> int:
         return MEND
     if isinstance(error, StemsError):
         return _fail(str(error), EXIT_CODES.get(error.code, MEND))
+    if (told := storage_error(error, getattr(error, "filename", None) or tempfile.gettempdir())) is not None:
+        return _fail(str(told), MEND)
     return _fail(f"{type(error).__name__}: {error}\nThe whole story: add --debug.", INTERNAL)
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from models.errors import StemsError
 from models.output_listing import LIST, all_ours, entries, listed_files, write_list
 from models.partial import OLD, clean_up, discard, hidden, is_hidden
-from models.storage import storage_error, storage_errors
+from models.storage import storage_errors
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # <fcntl.h>, <linux/fs.h>
 _NOT_BY_NAME = frozenset({errno.EBUSY, errno.EXDEV, errno.EACCES, errno.EPERM, errno.EINVAL})
@@ -63,14 +63,14 @@ def check_folder(path: Path | str, field: str = "output", ours: Callable[[Path],
     folder = resolve_output(path, field)
     clean_up(folder)
     clean_up(folder / folder.name)
-    if folder.is_dir():
-        with storage_errors(folder, field=field):
-            there = [name for name in os.listdir(folder) if not is_hidden(name)]  # noqa: PTH208
-        if there and not (ours or _all_ours)(folder):
-            raise _not_ours(folder, field)
-    elif os.path.lexists(folder):
-        raise StemsError(f"'{folder}' is a file.", "Name a folder.", field=field)
-    _check_writable(folder if folder.is_dir() else folder.parent, folder, field)
+    with storage_errors(folder, field=field):
+        if folder.is_dir():
+            there = [child for child in folder.iterdir() if not is_hidden(child.name)]
+            if there and not (ours or _all_ours)(folder):
+                raise _not_ours(folder, field)
+        elif os.path.lexists(folder):
+            raise StemsError(f"'{folder}' is a file.", "Name a folder.", field=field)
+        _check_writable(folder if folder.is_dir() else folder.parent, folder, field)
     return folder
 
 
@@ -82,13 +82,14 @@ def check_file(path: Path | str, field: str, ours: Callable[[Path], bool]) -> Pa
     """
     file = resolve_output(path, field)
     clean_up(file)
-    if file.is_dir():
-        raise StemsError(f"'{file}' is a folder.", "Name a file.", field=field)
-    if os.path.lexists(file) and not ours(file):
-        raise StemsError(
-            f"'{file}' is there, and was not written by this command.", "Name another file.", field=field
-        )
-    _check_writable(file.parent, file, field)
+    with storage_errors(file.parent, field=field):
+        if file.is_dir():
+            raise StemsError(f"'{file}' is a folder.", "Name a file.", field=field)
+        if os.path.lexists(file) and not ours(file):
+            raise StemsError(
+                f"'{file}' is a file that this command did not write.", "Name another file.", field=field
+            )
+        _check_writable(file.parent, file, field)
     return file
 
 
@@ -211,8 +212,7 @@ def _by_name(folder: Path) -> bool:
 
 def _all_ours(folder: Path) -> bool:
     with storage_errors(folder):
-        names = os.listdir(folder)  # noqa: PTH208
-        return all_ours(folder, [name for name in names if is_hidden(name)])
+        return all_ours(folder, [child.name for child in folder.iterdir() if is_hidden(child.name)])
 
 
 def _not_ours(folder: Path, field: str) -> StemsError:
@@ -233,17 +233,10 @@ def _free_name(target: Path) -> Path:
 def _check_writable(folder: Path, target: Path, field: str) -> None:
     """Make something in a folder, or in the nearest parent that exists, and remove it."""
     nearest = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
+    if not nearest.is_dir():
+        raise StemsError(f"'{nearest}' is a file, so '{target}' cannot be made.", "Name another place.", field=field)
+    with suppress(FileNotFoundError):
+        target.lstat()  # a name may be too long
     probe = hidden(nearest / target.name)
-    try:
-        if not nearest.is_dir():
-            raise StemsError(
-                f"'{nearest}' is a file, so '{target}' cannot be made.", "Name another place.", field=field
-            )
-        with suppress(FileNotFoundError):
-            target.lstat()  # a name may be too long
-        probe.mkdir()
-    except OSError as error:
-        raise storage_error(error, target, field=field) or error from error
-    finally:
-        with suppress(OSError):
-            probe.rmdir()
+    probe.mkdir()
+    probe.rmdir()

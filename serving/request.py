@@ -136,7 +136,7 @@ def variation(config: RequestVariationConfig) -> Saved:
 def _request(config: RequestConfig, ask: Callable[[Stems], Job]) -> Saved:
     """Ask, follow the job, save it. An interruption cancels it."""
     folder = Path(config.output)
-    check_folder(folder)  # before a song is made that could not be saved
+    check_folder(config.output)  # before a song is made that could not be saved
     with Stems(config.server, key=config.key, patience=config.patience) as stems:
         job = ask(stems)
         with _cancelling(config, job):

@@ -83,7 +83,7 @@ def export_webdataset(config: ExportConfig) -> ExportReport:
     if is_remote(config.output):
         _check_remote(config.output)
     else:
-        check_folder(local_path(config.output), ours=_is_export)
+        check_folder(config.output and local_path(config.output), ours=_is_export)
     table = TokenTable(config.table)
     version = table.version if config.version is None else config.version
     chosen = _choose(table, version, config)
