@@ -28,6 +28,8 @@ _TEXTS = {
     os.strerror(errno.EROFS): errno.EROFS,
     "PytorchStreamWriter failed writing file": errno.ENOSPC,
     "database or disk is full": errno.ENOSPC,
+    "disk I/O error": errno.EIO,
+    "attempt to write a readonly database": errno.EROFS,
 }
 
 
@@ -42,8 +44,9 @@ def storage_reason(error: BaseException) -> int | None:
         seen.add(id(one))
         if isinstance(one, OSError) and one.errno in NO_ROOM | _REFUSED:
             return one.errno
+        said = "" if isinstance(one, StemsError) else str(getattr(one, "orig", one))  # without a statement's values
         for text, number in _TEXTS.items():
-            if text in str(one):
+            if text in said:
                 return number
         failures = getattr(one, "failures", None)  # of a distributed checkpoint: one for each worker
         nested = [part[0] for part in failures.values()] if isinstance(failures, dict) else []

@@ -11,9 +11,10 @@ from http import HTTPStatus
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from models.errors import StemsError
+from models.storage import storage_reason
 from serving import tracing
 from serving.metrics import Meter
-from serving.problems import broken, request_id, respond
+from serving.problems import broken, no_room, request_id, respond
 
 log = logging.getLogger(__name__)
 requests_log = logging.getLogger("stems.requests")
@@ -62,12 +63,16 @@ class Edge:
         try:
             if passage.cut is None:
                 await self.app(scope, passage.receive, passage.send)
-        except Exception:
+        except Exception as error:
             if passage.cut is None:
-                log.exception("Request %s failed.", request_id(scope))
+                full = storage_reason(error) is not None
+                if full:
+                    log.error("Request %s failed: %s", request_id(scope), error)
+                else:
+                    log.exception("Request %s failed.", request_id(scope))
                 if passage.status:
                     raise
-                await respond(scope, broken())(scope, receive, passage.send)
+                await respond(scope, no_room() if full else broken())(scope, receive, passage.send)
         if passage.cut is not None and not passage.status:
             await respond(scope, passage.cut)(scope, receive, passage.forward)
 
