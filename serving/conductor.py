@@ -304,6 +304,6 @@ class Conductor:
 
 def _room(shelf: Shelf) -> Room:
     """Where a service writes on this machine."""
-    results = shelf.results.folder
-    folders = [folder for folder in (results, shelf.uploads.folder, shelf.jobs.folder) if folder]
-    return Room(folders, results=results is not None, records=shelf.jobs.folder)
+    results, records = shelf.results.folder, shelf.jobs.file
+    folders = [folder for folder in (results, shelf.uploads.folder, records and records.parent) if folder]
+    return Room(folders, results=results is not None, records=records)

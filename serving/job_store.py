@@ -76,11 +76,11 @@ class JobStore:
         self._engine = engine
 
     @property
-    def folder(self) -> Path | None:
-        """The directory of its file, where it is one."""
+    def file(self) -> Path | None:
+        """The file that the database is, where it is one."""
         url = self._engine.url
         is_file = url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:")
-        return Path(str(url.database)).expanduser().absolute().parent if is_file else None
+        return Path(str(url.database)).expanduser().absolute() if is_file else None
 
     def add(self, job: JobRecord) -> JobRecord:
         """Store a job; where its owner has named one so before, return that one.

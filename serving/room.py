@@ -14,8 +14,8 @@ from serving.problems import no_room
 LEAST_BYTES = 256 * 1024
 """With less than this the service is not ready: not even a short song could be stored."""
 
-RESERVE, RESERVE_BYTES = ".reserve", 1_000_000
-"""A file beside the database, which is given up when the end of a job can no longer be written into it."""
+RESERVE, RESERVE_BYTES = "-reserve", 1_000_000
+"""Ending of a file beside the database, which is given up when the end of a job can no longer be written into it."""
 
 REMEMBER_S = 30.0
 """How long a failure counts where there is no folder to look at: an object store does not say what it has free."""
@@ -27,12 +27,12 @@ class Room:
     Args:
         folders: on this machine, where something is written; the first is that of results, if it is one.
         results: whether it is.
-        records: where the database's file is, if it has one.
+        records: the database's file, if it is one.
     """
 
     def __init__(self, folders: Sequence[Path], *, results: bool, records: Path | None = None) -> None:
         self._folders, self._results = folders, results
-        self._reserve = None if records is None else records / RESERVE
+        self._reserve = None if records is None else records.with_name(records.name + RESERVE)
         self._failed: float | None = None
 
     def failed(self) -> None:

@@ -180,4 +180,4 @@ def test_a_failure_that_statistics_do_not_show_counts_until_a_write_works(tmp_pa
     assert list(tmp_path.iterdir()) == []
     assert LEAST_BYTES < 1_000_000
     assert no_room().code == "storage"
-    assert JobStore(open_database(f"sqlite:///{tmp_path}/state.db")).folder == tmp_path
+    assert JobStore(open_database(f"sqlite:///{tmp_path}/state.db")).file == tmp_path / "state.db"
