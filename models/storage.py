@@ -75,8 +75,8 @@ def storage_error(
             code=CODE, field=field,
         )  # fmt: skip
     free = free_bytes(folder)
-    room = f"about {in_mb(needs)} are needed" if needs else "there is not enough room"
-    left = "" if free is None else f", and {in_mb(free)} are free"
+    room = f"about {human_bytes(needs)} are needed" if needs else "there is not enough room"
+    left = "" if free is None else f", and {human_bytes(free)} are free"
     return StemsError(
         f"The disk of '{folder}' is full: {room}{left}.", "Free some room, or name a folder on another disk.",
         code=CODE, field=field,
@@ -120,6 +120,9 @@ def bytes_in(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
-def in_mb(count: float) -> str:
+def human_bytes(count: float) -> str:
     """Bytes for a person: ``"2.4 MB"``."""
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
+    for unit, size in (("GB", 1e9), ("MB", 1e6)):
+        if count >= 0.1 * size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count / 1e3:.1f} kB"

@@ -15,7 +15,7 @@ from starlette.routing import Match, Route
 
 from models.errors import StemsError
 from models.storage import CODE as STORAGE
-from models.storage import in_mb
+from models.storage import human_bytes
 from serving.schemas import Problem
 
 MEDIA_TYPE = "application/problem+json"
@@ -103,7 +103,7 @@ def no_room(needs: float = 0) -> StemsError:
     Args:
         needs: bytes that the request takes, as far as that is known.
     """
-    room = f"; this takes up to {in_mb(needs)}" if needs else ""
+    room = f"; this takes up to {human_bytes(needs)}" if needs else ""
     mend = "Ask for a shorter song, or try again later."
     return StemsError(f"The service's disk is full{room}.", mend, code=STORAGE)
 

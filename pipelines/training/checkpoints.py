@@ -22,7 +22,7 @@ import torch.distributed.checkpoint as dcp
 from torch.distributed.checkpoint.api import CheckpointException
 
 from models.errors import StemsError
-from models.storage import storage_errors
+from models.storage import storage_error
 from pipelines.training.config import TrainingConfig
 from pipelines.training.recipe import Place
 
@@ -90,11 +90,13 @@ class CheckpointWriter:
     def _whole_or_absent(self, step: int) -> Iterator[None]:
         """Where a disk is full, nothing is left of this checkpoint; those before it stay."""
         try:
-            with storage_errors(self.output / "checkpoints", self._bytes):
-                yield
-        except StemsError:
+            yield
+        except (Exception, CheckpointException) as error:
+            told = storage_error(error, self.output / "checkpoints", self._bytes)
+            if told is None:
+                raise
             shutil.rmtree(self._unfinished(step), ignore_errors=True)
-            raise
+            raise told from error
 
     def _unfinished(self, step: int) -> Path:
         return self.output / "checkpoints" / f"{UNFINISHED}step-{step}"
