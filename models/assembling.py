@@ -6,11 +6,12 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from models.assembly import Assembly, write_about
+from models.assembly import ABOUT, Assembly, write_about
 from models.errors import StemsError
 from models.licence import keep_licences
 from models.lm.language_model import MAX_SECONDS
 from models.output_folder import check_folder, replacing
+from models.output_listing import is_model
 from models.storage import bytes_in
 
 
@@ -24,11 +25,11 @@ def assemble(
     Raises:
         StemsError: a part is missing or does not fit the others, or something else lies in ``directory``.
     """
-    target = check_folder(directory)
+    target = check_assembly_folder(directory)
     parts = {"lm": lm, **{f"codecs/{name}": source for name, source in codecs.items()}}
     if separator is not None:
         parts["separator"] = separator
-    with replacing(target, sum(map(bytes_in, parts.values()))) as partial:
+    with replacing(target, sum(map(bytes_in, parts.values())), ours=_is_assembly) as partial:
         for name, source in parts.items():
             shutil.copytree(source, partial / name)
         write_about(partial, max_seconds)
@@ -36,6 +37,15 @@ def assemble(
         model = Assembly.load(partial)
         _check_separator(model)
     return model
+
+
+def check_assembly_folder(directory: Path | str) -> Path:
+    """Refuse, before the work, a directory that holds anything but a whole model; see :func:`check_folder`."""
+    return check_folder(directory, ours=_is_assembly)
+
+
+def _is_assembly(directory: Path) -> bool:
+    return (directory / ABOUT).is_file() and is_model(directory)
 
 
 def _check_separator(model: Assembly) -> None:

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from models.errors import StemsError
-from models.output_listing import LIST, all_ours, entries, listed_files, write_list
+from models.output_listing import LIST, MANIFEST, entries, is_model, listed_files, write_list
 from models.partial import OLD, clean_up, discard, hidden, is_hidden
 from models.storage import storage_errors
 
@@ -44,7 +44,7 @@ def resolve_output(path: Path | str, field: str = "output") -> Path:
         raise StemsError(f"'{path}' leads nowhere: {error}.", "Name another place.", field=field) from error
 
 
-def check_folder(path: Path | str, field: str = "output", ours: Callable[[Path], bool] | None = None) -> Path:
+def check_folder(path: Path | str, field: str = "output", ours: Callable[[Path], bool] = is_model) -> Path:
     """Refuse, before the work, a folder that would lose files of others, or that cannot be written.
 
     Also removes what dead processes left half-written of it.
@@ -52,7 +52,7 @@ def check_folder(path: Path | str, field: str = "output", ours: Callable[[Path],
     Args:
         path: of the folder; it need not exist.
         field: the setting that names it.
-        ours: whether a folder that is there, and not empty, is ours; by default by its list of files.
+        ours: whether a folder that is there, and not empty, holds what this command may replace.
 
     Returns:
         The folder, resolved.
@@ -66,7 +66,7 @@ def check_folder(path: Path | str, field: str = "output", ours: Callable[[Path],
     with storage_errors(folder, field=field):
         if folder.is_dir():
             there = [child for child in folder.iterdir() if not is_hidden(child.name)]
-            if there and not (ours or _all_ours)(folder):
+            if there and not ours(folder):
                 raise _not_ours(folder, field)
         elif os.path.lexists(folder):
             raise StemsError(f"'{folder}' is a file.", "Name a folder.", field=field)
@@ -100,7 +100,7 @@ def replacing(
     field: str = "output",
     *,
     listed: bool = True,
-    ours: Callable[[Path], bool] | None = None,
+    ours: Callable[[Path], bool] = is_model,
 ) -> Iterator[Path]:
     """An empty folder to fill, which then takes the place of ``folder``; nothing is left of it after an error.
 
@@ -125,7 +125,7 @@ def replacing(
             yield staged
             if listed:
                 write_list(staged)
-            if target.is_dir() and not (ours or _all_ours)(target):
+            if target.is_dir() and not ours(target):
                 raise _kept_beside(staged, target, field)
             _settle(staged, target, inside=inside)
     finally:
@@ -187,7 +187,7 @@ def _fill(staged: Path, target: Path) -> None:
     """
     before = [name for name in entries(target) if not is_hidden(name.split("/")[0])]
     after = entries(staged)
-    lists_last = sorted(after, key=lambda name: name in (LIST, "manifest.json"))
+    lists_last = sorted(after, key=lambda name: name in (LIST, MANIFEST))
     for name in lists_last:
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         (staged / name).replace(target / name)
@@ -210,16 +210,12 @@ def _by_name(folder: Path) -> bool:
     return not (stands_in or folder.is_mount() or not os.access(folder.parent, os.W_OK | os.X_OK))
 
 
-def _all_ours(folder: Path) -> bool:
-    with storage_errors(folder):
-        return all_ours(folder, [child.name for child in folder.iterdir() if is_hidden(child.name)])
-
-
 def _not_ours(folder: Path, field: str) -> StemsError:
-    known = listed_files(folder) or set()
-    other = next((name for name in entries(folder) if name not in known), "")
+    known = listed_files(folder)
+    names = entries(folder)
+    other = next((name for name in names if name not in known), names[0])
     return StemsError(
-        f"'{folder}' holds files that are not ours, such as '{other}'; they would be lost.",
+        f"'{folder}' holds files that this command did not write, such as '{other}'; they would be lost.",
         "Name another folder.",
         field=field,
     )

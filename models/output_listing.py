@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from models.audio import FORMATS
+from models.partial import is_hidden
 from models.storage import storage_errors
 
 LIST, MANIFEST = ".stems.json", "manifest.json"
@@ -29,22 +30,32 @@ _ASSEMBLY_FILE = re.compile(rf"(assembly\.json|README\.md|LICENCE\.md|(lm|separa
 _SONG_FILES = ("mix.wav", "codes.npy", MANIFEST)
 
 
-def all_ours(folder: Path, ignored: Iterable[str] = ()) -> bool:
-    """Whether a list of ours names every file of a folder, at any depth.
+def is_model(folder: Path) -> bool:
+    """Whether a folder holds a model of ours, or a part of one, and nothing else; or nothing at all."""
+    files = _counting(folder)
+    found = _json(folder / LIST)
+    listed = None if found is None else _own_list(found)
+    return not files or (_earlier_model(folder, files) if listed is None else set(files) <= {*listed, LIST})
 
-    Args:
-        folder: it exists.
-        ignored: names in it that do not count.
-    """
-    skipped = {*_DROPPINGS, *ignored}
-    files = [name for name in entries(folder) if name.split("/")[0] not in skipped]
-    files = [name for name in files if name.rsplit("/", 1)[-1] not in _DROPPINGS]
-    if not files:
-        return True
-    listed = listed_files(folder)
-    if listed is not None:
-        return set(files) <= listed
-    return _earlier_model(folder, files)
+
+def is_song(folder: Path) -> bool:
+    """Whether a folder holds a song of ours, and nothing else; or nothing at all."""
+    files = _counting(folder)
+    found = _json(folder / MANIFEST)
+    listed = None if found is None else _song_list(found)
+    return not files or (listed is not None and set(files) <= {*listed, MANIFEST})
+
+
+def listed_files(folder: Path) -> set[str]:
+    """The files that the lists in a folder name."""
+    own, song = _json(folder / LIST) or {}, _json(folder / MANIFEST) or {}
+    return {*(_own_list(own) or ()), *(_song_list(song) or ())}
+
+
+def _counting(folder: Path) -> list[str]:
+    """Its files, without what file managers leave and what is just being written."""
+    names = [name for name in entries(folder) if name.rsplit("/", 1)[-1] not in _DROPPINGS]
+    return [name for name in names if not is_hidden(name.split("/")[0])]
 
 
 def entries(folder: Path) -> list[str]:
@@ -77,16 +88,6 @@ def is_working(folder: Path) -> bool:
     """Whether :func:`mark_working` made it."""
     found = _json(folder / LIST)
     return found is not None and found.get("working") is True
-
-
-def listed_files(folder: Path) -> set[str] | None:
-    """The files that a folder's list names; None where it has no list of ours."""
-    for name, read in ((LIST, _own_list), (MANIFEST, _song_list)):
-        found = _json(folder / name)
-        files = None if found is None else read(found)
-        if files is not None:
-            return {*files, name}
-    return None
 
 
 def _own_list(said: dict[str, Any]) -> set[str] | None:

@@ -7,10 +7,9 @@ from pathlib import Path
 
 from rich.table import Table
 
-from models.assembling import assemble
+from models.assembling import assemble, check_assembly_folder
 from models.errors import StemsError
 from models.lm.language_model import LMConfig
-from models.output_folder import check_folder
 from pipelines.composing.config import AssembleConfig
 
 
@@ -36,7 +35,7 @@ def assemble_model(config: AssembleConfig) -> Assembled:
     Raises:
         StemsError: a part is missing, or the codecs are not the ones that the language model learned.
     """
-    output = check_folder(config.output)
+    output = check_assembly_folder(config.output)
     lm, folder = Path(config.lm), Path(config.codecs)
     codecs = {name: folder / name for name in LMConfig.load(lm).layout.names}
     for name, codec in codecs.items():

@@ -13,7 +13,7 @@ import numpy as np
 from models.audio import FORMATS, Audio, encode_audio, read_audio, safe_gain
 from models.errors import StemsError
 from models.output_folder import replacing
-from models.output_listing import MANIFEST
+from models.output_listing import MANIFEST, is_song
 from models.song import Song
 from models.stems import StemLayout
 
@@ -51,7 +51,7 @@ def write_song(folder: Path, song: Song, model_digest: str) -> None:
     np.save(codes, song.codes)
     files["codes.npy"] = codes.getvalue()
     files[MANIFEST] = (json.dumps(manifest(song, model_digest, gain, list(files)), indent=2) + "\n").encode()
-    with replacing(folder, sum(map(len, files.values())), listed=False) as partial:
+    with replacing(folder, sum(map(len, files.values())), listed=False, ours=is_song) as partial:
         for name, data in files.items():
             (partial / name).write_bytes(data)
 

@@ -16,6 +16,7 @@ from models.audio import loudness, read_audio
 from models.edits import Edit
 from models.lm.sampling import Sampling
 from models.output_folder import check_folder
+from models.output_listing import is_song
 from models.song import Song
 from pipelines.composing.config import DecodingConfig, EditConfig, GenerateConfig, SamplingConfig
 from pipelines.composing.folder import Audio, read_stems, write_song
@@ -23,7 +24,7 @@ from pipelines.composing.folder import Audio, read_stems, write_song
 
 def generate(config: GenerateConfig) -> Song:
     """Write a song from text into ``config.output``."""
-    output = check_folder(config.output)
+    output = check_folder(config.output, ours=is_song)
     assembly = _load(config)
     with _progress("generating") as report:
         song = assembly.generate(config.prompt, config.seconds, _sampling(config), report)
@@ -33,7 +34,7 @@ def generate(config: GenerateConfig) -> Song:
 
 def edit(config: EditConfig) -> Song:
     """Edit a song into ``config.output``."""
-    output = check_folder(config.output)
+    output = check_folder(config.output, ours=is_song)
     assembly = _load(config)
     change = Edit(config.regenerate, config.texture, config.silent, config.region, config.exact)
     for names, field in ((config.regenerate, "regenerate"), (config.texture, "texture")):

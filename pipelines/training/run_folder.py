@@ -6,7 +6,7 @@ from pathlib import Path
 
 from models.errors import StemsError
 from models.output_folder import check_folder
-from models.output_listing import all_ours, is_working, mark_working
+from models.output_listing import is_model, is_working, mark_working
 from pipelines.training.config import TrainingConfig
 
 
@@ -18,7 +18,7 @@ def open_run_folder(config: TrainingConfig) -> Path:
     """
     folder = check_folder(config.output, ours=_holds_run)
     model = folder / "model"
-    if model.is_dir() and not all_ours(model):
+    if model.is_dir() and not is_model(model):
         raise StemsError(
             f"'{model}' holds files that are not ours, and the finished model would take its place.",
             "Move them, or choose another output.",

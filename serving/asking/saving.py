@@ -9,6 +9,7 @@ from pathlib import Path
 
 from models.errors import StemsError
 from models.output_folder import check_folder, replacing
+from models.output_listing import is_song
 
 # No separators, no drive, no leading dot: such a name stays where it is put, on every system.
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
@@ -20,9 +21,9 @@ def unpack(data: bytes, folder: str | Path) -> Path:
     Raises:
         StemsError: the folder holds anything else, or the zip is damaged or has names that are not plain.
     """
-    check_folder(folder)
+    check_folder(folder, ours=is_song)
     files = _files(data)
-    with replacing(folder, sum(map(len, files.values())), listed=False) as partial:
+    with replacing(folder, sum(map(len, files.values())), listed=False, ours=is_song) as partial:
         for name, content in files.items():
             (partial / name).write_bytes(content)
     return Path(folder)

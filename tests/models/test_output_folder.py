@@ -18,7 +18,7 @@ from helpers.tiny import tiny_assembly_directory, tiny_codec, tiny_lm
 from models import output_folder, partial
 from models.errors import StemsError
 from models.output_folder import check_folder, replacing
-from models.output_listing import LIST, all_ours
+from models.output_listing import LIST, is_model, is_song
 from models.partial import OLD, clean_up, hidden
 from models.storage import storage_error
 
@@ -141,9 +141,10 @@ def test_songs_of_earlier_releases_are_known_by_their_manifest(tmp_path: Path) -
         for name in files:
             (folder / name).touch()
         (folder / "manifest.json").write_text(json.dumps(said))
-        assert all_ours(folder)
+        assert is_song(folder)
+        assert not is_model(folder)
         (folder / "vocals.wav").touch()
-        assert not all_ours(folder)
+        assert not is_song(folder)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +153,8 @@ def test_songs_of_earlier_releases_are_known_by_their_manifest(tmp_path: Path) -
 def test_a_manifest_of_others_lists_nothing(tmp_path: Path, said: str) -> None:
     (tmp_path / "mix.wav").touch()
     (tmp_path / "manifest.json").write_text(said)
-    assert not all_ours(tmp_path)
+    assert not is_song(tmp_path)
+    assert not is_model(tmp_path)
 
 
 def test_models_of_earlier_releases_are_known_by_their_readme_and_names(tmp_path: Path) -> None:
@@ -160,12 +162,12 @@ def test_models_of_earlier_releases_are_known_by_their_readme_and_names(tmp_path
     tiny_codec(1).save(tmp_path / "codec")
     tiny_lm().save(tmp_path / "lm")
     for name in ("model", "model/separator", "codec", "lm"):
-        assert all_ours(tmp_path / name), name
+        assert is_model(tmp_path / name), name
         (tmp_path / name / "notes.txt").touch()
-        assert not all_ours(tmp_path / name), name
+        assert not is_model(tmp_path / name), name
         (tmp_path / name / "notes.txt").unlink()
     (tmp_path / "codec" / "README.md").write_text("# My own EnCodec\n")
-    assert not all_ours(tmp_path / "codec")
+    assert not is_model(tmp_path / "codec")
 
 
 def test_the_next_run_removes_what_a_killed_one_left(tmp_path: Path) -> None:

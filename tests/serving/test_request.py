@@ -120,7 +120,7 @@ def test_a_stem_of_an_earlier_job_is_varied(run: Run) -> None:
         (["edit"], "--song must be given."),
         (["song", "--seconds", "0"], "--seconds 0: Input should be greater than 0"),
         (["song", "--server", "localhost:8000"], "'localhost:8000' is no address of a service."),
-        (["song", "--output", "mine"], "holds files that are not ours, such as 'notes.txt'"),
+        (["song", "--output", "mine"], "holds files that this command did not write, such as 'notes.txt'"),
     ],
 )
 def test_what_cannot_be_asked_is_not(

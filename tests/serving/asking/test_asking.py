@@ -140,7 +140,7 @@ def test_nothing_else_is_replaced(tmp_path: Path, there: list[str]) -> None:
     for name in there:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("mine")
-    with pytest.raises(StemsError, match="holds files that are not ours") as caught:
+    with pytest.raises(StemsError, match="holds files that this command did not write") as caught:
         unpack(zip_of({"bass.wav": b""}), tmp_path)
     assert caught.value.field == "output"
     assert {str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*") if file.is_file()} == set(there)
