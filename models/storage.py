@@ -14,11 +14,11 @@ from models.errors import StemsError
 CODE = "storage"
 """Code of these errors."""
 
-NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 _REFUSED = frozenset(
     {
         *(errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE),
-        *(errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EBUSY),
+        *(errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EBUSY, errno.EFBIG),
     }
 )
 # Libraries that write through C, C++ or Rust tell of the system's error in words alone.
@@ -74,11 +74,12 @@ def storage_error(
             f"Nothing can be written to '{folder}': {said}.", "Name another folder, or change its permissions.",
             code=CODE, field=field,
         )  # fmt: skip
-    free = free_bytes(folder)
+    what = f"The disk of '{folder}' is full" if reason == errno.ENOSPC else f"Your quota on '{folder}' is used up"
+    free = free_bytes(folder) if reason == errno.ENOSPC else None
     room = f"about {human_bytes(needs)} are needed" if needs else "there is not enough room"
     left = "" if free is None else f", and {human_bytes(free)} are free"
     return StemsError(
-        f"The disk of '{folder}' is full: {room}{left}.", "Free some room, or name a folder on another disk.",
+        f"{what}: {room}{left}.", "Free some room, or name a folder on another disk.",
         code=CODE, field=field,
     )  # fmt: skip
 
