@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from helpers.small_disk import fill, small_disk
 from helpers.tiny import tiny_assembly_directory, tiny_lm
 from mlflow.artifacts import download_artifacts
 from mlflow.tracking import MlflowClient
@@ -95,3 +96,15 @@ def test_an_unknown_run_is_named(tracking: str, tmp_path: Path) -> None:
     other = tiny_assembly_directory(tmp_path / "other", max_seconds=3.0)
     with pytest.raises(StemsError, match="no run 'abc'"):
         publish(PublishConfig(model=str(other), tracking=tracking, run="abc"))
+
+
+def test_a_store_whose_disk_is_full_keeps_no_half_of_a_model(model: Path, tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "6m") as disk:
+        there = f"sqlite:///{disk}/mlflow.db"
+        open_store(there)
+        ballast = fill(disk, but=400_000)
+        with pytest.raises(StemsError, match=r"is full: about .* are needed"):
+            publish(PublishConfig(model=str(model), tracking=there))
+        assert not list(disk.rglob("*.safetensors"))
+        ballast.unlink()
+        assert publish(PublishConfig(model=str(model), tracking=there)).version == "1"
