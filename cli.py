@@ -13,6 +13,7 @@ import os
 import re
 import signal
 import sys
+import tempfile
 import threading
 import unicodedata
 from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ from pydantic import BaseModel, ValidationError
 
 from cluster.own import leave
 from models.errors import StemsError
+from models.storage import storage_error
 
 
 @dataclass(frozen=True)
@@ -208,6 +210,7 @@ def _run(argv: list[str]) -> int:
             if debug:
                 for name in ("cluster", "serving"):
                     logging.getLogger(name).setLevel(logging.DEBUG)
+            _check_working_directory()
             path, words = _split([word for word in argv if word != "--debug"])
             command = COMMANDS[path]
             settings: type[BaseModel] = _find(command.settings)
@@ -242,6 +245,14 @@ def _refuse_nul(config: BaseModel) -> None:
             raise StemsError(f"--{name} holds a NUL character.", "Take it out.", field=name)
 
 
+def _check_working_directory() -> None:
+    """Libraries end the process with messages of their own where it is gone, some of them while they are loaded."""
+    try:
+        os.getcwd()  # noqa: PTH109 - as they do it
+    except OSError as error:
+        raise StemsError("The working directory is gone.", "Change to a directory that exists.") from error
+
+
 def _report(error: Exception, command: Command | None) -> int:
     """Say what went wrong, in one line where a person can mend it."""
     if isinstance(error, ValidationError):
@@ -257,6 +268,8 @@ def _report(error: Exception, command: Command | None) -> int:
         return _fail(f"'{name}': {error.strerror}. {_FILES_AT_FAULT[error.errno]}", MEND)
     if isinstance(error, UnicodeEncodeError) and re.search("[\ud800-\udfff]", error.object):
         return _fail(f"{error.object[:200]!a} is not written in UTF-8. Rename it.", MEND)
+    if (told := storage_error(error, getattr(error, "filename", None) or tempfile.gettempdir())) is not None:
+        return _fail(_one_line(str(told)), MEND)
     return _fail(f"{type(error).__name__}: {error}\nThe whole story: add --debug.", INTERNAL)
 
 

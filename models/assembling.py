@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +11,10 @@ from models.errors import StemsError
 from models.licence import keep_licences
 from models.lm.language_model import MAX_SECONDS
 from models.model_check import check_parts
+from models.output_folder import check_folder, replacing
+from models.output_listing import is_model
 from models.separation.directory import CONFIG
+from models.storage import bytes_in
 
 
 def assemble(
@@ -25,10 +27,7 @@ def assemble(
     Raises:
         StemsError: a part is missing or does not fit the others, or something else lies in ``directory``.
     """
-    if directory.exists() and any(directory.iterdir()) and not (directory / ABOUT).is_file():
-        raise StemsError(
-            f"'{directory}' holds something that is not a model.", "Choose another directory.", field="output"
-        )
+    target = check_assembly_folder(directory)
     if separator is not None and not (separator / CONFIG).is_file():
         raise StemsError(
             f"'{separator}' is not a separator: it has no {CONFIG}.",
@@ -37,24 +36,26 @@ def assemble(
             field="separator",
         )
     check_parts(lm, codecs, separator)  # before gigabytes are copied
-    directory = directory.absolute()
-    partial = directory.with_name(f".{directory.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        shutil.copytree(lm, partial / "lm")
-        for name, source in codecs.items():
-            shutil.copytree(source, partial / "codecs" / name)
-        if separator is not None:
-            shutil.copytree(separator, partial / "separator")
+    parts = {"lm": lm, **{f"codecs/{name}": source for name, source in codecs.items()}}
+    if separator is not None:
+        parts["separator"] = separator
+    with replacing(target, sum(map(bytes_in, parts.values())), ours=_is_assembly) as partial:
+        for name, source in parts.items():
+            shutil.copytree(source, partial / name)
         write_about(partial, max_seconds)
         keep_licences([partial / "lm", *(partial / "codecs" / name for name in codecs)], partial)
         model = Assembly.load(partial)
         _check_separator(model)
-        shutil.rmtree(directory, ignore_errors=True)
-        partial.rename(directory)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return model
+
+
+def check_assembly_folder(directory: Path | str) -> Path:
+    """Refuse, before the work, a directory that holds anything but a whole model; see :func:`check_folder`."""
+    return check_folder(directory, ours=_is_assembly)
+
+
+def _is_assembly(directory: Path) -> bool:
+    return (directory / ABOUT).is_file() and is_model(directory)
 
 
 def _check_separator(model: Assembly) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import soxr
 from models.decoding import Bounds, open_sound, read_samples, unreadable
 from models.errors import StemsError
 from models.ogg import with_fixed_serial
+from models.partial import hidden
 
 AudioFormat = Literal["wav", "flac", "opus", "ogg", "mp3"]
 
@@ -177,9 +177,12 @@ def write_audio(path: Path, audio: Audio) -> None:
     """Write a file in the format of its suffix; it appears whole or not at all."""
     data = encode_audio(audio, path.suffix.lower().lstrip("."))  # type: ignore[arg-type]
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_bytes(data)
-    partial.replace(path)
+    partial = hidden(path)
+    try:
+        partial.write_bytes(data)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def safe_gain(*signals: np.ndarray) -> float:

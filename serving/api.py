@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -69,7 +70,7 @@ def _add_music(app: FastAPI, gate: Gate, routes: MusicRoutes) -> None:
         summary="Make a song from text",
         response_class=Response,
         dependencies=[Depends(gate.asks_for_music), Depends(needs_json)],
-        responses=openapi.music() | openapi.failures(400, 401, 403, 406, 408, 413, 415, 422, 429, 503),
+        responses=openapi.music() | openapi.failures(400, 401, 403, 406, 408, 413, 415, 422, 429, 503, 507),
         openapi_extra=openapi.asking(),
     )
     for path, handler, summary, body in (
@@ -83,7 +84,7 @@ def _add_music(app: FastAPI, gate: Gate, routes: MusicRoutes) -> None:
             summary=summary,
             response_class=Response,
             dependencies=[Depends(gate.asks_for_music), Depends(needs_multipart)],
-            responses=openapi.music() | openapi.failures(400, 401, 403, 406, 408, 413, 415, 422, 429, 503),
+            responses=openapi.music() | openapi.failures(400, 401, 403, 406, 408, 413, 415, 422, 429, 503, 507),
             openapi_extra=openapi.asking() | body,
         )
     _add_get(
@@ -151,17 +152,21 @@ def _add_health(app: FastAPI, musician: Musician, conductor: Conductor, meter: M
         return Health(status="live")
 
     async def ready() -> Health:
-        """Answers 200 once a model is loaded, warm, and can take requests, 503 otherwise."""
+        """Answers 200 once a model is loaded, warm, and can take requests; 503, or 507 where the disk is full."""
         if not await musician.ready():
             raise problems.BusyError("No model is loaded yet.", "Try again soon.", code="starting", retry_after=2)
+        if await asyncio.to_thread(conductor.room.full):
+            raise problems.no_room()
         return Health(status="ready")
 
     async def metrics() -> Response:
         """Figures for Prometheus."""
-        return Response(meter.render(conductor.queued, conductor.playing), media_type="text/plain; version=0.0.4")
+        full = await asyncio.to_thread(conductor.room.full)
+        figures = meter.render(conductor.queued, conductor.playing, full)
+        return Response(figures, media_type="text/plain; version=0.0.4")
 
     _add_get(app, "/livez", live, summary="Whether the service lives", responses=openapi.failures(400, 403))
-    _add_get(app, "/readyz", ready, summary="Whether it is ready", responses=openapi.failures(400, 403, 503))
+    _add_get(app, "/readyz", ready, summary="Whether it is ready", responses=openapi.failures(400, 403, 503, 507))
     _add_get(
         app,
         "/metrics",

@@ -16,11 +16,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from http import HTTPStatus
 from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from models.errors import StemsError
+from models.storage import CODE as STORAGE
+from models.storage import storage_reason
 from serving import tracing
 from serving.broadcast import Broadcast
 from serving.config import ServeConfig
@@ -29,8 +32,9 @@ from serving.job_store import JobRecord, JobStore
 from serving.metrics import Meter
 from serving.musician import Musician, PlayerLostError
 from serving.performance import perform
-from serving.problems import BusyError, broken, problem_of
+from serving.problems import BusyError, broken, no_room, problem_of
 from serving.results import Files
+from serving.room import Room
 from serving.views import view
 
 log = logging.getLogger(__name__)
@@ -56,6 +60,7 @@ class Conductor:
 
     def __init__(self, config: ServeConfig, musician: Musician, shelf: Shelf, meter: Meter) -> None:
         self._config, self._musician, self._shelf, self._meter = config, musician, shelf, meter
+        self.room = _room(shelf)
         self._slots = config.slots * config.most_replicas
         # One more for each: while one song is being stored, the next is being read.
         self.capacity = self._slots + config.most_replicas
@@ -73,6 +78,7 @@ class Conductor:
 
     async def start(self) -> None:
         """Begin, with what other processes left behind."""
+        await asyncio.to_thread(self.room.keep_reserve)
         self._tasks = [asyncio.create_task(self._work()), asyncio.create_task(self._keep())]
 
     async def stop(self) -> None:
@@ -117,10 +123,16 @@ class Conductor:
 
     async def accept(self, job: JobRecord, sources: Mapping[str, bytes]) -> JobRecord:
         """Store a job and queue it; where its owner has named one so before, that one is returned, as it is."""
-        if sources:
-            await asyncio.to_thread(self._shelf.uploads.put, job.id, sources)
         job = replace(job, keeper=self.name, lease=time.time() + LEASE_S)
-        stored = await asyncio.to_thread(self._shelf.jobs.add, job)
+        try:
+            if sources:
+                await asyncio.to_thread(self._shelf.uploads.put, job.id, sources)
+            stored = await asyncio.to_thread(self._shelf.jobs.add, job)
+        except (StemsError, SQLAlchemyError) as error:
+            await asyncio.to_thread(self._shelf.uploads.remove, job.id)
+            if storage_reason(error) is not None:
+                self.room.failed()
+            raise
         if stored.id == job.id:
             self._enqueue(stored)
         elif sources:
@@ -183,7 +195,7 @@ class Conductor:
     async def _play(self, job: JobRecord) -> None:
         """Play a job to its end, however many players it takes."""
         began = time.time()
-        if not await _surely(partial(self._shelf.jobs.start, job.id, self.name, began)):
+        if not await self._surely(partial(self._shelf.jobs.start, job.id, self.name, began)):
             self._broadcasts.pop(job.id, None)
             return
         job = replace(job, state="running", started=began)
@@ -208,15 +220,23 @@ class Conductor:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _PAUSE_S[1])
             except StemsError as error:
+                if error.code == STORAGE:
+                    self.room.failed()
                 return {"state": "failed", "problem": problem_of(error, job.request_id).model_dump()}
-            except Exception:
+            except Exception as error:
+                if storage_reason(error) is not None:
+                    log.error("Job %s: %s", job.id, error)
+                    self.room.failed()
+                    return {"state": "failed", "problem": problem_of(no_room(), job.request_id).model_dump()}
                 log.exception("Job %s failed.", job.id)
                 break
         return {"state": "failed", "problem": problem_of(broken(), job.request_id).model_dump()}
 
     async def _end(self, job: JobRecord, outcome: dict[str, Any]) -> None:
         values = outcome | self._ending(job) | {"frames": job.frames, "of": job.of}
-        if not await _surely(partial(self._shelf.jobs.finish, job.id, self.name, **values)):
+        if (outcome.get("problem") or {}).get("status") == HTTPStatus.INSUFFICIENT_STORAGE:
+            await asyncio.to_thread(self._shelf.uploads.remove, job.id)  # makes room for the record of its end
+        if not await self._surely(partial(self._shelf.jobs.finish, job.id, self.name, **values)):
             self._broadcasts.pop(job.id, None)
             return
         self._meter.ended(job.kind, outcome["state"])
@@ -236,12 +256,14 @@ class Conductor:
         while True:
             try:
                 await self._keep_once()
-            except Exception:  # a database that is away for a moment; the next turn will do it
-                log.exception("Jobs could not be looked after.")
+            except Exception as error:  # a database that is away for a moment; the next turn will do it
+                self._note_failure("Jobs could not be looked after", error)
             await asyncio.sleep(RENEW_S)
 
     async def _keep_once(self) -> None:
         store, now = self._shelf.jobs, time.time()
+        for job_id in await asyncio.to_thread(store.expired, now):  # first: it makes room for what follows
+            await self.forget(job_id)
         await asyncio.to_thread(store.renew, self.name, now + LEASE_S)
         for job in await asyncio.to_thread(store.adopt, self.name, now + LEASE_S, now):
             if job.id not in self._broadcasts:
@@ -252,8 +274,23 @@ class Conductor:
                 task.cancel()
         for job_id, live in list(self._live.items()):
             await asyncio.to_thread(store.note, job_id, self.name, live.frames, live.of)
-        for job_id in await asyncio.to_thread(store.expired, now):
-            await self.forget(job_id)
+
+    async def _surely(self, change: Callable[[], bool]) -> bool:
+        """Change a job's record, however long the database is away: its lease goes on, so no other process would."""
+        while True:
+            try:
+                return await asyncio.to_thread(change)
+            except SQLAlchemyError as error:
+                self._note_failure("A job's record could not be changed; it is tried again", error)
+                if not (storage_reason(error) and await asyncio.to_thread(self.room.give_reserve)):
+                    await asyncio.sleep(RENEW_S)
+
+    def _note_failure(self, what: str, error: Exception) -> None:
+        if storage_reason(error) is None:
+            log.error("%s.", what, exc_info=error)
+        else:  # once more every few seconds
+            self.room.failed()
+            log.error("%s: the disk is full.", what)
 
     def _wait_for(self, waiting: int) -> int:
         return max(1, min(60, math.ceil(self._typical * (waiting + 1) / self.capacity)))
@@ -265,11 +302,8 @@ class Conductor:
         return told | {"ended": now, "expires": now + self._config.keep_hours * 3600}
 
 
-async def _surely(change: Callable[[], bool]) -> bool:
-    """Change a job's record, however long the database is away: its lease goes on, so nobody else would."""
-    while True:
-        try:
-            return await asyncio.to_thread(change)
-        except SQLAlchemyError:
-            log.exception("A job's record could not be changed; it is tried again.")
-            await asyncio.sleep(RENEW_S)
+def _room(shelf: Shelf) -> Room:
+    """Where a service writes on this machine."""
+    results, records = shelf.results.folder, shelf.jobs.file
+    folders = [folder for folder in (results, shelf.uploads.folder, records and records.parent) if folder]
+    return Room(folders, results=results is not None, records=records)

@@ -12,12 +12,13 @@ from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from models.errors import StemsError
+from models.storage import storage_reason
 from serving import tracing
 from serving.config import ServeConfig
 from serving.keys import KeyRing
 from serving.metrics import Meter
 from serving.origins import refusal
-from serving.problems import broken, request_id, respond
+from serving.problems import broken, no_room, request_id, respond
 from serving.proxies import link, networks, route_path, seen
 
 log = logging.getLogger(__name__)
@@ -82,12 +83,16 @@ class Edge:
                 return
             if passage.cut is None:
                 await self.app(scope, passage.receive, passage.send)
-        except Exception:
+        except Exception as error:
             if passage.cut is None:
-                log.exception("Request %s failed.", request_id(scope))
+                full = storage_reason(error) is not None
+                if full:
+                    log.error("Request %s failed: %s", request_id(scope), error)
+                else:
+                    log.exception("Request %s failed.", request_id(scope))
                 if passage.status:
                     raise
-                await respond(scope, broken())(scope, receive, passage.send)
+                await respond(scope, no_room() if full else broken())(scope, receive, passage.send)
         if passage.cut is not None and not passage.status:
             await respond(scope, passage.cut)(scope, receive, passage.forward)
 

@@ -82,6 +82,7 @@ class Intake:
         earlier = await asyncio.to_thread(self._shelf.jobs.named, owner, idempotency, fingerprint)
         if earlier is not None:
             return earlier
+        await asyncio.to_thread(self._conductor.room.check, _bytes_of(request, uploads, facts))
         inline = wait_seconds(http.headers) > 0
         seed = secrets.randbelow(MAX_SEED) if request.seed is None else request.seed
         complete = request.model_copy(update={"seed": seed, "format": request.format or wanted.format or "wav"})
@@ -102,6 +103,14 @@ class Intake:
         )
         with self._conductor.place(inline=inline):
             return await self._conductor.accept(job, {name: upload.data for name, upload in uploads.items()})
+
+
+def _bytes_of(request: AnyRequest, uploads: Mapping[str, Upload], facts: ModelFacts) -> float:
+    """What a job takes on disk at most: what was sent, and stems and mix in 16 bits."""
+    lengths = [upload.audio.seconds for upload in uploads.values()]
+    seconds = request.seconds if isinstance(request, SongRequest) else max(lengths, default=0.0)
+    results = seconds * facts.sample_rate * 2 * (len(facts.layout.names) + 1)
+    return results + sum(len(upload.data) for upload in uploads.values())
 
 
 def _region(request: AnyRequest) -> dict[str, str]:

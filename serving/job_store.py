@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, delete, insert, select, update
@@ -73,6 +74,13 @@ class JobStore:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+
+    @property
+    def file(self) -> Path | None:
+        """The file that the database is, where it is one."""
+        url = self._engine.url
+        is_file = url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:")
+        return Path(str(url.database)).expanduser().absolute() if is_file else None
 
     def add(self, job: JobRecord) -> JobRecord:
         """Store a job; where its owner has named one so before, return that one.

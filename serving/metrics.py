@@ -25,6 +25,7 @@ class Meter:
         self._playing = self._gauge("stems_jobs_playing", "jobs that are being played")
         self._slots = self._gauge("stems_slots", "slots of the player heard of last")
         self._taken = self._gauge("stems_slots_taken", "slots of it that were taken")
+        self._full = self._gauge("stems_storage_full", "1 while results cannot be stored, else 0")
         self._step = self._gauge("stems_step_seconds", "its time a decoding step, smoothed")
         self._roofline = self._gauge("stems_roofline_share", "share of memory bandwidth that a step makes use of")
 
@@ -60,8 +61,9 @@ class Meter:
         self._step.set(load.step)
         self._roofline.set(load.roofline / load.step if load.step else 0.0)
 
-    def render(self, queued: int, playing: int) -> bytes:
+    def render(self, queued: int, playing: int, full: bool) -> bytes:
         """All of it, as Prometheus reads it."""
+        self._full.set(full)
         self._queued.set(queued)
         self._playing.set(playing)
         if not playing:

@@ -37,6 +37,7 @@ _PROBLEMS = {
     422: "A field is wrong; the answer names it.",
     429: "You ask too often; Retry-After says when to try again.",
     503: "The service is busy or starting; Retry-After says when to try again.",
+    507: "The disk of the service is full.",
 }
 
 

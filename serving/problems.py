@@ -14,6 +14,8 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
 
 from models.errors import StemsError
+from models.storage import CODE as STORAGE
+from models.storage import human_bytes
 from serving.ranges import RangeError
 from serving.schemas import Problem
 
@@ -36,6 +38,7 @@ _STATUS = {
     "broken_model": 500,
     "busy": 503,
     "starting": 503,
+    "storage": 507,
 }
 
 _TITLES = {
@@ -54,6 +57,7 @@ _TITLES = {
     "broken_model": "The model is broken",
     "busy": "The service is busy",
     "starting": "The service is starting",
+    "storage": "The service has no room to store it",
     "too_long": "The audio is too long",
     "too_short": "The audio is too short",
     "empty": "The audio is empty",
@@ -98,6 +102,17 @@ def broken() -> StemsError:
     """A fault of ours: it says nothing of the inside; the log has it under the request's id."""
     mend = "Try again; if it stays, report the request id."
     return StemsError("Something went wrong on our side.", mend, code="internal")
+
+
+def no_room(needs: float = 0) -> StemsError:
+    """A disk of ours takes nothing more; where it is mounted is in the log.
+
+    Args:
+        needs: bytes that the request takes, as far as that is known.
+    """
+    room = f"; this takes up to {human_bytes(needs)}" if needs else ""
+    mend = "Ask for a shorter song, or try again later."
+    return StemsError(f"The service's disk is full{room}.", mend, code=STORAGE)
 
 
 def respond(scope: MutableMapping[str, Any], error: StemsError) -> JSONResponse:

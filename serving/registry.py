@@ -12,6 +12,8 @@ import fsspec
 
 from models.digest import directory_digest
 from models.errors import StemsError, first_line
+from models.partial import clean_up, hidden
+from models.storage import storage_errors
 
 REGISTERED = "models:/"
 
@@ -48,7 +50,8 @@ def local_model(model: str, tracking: str, cache: str) -> Path:
     digest = version.tags.get(_FILES_DIGEST, "")
     folder = _cache_folder(cache) / f"{version.name}-{version.version}-{digest}"
     if not folder.is_dir():
-        _fetch(client.get_model_version_download_uri(version.name, version.version), tracking, folder, digest)
+        with storage_errors(folder.parent, field="cache"):
+            _fetch(client.get_model_version_download_uri(version.name, version.version), tracking, folder, digest)
     return folder
 
 
@@ -78,15 +81,16 @@ def _from_store(model: str, cache: Path) -> Path:
     marks = [(name, about["size"], str(about.get("ETag", about.get("mtime")))) for name, about in found.items()]
     folder = cache / f"{Path(root).name}-{hashlib.sha256(repr(sorted(marks)).encode()).hexdigest()[:16]}"
     if not folder.is_dir() and marks:
-        partial = _partial(folder)
-        try:
-            for name in found:
-                target = partial / name.removeprefix(root).lstrip("/")
-                target.parent.mkdir(parents=True, exist_ok=True)
-                store.get_file(name, str(target))
-            _settle(partial, folder)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+        with storage_errors(cache, sum(about["size"] or 0 for about in found.values()), "cache"):
+            partial = _partial(folder)
+            try:
+                for name in found:
+                    target = partial / name.removeprefix(root).lstrip("/")
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    store.get_file(name, str(target))
+                _settle(partial, folder)
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
     return folder
 
 
@@ -157,9 +161,9 @@ def _fetch(source: str, tracking: str, folder: Path, digest: str) -> None:
 
 def _partial(folder: Path) -> Path:
     """An empty directory beside one that is to come."""
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
     try:
+        clean_up(folder)
+        partial = hidden(folder)
         partial.mkdir(parents=True)
     except OSError as error:
         raise _no_cache(folder.parent, error.strerror or str(error)) from error

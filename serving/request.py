@@ -17,8 +17,10 @@ from rich.table import Table
 
 from models.audio import AudioFormat
 from models.errors import StemsError
+from models.output_folder import check_folder
+from models.output_listing import is_song
 from models.request_bounds import Prompt, Seconds
-from serving.asking import asks, saving
+from serving.asking import asks
 from serving.asking.server import SERVER
 from serving.client import EndEvent, Job, JobEvent, ProgressEvent, RequestError, Stems
 from serving.schemas import CommonFields
@@ -136,7 +138,7 @@ def variation(config: RequestVariationConfig) -> Saved:
 def _request(config: RequestConfig, ask: Callable[[Stems], Job]) -> Saved:
     """Ask, follow the job, save it. An interruption cancels it."""
     folder = Path(config.output)
-    saving.check_free(folder)  # before a song is made that could not be saved
+    check_folder(config.output, ours=is_song)  # before a song is made that could not be saved
     with Stems(config.server, key=config.key, patience=config.patience) as stems:
         job = ask(stems)
         with _cancelling(config, job):

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
 
 import fsspec
 
 from models.errors import StemsError
+from models.storage import storage_error
+from serving.problems import no_room
+
+log = logging.getLogger(__name__)
 
 _JOB, _NAME = re.compile(r"[A-Za-z0-9_-]+"), re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]*")
 
@@ -42,12 +49,31 @@ class Files:
                 field="results",
             ) from error
 
+    @property
+    def folder(self) -> Path | None:
+        """The directory, where it is one of this machine."""
+        return Path(self._root) if "file" in _protocols(self._store) else None
+
     def put(self, job: str, files: Mapping[str, bytes]) -> None:
-        """Write files of a job."""
+        """Write files of a job, all of them or none.
+
+        Raises:
+            StemsError: code ``storage``: they cannot be stored.
+        """
         paths = {self._path(job, name): data for name, data in files.items()}
-        self._store.makedirs(f"{self._root}/{job}", exist_ok=True)
-        for path, data in paths.items():
-            self._store.pipe_file(path, data)
+        needs = sum(map(len, files.values()))
+        try:
+            self._store.makedirs(f"{self._root}/{job}", exist_ok=True)
+            for path, data in paths.items():
+                self._store.pipe_file(path, data)
+        except Exception as error:
+            told = storage_error(error, self._root, needs)
+            with suppress(Exception):
+                self.remove(job)
+            if told is None:
+                raise
+            log.error("Job %s: %s", job, told)
+            raise no_room(needs) from error
 
     def get(self, job: str, name: str) -> bytes | None:
         """One file, if it is there."""
@@ -66,3 +92,7 @@ class Files:
         if not _NAME.fullmatch(name) or not _JOB.fullmatch(job):
             raise StemsError(f"'{name[:80]}' is no name of a file.", "Choose another.", code="missing")
         return f"{self._root}/{job}/{name}"
+
+
+def _protocols(store: fsspec.AbstractFileSystem) -> tuple[str, ...]:
+    return (store.protocol,) if isinstance(store.protocol, str) else tuple(store.protocol)

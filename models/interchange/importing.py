@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Sequence
 from fnmatch import filter as fnfilter
 from fnmatch import fnmatch
@@ -14,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from models.errors import StemsError
 from models.licence import put_licence
+from models.output_folder import check_folder, replacing
 
 LM_FILE = "state_dict.bin"
 CODEC_FILES = "compression_state_dict_*.bin"
@@ -43,20 +42,16 @@ def import_model(config: ImportConfig) -> Path:
     Raises:
         StemsError: the source is nowhere, or of no known format, or the output exists.
     """
-    output = Path(config.output)
-    if output.exists():
+    output = check_folder(config.output)
+    if output.is_dir() and any(output.iterdir()):
         raise StemsError(f"'{output}' exists already.", "Name another directory, or delete it.", field="output")
     source = _locate(config.source)
-    partial = output.with_name(f".{output.name}.{os.getpid()}.partial")
-    partial.parent.mkdir(parents=True, exist_ok=True)
-    try:
+    weights = sum(file.stat().st_size for file in source.iterdir() if file.is_file())
+    with replacing(output, weights) as partial:
         _convert(source, partial)
         for part in (partial, partial / "lm", *sorted(partial.glob("codecs/*"))):
             if part.is_dir():
                 put_licence(part, f"Imported from `{config.source}`. {LICENCE}")
-        partial.replace(output)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     print(f"{output} holds {config.source}. {LICENCE}")
     return output
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from models.errors import StemsError
 from pipelines.catalog.config import CatalogConfig
-from pipelines.catalog.formats.catalog import write_catalog_file
+from pipelines.catalog.formats.catalog import check_catalog_file, write_catalog_file
 from pipelines.catalog.importing import read_songs
 from pipelines.catalog.lengths import with_lengths
 from pipelines.catalog.report import CatalogReport, report_on
@@ -22,6 +22,8 @@ def write_catalog(config: CatalogConfig) -> CatalogReport:
     """
     if not (config.output or config.dry_run):
         raise StemsError("There is nowhere to write to.", "Give --output, or --dry_run true.", field="output")
+    if not config.dry_run:
+        check_catalog_file(config.output)
     source = Source(config.source, config.manifest, tuple(config.allow_hosts))
     entries: list[CatalogEntry] = []
     try:

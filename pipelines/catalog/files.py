@@ -5,12 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import uuid
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from models.partial import hidden
 from pipelines.catalog.addresses import MISSING, SourceFile, absolute, is_remote, local_name, local_path, local_uri
 from pipelines.catalog.http import is_http, read_http, too_large
 from pipelines.catalog.stores import Store, Unreachable
@@ -145,7 +145,7 @@ def write_bytes(uri: str, data: bytes) -> None:
         return
     path = local_path(uri)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.partial")
+    partial = hidden(path)
     try:
         partial.write_bytes(data)
         partial.replace(path)

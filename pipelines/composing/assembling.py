@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from models.assembling import assemble
+from models.assembling import assemble, check_assembly_folder
 from models.errors import StemsError
 from models.lm.language_model import LMConfig
 from pipelines.composing.config import AssembleConfig
@@ -35,6 +35,7 @@ def assemble_model(config: AssembleConfig) -> Assembled:
     Raises:
         StemsError: a part is missing, or the codecs are not the ones that the language model learned.
     """
+    output = check_assembly_folder(config.output)
     lm, folder = Path(config.lm), Path(config.codecs)
     codecs = {name: folder / name for name in LMConfig.load(lm).layout.names}
     for name, codec in codecs.items():
@@ -46,5 +47,5 @@ def assemble_model(config: AssembleConfig) -> Assembled:
                 field="codecs",
             )
     separator = Path(config.separator) if config.separator else None
-    model = assemble(Path(config.output), lm, codecs, separator, config.max_seconds)
+    model = assemble(output, lm, codecs, separator, config.max_seconds)
     return Assembled(Path(config.output), str(model.layout), model.digest, separator is not None)

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import json
-import os
-import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from models.audio import Audio, read_audio, safe_gain, write_audio
+from models.audio import Audio, encode_audio, read_audio, safe_gain
+from models.output_folder import replacing
+from models.output_listing import MANIFEST, is_song
 from models.song import Song
 from models.stem_files import stems_in
 from models.stems import StemLayout
 
 
-def manifest(song: Song, model_digest: str, gain: float) -> dict[str, Any]:
-    """What the song is and how to make it again; ``gain`` is what all its files were scaled by."""
+def manifest(song: Song, model_digest: str, gain: float, files: Sequence[str]) -> dict[str, Any]:
+    """What the song is and how to make it again; ``gain`` is what all its ``files`` were scaled by."""
     return {
         "prompt": song.prompt,
         "seed": song.seed,
@@ -28,29 +30,30 @@ def manifest(song: Song, model_digest: str, gain: float) -> dict[str, Any]:
         "layout": str(song.layout),
         "model": model_digest,
         "gain": gain,
+        "files": [*files, MANIFEST],
     }
 
 
 def write_song(folder: Path, song: Song, model_digest: str) -> None:
     """Write ``<stem>.wav``, ``mix.wav``, ``codes.npy`` and ``manifest.json``, all of them or none.
 
+    A song of ours that is there is replaced; see :func:`models.output_folder.check_folder`.
+
     Where the mix or a stem would clip, all are scaled by one gain, so that the stems still sum up to the mix.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
     signals = {**song.stems, "mix": song.mix}
     gain = safe_gain(*signals.values())
-    for name, samples in signals.items():
-        write_audio(partial / f"{name}.wav", Audio(samples[None] * np.float32(gain), song.rate))
-    np.save(partial / "codes.npy", song.codes)
-    (partial / "manifest.json").write_text(
-        json.dumps(manifest(song, model_digest, gain), indent=2) + "\n", encoding="utf-8"
-    )
-    if folder.exists():
-        shutil.rmtree(folder)
-    partial.replace(folder)
+    files = {
+        f"{name}.wav": encode_audio(Audio(samples[None] * np.float32(gain), song.rate))
+        for name, samples in signals.items()
+    }
+    codes = io.BytesIO()
+    np.save(codes, song.codes)
+    files["codes.npy"] = codes.getvalue()
+    files[MANIFEST] = (json.dumps(manifest(song, model_digest, gain, list(files)), indent=2) + "\n").encode()
+    with replacing(folder, sum(map(len, files.values())), listed=False, ours=is_song) as partial:
+        for name, data in files.items():
+            (partial / name).write_bytes(data)
 
 
 def read_stems(folder: Path, layout: StemLayout) -> dict[str, Audio]:

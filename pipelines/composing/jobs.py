@@ -15,6 +15,8 @@ from models.assembly import Progress as Report
 from models.audio import loudness, read_audio
 from models.edits import Edit
 from models.lm.sampling import Sampling
+from models.output_folder import check_folder
+from models.output_listing import is_song
 from models.request_bounds import check_length
 from models.song import Song
 from pipelines.composing.config import DecodingConfig, EditConfig, GenerateConfig
@@ -23,15 +25,17 @@ from pipelines.composing.folder import Audio, read_stems, write_song
 
 def generate(config: GenerateConfig) -> Song:
     """Write a song from text into ``config.output``."""
+    output = check_folder(config.output, ours=is_song)
     assembly = _load(config)
     with _progress("generating") as report:
         song = assembly.generate(config.prompt, config.seconds, _sampling(config), report)
-    _finish(song, assembly, Path(config.output))
+    _finish(song, assembly, output)
     return song
 
 
 def edit(config: EditConfig) -> Song:
     """Edit a song into ``config.output``."""
+    output = check_folder(config.output, ours=is_song)
     assembly = _load(config)
     change = Edit(config.regenerate, config.texture, config.silent, config.region, config.exact)
     for names, field in ((config.regenerate, "regenerate"), (config.texture, "texture")):
@@ -39,7 +43,7 @@ def edit(config: EditConfig) -> Song:
     given = _given(assembly, Path(config.song), config.silent)
     with _progress("editing") as report:
         song = assembly.edit(given, change, config.prompt, _sampling(config), report)
-    _finish(song, assembly, Path(config.output))
+    _finish(song, assembly, output)
     return song
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -146,6 +147,16 @@ def edited_clips(edit: Edit, model: Assembly, folder: Path) -> EditedSong:
         )
     mixes = (_pictured("mix", before / "mix.wav"), _pictured("mix", folder / "mix.wav"))
     return EditedSong(edit.title, edit.song.prompt, mixes[0], mixes[1], tuple(stems))
+
+
+def forget_clips(folder: Path, song: Song) -> None:
+    """Remove what the two functions above added to the folder of a song of an earlier run."""
+    before = folder / "source"
+    for name in (*song.stems, "mix"):
+        for file in (folder / f"{name}.png", before / f"{name}.png", before / f"{name}.wav"):
+            file.unlink(missing_ok=True)
+    with suppress(OSError):
+        before.rmdir()
 
 
 def _pictured(label: str, audio: Path) -> Clip:

@@ -21,6 +21,8 @@ from models import edits
 from models.assembling import assemble
 from models.assembly import Assembly
 from models.lm.sampling import Sampling
+from models.output_folder import check_folder
+from models.output_listing import is_working, mark_working
 from models.song import Song
 from pipelines.composing.folder import write_song
 from pipelines.demo.config import DemoConfig
@@ -30,6 +32,7 @@ from pipelines.demo.measure import (
     codec_row,
     context_rows,
     edited_clips,
+    forget_clips,
     generated_clips,
     loss_curve,
     mixture,
@@ -110,8 +113,8 @@ class Road:
     """One demo: its folder, its console, and the seconds that each step took."""
 
     def __init__(self, config: DemoConfig) -> None:
-        self.config, self.folder = config, Path(config.output).absolute()
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.config, self.folder = config, check_folder(config.output, ours=_holds_demo)
+        mark_working(self.folder)
         self.console = Console(stderr=True)
         self.seconds: dict[str, float] = {}
 
@@ -139,6 +142,11 @@ class Road:
         partial.write_text(json.dumps(known), encoding="utf-8")
         partial.replace(file)
         return known[name]
+
+
+def _holds_demo(folder: Path) -> bool:
+    """Whether a folder is marked, or is of a release before the mark."""
+    return is_working(folder) or ((folder / "seconds.json").is_file() and (folder / "band").is_dir())
 
 
 def run_demo(config: DemoConfig) -> DemoFacts:
@@ -268,6 +276,7 @@ def _gather(road: Road, codecs: dict[str, TrainingResult]) -> Path:
 
 def _generate(road: Road, model: Assembly) -> Song:
     song = model.generate(road.config.prompt, road.config.seconds, Sampling(seed=road.config.seed))
+    forget_clips(road.folder / "generated", song)
     write_song(road.folder / "generated", song, model.digest)
     return song
 
@@ -277,6 +286,7 @@ def _edit(road: Road, model: Assembly, held_out: RenderedSong) -> Edit:
     mix = mixture(held_out)
     source = model.separate(mix)
     song = model.edit(source, edits.Edit([REGENERATED]), sampling=Sampling(seed=road.config.seed))
+    forget_clips(road.folder / "edited", song)
     write_song(road.folder / "edited", song, model.digest)
     return Edit(held_out.name, source, song, (REGENERATED,))
 

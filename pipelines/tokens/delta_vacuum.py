@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -21,12 +22,16 @@ WRITING_S = 3600.0
 
 _AT_A_TIME = 16
 
+_DATA_FILE = re.compile(r"part-[\w.-]*[0-9a-f]{8}-[0-9a-f]{4}-[\w.-]*\.parquet")
+"""Names that writers of Delta give to data files; anything else in the folder is of others."""
+
 
 def unneeded_files(version: Version, hours: float) -> list[str]:
     """Files that no version within the last hours needs: of older versions, and left by killed writers."""
     listed: list[str] = version.table.vacuum(
         retention_hours=math.ceil(hours), dry_run=True, enforce_retention_duration=False, full=True
     )
+    listed = [path for path in listed if _DATA_FILE.fullmatch(path.rpartition("/")[2])]
     infos = version.filesystem.get_file_info(listed)
     young = {info.path for info in infos if _is_young(info)}
     return sorted(set(listed) - (young - _named_lately(version) if young else set()))

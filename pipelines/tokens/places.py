@@ -6,8 +6,10 @@ import os
 from pathlib import Path
 
 from models.errors import StemsError
-from pipelines.catalog.files import absolute, is_remote
+from models.output_folder import check_folder
+from pipelines.catalog.files import absolute, is_remote, local_path
 from pipelines.tokens.config import TableJob
+from pipelines.tokens.table import TABLES
 
 _SUBMITTED = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 """Set by Ray where a job was submitted to it."""
@@ -24,11 +26,31 @@ def model_place(name: str) -> str:
 
 
 def check_outputs(config: TableJob) -> None:
-    """Refuse to write into a submitted job's working directory: that is a copy, which Ray deletes.
+    """Refuse a table's folder that holds something else, and folders that cannot be written.
+
+    Also those in a submitted job's working directory: that is a copy, which Ray deletes.
 
     Raises:
         StemsError: naming the setting.
     """
+    _check_relative(config)
+    for field in ("table", "report", "keep_stems"):
+        folder = getattr(config, field, "")
+        if folder and not is_remote(folder):
+            ours = _is_table if field == "table" else _takes_more
+            check_folder(local_path(folder), field, ours=ours)
+
+
+def _is_table(folder: Path) -> bool:
+    return any((folder / name / "_delta_log").is_dir() for name in TABLES)
+
+
+def _takes_more(folder: Path) -> bool:
+    """Reports and stems have names of their own: they lie beside whatever is there."""
+    return True
+
+
+def _check_relative(config: TableJob) -> None:
     if _SUBMITTED not in os.environ:
         return
     for field in ("table", "report", "keep_stems"):

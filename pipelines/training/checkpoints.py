@@ -8,19 +8,21 @@ weights, with ``config.json`` beside it. It is written under another name and re
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import warnings
-from collections.abc import Callable
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 from torch.distributed.checkpoint.api import CheckpointException
 
 from models.errors import StemsError
+from models.storage import storage_error
 from pipelines.training.config import TrainingConfig
 from pipelines.training.recipe import Place
 
@@ -29,27 +31,6 @@ UNFINISHED = ".unfinished-"
 
 # One process is often meant, and torch warns of it from threads of its own.
 warnings.filterwarnings("ignore", message="torch.distributed is disabled")
-
-
-def replace_directory(target: Path, write: Callable[[Path], None]) -> None:
-    """Have ``write`` fill a new directory, then put it in place of ``target`` in one rename."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    fresh = target.parent / f"{UNFINISHED}{target.name}-{os.getpid()}"
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir()
-    try:
-        write(fresh)
-        if target.exists():
-            # A directory cannot be renamed over a filled one: move the old one aside first.
-            old = target.parent / f"{UNFINISHED}old-{target.name}-{os.getpid()}"
-            shutil.rmtree(old, ignore_errors=True)
-            target.replace(old)
-            fresh.replace(target)
-            shutil.rmtree(old)
-        else:
-            fresh.replace(target)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
 
 
 def clear_unfinished(folder: Path) -> None:
@@ -75,16 +56,19 @@ class CheckpointWriter:
         # Tensors are written from the CPU, which a group of GPUs cannot agree on, even if it is of one.
         self._group = dist.new_group(backend="gloo") if dist.is_initialized() else None
         self._pending: tuple[int, Future[Any]] | None = None
+        self._bytes = 0
 
     def save(self, step: int, state: dict[str, Any]) -> None:
         """Start to write the state after ``step`` steps, when the checkpoint before it is whole."""
         self.settle()
-        writing: Any = dcp.async_save(
-            {**state, "step": step},
-            checkpoint_id=self._unfinished(step),
-            process_group=self._group,
-            no_dist=self.place.world == 1,
-        )
+        self._bytes = bytes_of(state)
+        with self._whole_or_absent(step):
+            writing: Any = dcp.async_save(
+                {**state, "step": step},
+                checkpoint_id=self._unfinished(step),
+                process_group=self._group,
+                no_dist=self.place.world == 1,
+            )
         self._pending = step, writing
 
     def settle(self, *, wait: bool = True) -> None:
@@ -92,19 +76,40 @@ class CheckpointWriter:
         if self._pending is None or not (wait or self._pending[1].done()):
             return
         (step, writing), self._pending = self._pending, None
-        writing.result()
-        if self.place.rank == 0:
-            fresh, target = self._unfinished(step), self.output / "checkpoints" / f"step-{step}"
-            (fresh / "config.json").write_text(
-                json.dumps(self.config.model_dump(mode="json"), indent=2), encoding="utf-8"
-            )
-            shutil.rmtree(target, ignore_errors=True)
-            fresh.replace(target)
-            for _, path in checkpoints(self.output)[:-KEPT]:
-                shutil.rmtree(path)
+        with self._whole_or_absent(step):
+            writing.result()
+            if self.place.rank == 0:
+                fresh, target = self._unfinished(step), self.output / "checkpoints" / f"step-{step}"
+                settings = json.dumps(self.config.model_dump(mode="json"), indent=2)
+                (fresh / "config.json").write_text(settings, encoding="utf-8")
+                shutil.rmtree(target, ignore_errors=True)
+                fresh.replace(target)
+                for _, path in checkpoints(self.output)[:-KEPT]:
+                    shutil.rmtree(path)
+
+    @contextmanager
+    def _whole_or_absent(self, step: int) -> Iterator[None]:
+        """Where a disk is full, nothing is left of this checkpoint; those before it stay."""
+        try:
+            yield
+        except (Exception, CheckpointException) as error:
+            told = storage_error(error, self.output / "checkpoints", self._bytes)
+            if told is None:
+                raise
+            shutil.rmtree(self._unfinished(step), ignore_errors=True)
+            raise told from error
 
     def _unfinished(self, step: int) -> Path:
         return self.output / "checkpoints" / f"{UNFINISHED}step-{step}"
+
+
+def bytes_of(state: Any) -> int:
+    """Bytes of all tensors in nested dictionaries and lists."""
+    if isinstance(state, torch.Tensor):
+        return state.numel() * state.element_size()
+    if isinstance(state, Mapping):
+        return sum(map(bytes_of, state.values()))
+    return sum(map(bytes_of, state)) if isinstance(state, Sequence) and not isinstance(state, str) else 0
 
 
 def load_state(path: Path, state: dict[str, Any], *, alone: bool) -> None:

@@ -23,6 +23,7 @@ from pipelines.training.lm_samples import Listener
 from pipelines.training.lm_start import describe, first_model, lm_directory
 from pipelines.training.loop import TrainingResult, begun_with, train
 from pipelines.training.recipe import Place, Recipe
+from pipelines.training.run_folder import open_run_folder
 from pipelines.training.songs import SongSet, open_songs, select_songs
 
 VALIDATION_BATCH = 8
@@ -35,6 +36,7 @@ def train_lm(config: LMTraining) -> TrainingResult:
     A run that goes on reads the version that it began with, however much the table has grown since.
     """
     there = config.with_absolute("output", "table", "codecs", "start_from")
+    open_run_folder(there)
     if there.table_version is None:
         there = there.model_copy(update={"table_version": begun_with(there, "table_version")})
     digests = {folder.name: directory_digest(folder) for folder in _codec_directories(there.codecs)}

@@ -18,13 +18,16 @@ import torch
 from rich.table import Table
 
 from models.errors import StemsError
-from pipelines.training.checkpoints import check_same_run, checkpoints, clear_unfinished, replace_directory
+from models.output_folder import replacing
+from models.storage import storage_errors
+from pipelines.training.checkpoints import bytes_of, check_same_run, checkpoints, clear_unfinished
 from pipelines.training.config import TrainingConfig
 from pipelines.training.history import Row, latest, read_history
 from pipelines.training.notice import TerminationNotice
 from pipelines.training.on_ray import run_on_ray
 from pipelines.training.progress import summary_table
 from pipelines.training.recipe import Place, Recipe
+from pipelines.training.run_folder import open_run_folder
 from pipelines.training.tracking import check_store, record_model
 from pipelines.training.whole import finished_recipe
 from pipelines.training.worker import Worker
@@ -55,7 +58,8 @@ def train(config: TrainingConfig, make_recipe: Callable[[], Recipe]) -> Training
     """Train to ``config.steps`` steps and export the model to ``<output>/model``.
 
     Continues a run that stopped; returns at once for one that is finished. StemsError when the settings
-    differ from the run's checkpoint (``mismatch``), or when the loss stays non-finite (``diverged``).
+    differ from the run's checkpoint (``mismatch``), when the loss stays non-finite (``diverged``), or when the
+    folder holds files of others or cannot be written.
     """
     config = _with_absolute_store(config.with_absolute("output"))
     output = Path(config.output)
@@ -65,6 +69,13 @@ def train(config: TrainingConfig, make_recipe: Callable[[], Recipe]) -> Training
             "Give each worker an item at least, and min_workers no more than workers.",
             field="workers",
         )
+    open_run_folder(config)
+    with storage_errors(output):
+        return _train(config, make_recipe)
+
+
+def _train(config: TrainingConfig, make_recipe: Callable[[], Recipe]) -> TrainingResult:
+    output = Path(config.output)
     _settle_resume(config)
     if not _finished(config):
         began = time.perf_counter()
@@ -92,10 +103,9 @@ def begun_with(config: TrainingConfig, field: str) -> Any:
 def _settle_resume(config: TrainingConfig) -> None:
     """Make the output directory agree with ``config.resume``, once, before any worker starts."""
     output = Path(config.output)
-    output.mkdir(parents=True, exist_ok=True)
     if config.resume is False:
-        for name in ("checkpoints", "model"):
-            shutil.rmtree(output / name, ignore_errors=True)
+        for path in (*(path for _, path in checkpoints(output)), output / "model"):
+            shutil.rmtree(path, ignore_errors=True)
         for name in ("metrics.jsonl", "result.json", "mlflow-run"):
             (output / name).unlink(missing_ok=True)
     clear_unfinished(output)
@@ -126,7 +136,8 @@ def _export(config: TrainingConfig, make_recipe: Callable[[], Recipe], began: fl
     output = Path(config.output)
     step, checkpoint = checkpoints(output)[-1]
     recipe = finished_recipe(make_recipe, checkpoint, averaged=config.average_decay > 0)
-    replace_directory(output / "model", recipe.export)
+    with replacing(output / "model", bytes_of(recipe.module.state_dict())) as directory:
+        recipe.export(directory)
     record_model(config, output / "model")
     seconds = round(time.perf_counter() - began, 3)
     fresh = output / ".result.json.new"

@@ -15,6 +15,7 @@ from cluster.placement import check_all_fit, check_fits, places
 from cluster.waiting import Want
 from cluster.watch import watch
 from models.errors import StemsError
+from models.storage import storage_errors
 from pipelines.training.config import TrainingConfig
 from pipelines.training.history import latest, read_history
 from pipelines.training.progress import StepBar
@@ -52,7 +53,8 @@ def run_on_ray(config: TrainingConfig, make_recipe: Callable[[], Recipe]) -> Non
         if _error_file(config).exists():
             return  # it would only happen again: end well, and spare the other restarts
         try:
-            Worker(config, make_recipe, place, PreemptionNotice()).run()
+            with storage_errors(config.output):
+                Worker(config, make_recipe, place, PreemptionNotice()).run()
         except StemsError as error:
             _write_error(config, error)
             if place.world > 1:

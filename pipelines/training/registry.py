@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from rich.table import Table
 from models.assembly import Assembly
 from models.digest import directory_digest
 from models.errors import StemsError
+from models.storage import bytes_in, storage_errors
+from pipelines.catalog.files import is_remote, local_path
 from pipelines.training.registry_config import PublishConfig
 from pipelines.training.tracking import MODEL_DIGEST
 from pipelines.training.tracking_store import open_store, unreachable
@@ -110,6 +113,13 @@ def _facts(run: Any) -> dict[str, str]:
 def _register(client: Any, name: str, run: Any, directory: Path, tags: dict[str, str]) -> Any:
     """Upload first, register then: a version is whole from its first moment."""
     place = f"published/{tags[FILES_DIGEST]}"
-    client.log_artifacts(run.info.run_id, str(directory), place)
     source = f"{run.info.artifact_uri}/{place}"
+    store = local_path(source) if not is_remote(source) else None
+    try:
+        with storage_errors(store or source, bytes_in(directory), "tracking"):
+            client.log_artifacts(run.info.run_id, str(directory), place)
+    except StemsError:
+        if store is not None:
+            shutil.rmtree(store, ignore_errors=True)
+        raise
     return client.create_model_version(name, source, run.info.run_id, tags=tags)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from models.errors import StemsError
+from models.partial import clean_up, discard, hidden
 from models.stems import StemLayout
+from models.storage import storage_errors
 from pipelines.tokens.known import codec_by_stem
 from pipelines.tokens.schema import TOKENS, codes_from_arrow
 from pipelines.tokens.table import TokenTable
@@ -148,14 +149,19 @@ def open_songs(selection: Selection, folder: Path) -> SongSet:
 
 def _copy(selection: Selection, file: Path) -> None:
     """Write the songs as one Arrow file, which appears whole or not at all."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
-    schema = pa.schema([TOKENS.field(name) for name in COLUMNS])
-    with pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
-        for batch in TokenTable(selection.root).stream(selection.made_by, selection.version, COLUMNS):
-            used = pc.is_in(batch["split"], pa.array(SPLITS))
-            writer.write_batch(batch.filter(used).cast(schema))
-    partial.replace(file)
+    with storage_errors(file.parent):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        clean_up(file)
+        partial = hidden(file)
+        schema = pa.schema([TOKENS.field(name) for name in COLUMNS])
+        try:
+            with pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+                for batch in TokenTable(selection.root).stream(selection.made_by, selection.version, COLUMNS):
+                    used = pc.is_in(batch["split"], pa.array(SPLITS))
+                    writer.write_batch(batch.filter(used).cast(schema))
+            partial.replace(file)
+        finally:
+            discard(partial)
 
 
 def _order(rows: pa.Table, split: str) -> np.ndarray:

@@ -19,6 +19,7 @@ from torch.distributed.checkpoint.state_dict import (
 )
 
 from models.errors import StemsError
+from models.partial import discard, hidden
 from pipelines.training.average import WeightAverage
 from pipelines.training.checkpoints import CheckpointWriter, checkpoints, clear_unfinished, load_state
 from pipelines.training.config import TrainingConfig
@@ -190,8 +191,15 @@ class Worker:
             recipe.module.to(self.place.device)
             directory = self.output / "samples" / f"step-{step}"
             directory.mkdir(parents=True, exist_ok=True)
-            with torch.no_grad():
-                recipe.sample(directory)
+            partial = hidden(directory)
+            try:
+                partial.mkdir()
+                with torch.no_grad():
+                    recipe.sample(partial)
+                for file in partial.iterdir():
+                    file.replace(directory / file.name)
+            finally:
+                discard(partial)
             self.tracker.artifacts(directory, f"samples/step-{step}")
 
     def _averaged(self) -> AbstractContextManager[None]:

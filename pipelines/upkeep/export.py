@@ -1,6 +1,8 @@
 """`stems table export webdataset`: songs as tar shards, the same bytes each time.
 
-An export is complete when its ``index.json`` is there: it is written last, and goes first when one is replaced.
+An export is complete when its ``index.json`` is there. On a disk it is written aside and takes its place whole. In an
+object store, where nothing can be renamed, the index is written last, and goes first when one is replaced; until
+then a mark says whose the shards are.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import re
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +24,18 @@ import pyarrow.dataset as ds
 from rich.table import Table
 
 from models.errors import StemsError
-from pipelines.catalog.files import exists, list_folder, read_bytes, remove_tree, write_bytes
+from models.output_folder import check_folder, replacing
+from models.output_listing import LIST, entries
+from models.partial import is_hidden
+from pipelines.catalog.files import (
+    exists,
+    is_remote,
+    list_folder,
+    local_path,
+    read_bytes,
+    remove_tree,
+    write_bytes,
+)
 from pipelines.tokens.schema import SCHEMA_VERSION, TOKENS, codes_from_arrow
 from pipelines.tokens.table import TokenTable
 from pipelines.upkeep.config import ExportConfig
@@ -66,6 +80,10 @@ def export_webdataset(config: ExportConfig) -> ExportReport:
     Raises:
         StemsError: no table or version, no such songs, several sets of them, or another export in the folder.
     """
+    if is_remote(config.output):
+        _check_remote(config.output)
+    else:
+        check_folder(config.output and local_path(config.output), ours=_is_export)
     table = TokenTable(config.table)
     version = table.version if config.version is None else config.version
     chosen = _choose(table, version, config)
@@ -89,14 +107,48 @@ def export_webdataset(config: ExportConfig) -> ExportReport:
             code="exists",
             field="output",
         )
-    remove_tree(f"{output}/{_INDEX}")
-    splits: dict[str, Any] = {
-        split: _write_split(table, version, chosen, split, output, config.shard_mb) for split in config.splits
-    }
-    _remove_others(output, splits)
-    index = {**about, "splits": splits}
-    write_bytes(f"{output}/{_INDEX}", _json(index))
+
+    def write(place: str) -> dict[str, Any]:
+        splits: dict[str, Any] = {
+            split: _write_split(table, version, chosen, split, place, config.shard_mb) for split in config.splits
+        }
+        index = {**about, "splits": splits}
+        if is_remote(place):
+            _remove_others(place, splits)
+        write_bytes(f"{place}/{_INDEX}", _json(index))
+        return index
+
+    if is_remote(output):
+        write_bytes(f"{output}/{LIST}", b"{}")
+        remove_tree(f"{output}/{_INDEX}")
+        index = write(output)
+        remove_tree(f"{output}/{LIST}")
+    else:
+        with replacing(local_path(output), listed=False, ours=_is_export) as partial:
+            index = write(str(partial))
     return ExportReport(output, index, there=False)
+
+
+def _is_export(folder: Path) -> bool:
+    names = [name for name in entries(folder) if not is_hidden(name.split("/")[0])]
+    return _are_ours(names, _index(str(folder)))
+
+
+def _check_remote(output: str) -> None:
+    if not exists(output):
+        return
+    names = [name for name in (file.name for file in list_folder(output)) if name]
+    unfinished = exists(f"{output.rstrip('/')}/{LIST}")
+    if not _are_ours([name for name in names if name != LIST], _index(output.rstrip("/")), unfinished=unfinished):
+        raise StemsError(f"'{output}' holds files of others.", "Name another folder.", field="output")
+
+
+def _are_ours(names: Sequence[str], index: Mapping[str, Any] | None, *, unfinished: bool = False) -> bool:
+    """Whether an index names all these files, or an export that was not finished may have written them."""
+    splits = index.get("splits") if index else None
+    parts = [part for part in splits.values() if isinstance(part, dict)] if isinstance(splits, dict) else []
+    known = {_INDEX, *(shard["name"] for part in parts for shard in part.get("shards", ()))} if parts else set()
+    return all(name in known or (unfinished and _SHARD.fullmatch(name)) for name in names)
 
 
 def _choose(table: TokenTable, version: int, config: ExportConfig) -> dict[str, str]:
@@ -123,7 +175,10 @@ def _index(output: str) -> dict[str, Any] | None:
     uri = f"{output}/{_INDEX}"
     if not exists(uri):
         return None
-    found = json.loads(read_bytes(uri))
+    try:
+        found = json.loads(read_bytes(uri))
+    except ValueError:
+        return {}
     return found if isinstance(found, dict) else {}
 
 

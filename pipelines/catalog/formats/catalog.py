@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from models.errors import StemsError
-from pipelines.catalog.files import is_remote, write_bytes
+from models.output_folder import check_file
+from models.storage import storage_errors
+from pipelines.catalog.files import exists, is_remote, local_path, write_bytes
 from pipelines.catalog.http import check_host, is_http
 from pipelines.catalog.records import open_parquet
 from pipelines.catalog.schema import CatalogEntry, GivenStem
@@ -50,7 +53,29 @@ def write_catalog_file(uri: str, entries: Sequence[CatalogEntry]) -> None:
         check_remote(entries, uri)
     buffer = io.BytesIO()
     pq.write_table(to_table(entries), buffer, compression="zstd")
-    write_bytes(uri, buffer.getvalue())
+    data = buffer.getvalue()
+    with nullcontext() if is_remote(uri) else storage_errors(local_path(uri), len(data)):
+        write_bytes(uri, data)
+
+
+def check_catalog_file(uri: str) -> None:
+    """Refuse, before the work, to write a catalog where another file is, or where nothing can be written.
+
+    Raises:
+        StemsError: naming it.
+    """
+    if not is_remote(uri):
+        check_file(local_path(uri), "output", lambda file: _is_catalog(str(file)))
+    elif exists(uri) and not _is_catalog(uri):
+        raise StemsError(f"'{uri}' is there, and is no catalog.", "Name another file.", field="output")
+
+
+def _is_catalog(uri: str) -> bool:
+    try:
+        with open_parquet(uri, ()) as parquet:
+            return tuple(parquet.schema_arrow.names) == COLUMNS
+    except (StemsError, OSError, ValueError):
+        return False
 
 
 def to_table(entries: Sequence[CatalogEntry]) -> pa.Table:

@@ -7,12 +7,14 @@ import json
 from pathlib import Path
 
 import pytest
+from helpers.s3 import Bucket
 from helpers.trees import put, put_lines, put_sound
 from rich.console import Console
 
 from models.errors import StemsError
 from pipelines.catalog.command import write_catalog
 from pipelines.catalog.config import CatalogConfig
+from pipelines.catalog.files import read_bytes, write_bytes
 from pipelines.catalog.formats.catalog import write_catalog_file
 from pipelines.catalog.importing import import_catalog
 from pipelines.catalog.report import CatalogReport
@@ -138,3 +140,16 @@ def test_settings_that_do_not_exist() -> None:
     with pytest.raises(ValueError, match="ouput"):
         CatalogConfig(source="x", ouput="y")  # type: ignore[call-arg]
     assert json.loads(CatalogConfig(source="x").model_dump_json())["format"] == "auto"
+
+
+def test_only_a_catalog_of_ours_is_replaced(tmp_path: Path, s3: Bucket) -> None:
+    put_sound(tmp_path / "songs" / "a.wav")
+    for output in (str(tmp_path / "out.parquet"), f"{s3.uri}/out.parquet"):
+        write_bytes(output, b"mine")
+        with pytest.raises(StemsError, match=r"out\.parquet") as refused:
+            write_catalog(CatalogConfig(source=str(tmp_path / "songs"), output=output))
+        assert refused.value.field == "output"
+        assert read_bytes(output) == b"mine"
+    (tmp_path / "out.parquet").unlink()
+    for _ in range(2):
+        write_catalog(CatalogConfig(source=str(tmp_path / "songs"), output=str(tmp_path / "out.parquet")))

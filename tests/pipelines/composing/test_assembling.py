@@ -77,5 +77,5 @@ def test_a_folder_that_holds_something_else_is_left_alone(
     (tmp_path / "songs").mkdir()
     (tmp_path / "songs" / "mine.txt").write_text("mine")
     assert run(parts, tmp_path / "songs") == 2
-    assert "not a model" in capsys.readouterr().err
+    assert "did not write" in capsys.readouterr().err
     assert (tmp_path / "songs" / "mine.txt").read_text() == "mine"

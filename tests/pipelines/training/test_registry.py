@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from helpers.small_disk import fill, small_disk
 from helpers.tiny import tiny_assembly_directory, tiny_lm
 from mlflow.artifacts import download_artifacts
 from mlflow.tracking import MlflowClient
@@ -103,3 +104,15 @@ def test_an_alias_that_mlflow_keeps_is_refused_at_once(alias: str, capsys: pytes
     said = capsys.readouterr().err
     assert f"--alias '{alias}': MLflow keeps this alias for itself" in said
     assert said.count("\n") == 1
+
+
+def test_a_store_whose_disk_is_full_keeps_no_half_of_a_model(model: Path, tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "6m") as disk:
+        there = f"sqlite:///{disk}/mlflow.db"
+        open_store(there)
+        ballast = fill(disk, but=400_000)
+        with pytest.raises(StemsError, match=r"is full: about .* are needed"):
+            publish(PublishConfig(model=str(model), tracking=there))
+        assert not list(disk.rglob("*.safetensors"))
+        ballast.unlink()
+        assert publish(PublishConfig(model=str(model), tracking=there)).version == "1"

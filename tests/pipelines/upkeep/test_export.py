@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.s3 import Bucket
 from helpers.tables import CODECS, shown, song
 
 from models.errors import StemsError
+from pipelines.catalog.files import exists, read_bytes, write_bytes
 from pipelines.tokens.schema import TOKENS
 from pipelines.tokens.table import TokenTable
 from pipelines.upkeep import export as export_module
@@ -122,7 +124,7 @@ def test_a_complete_export_is_left_alone_and_another_version_refused(table: Toke
     assert len(songs_in(tmp_path / "out" / "train-000000.tar")) == 6
 
 
-def test_a_killed_export_is_not_complete_and_is_made_whole(
+def test_a_killed_export_leaves_the_one_before_and_is_made_whole(
     table: TokenTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small = table.version
@@ -140,11 +142,9 @@ def test_a_killed_export_is_not_complete_and_is_made_whole(
     with pytest.raises(KeyboardInterrupt):
         export(table, tmp_path / "out", version=small, overwrite=True)
     monkeypatch.undo()
-    assert not (tmp_path / "out" / "index.json").exists()
-    (tmp_path / "out" / "notes.tar").write_bytes(b"somebody's")
-    export(table, tmp_path / "out", version=small)
+    assert export(table, tmp_path / "out", shard_mb=1).there
+    export(table, tmp_path / "out", version=small, overwrite=True)
     export(table, tmp_path / "fresh", version=small)
-    (tmp_path / "out" / "notes.tar").unlink()
     ours, theirs = (
         {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("out", "fresh")
     )
@@ -172,3 +172,33 @@ def test_an_empty_table_has_nothing_to_export(tmp_path: Path) -> None:
     table.create()
     with pytest.raises(StemsError, match="stems prepare"):
         export(table, tmp_path / "out")
+
+
+def test_shards_of_others_are_not_replaced_on_a_disk_or_in_a_store(
+    table: TokenTable, tmp_path: Path, s3: Bucket
+) -> None:
+    for output in (str(tmp_path / "shards"), f"{s3.uri}/shards"):
+        write_bytes(f"{output}/train-000000.tar", b"mine")
+        for overwrite in (False, True):
+            with pytest.raises(StemsError, match="shards' holds files"):
+                export_webdataset(ExportConfig(table=table.root, output=output, overwrite=overwrite))
+        assert read_bytes(f"{output}/train-000000.tar") == b"mine"
+
+
+def test_an_export_to_a_store_that_was_killed_is_made_whole(
+    table: TokenTable, s3: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, write = ExportConfig(table=table.root, output=f"{s3.uri}/out"), export_module.write_bytes
+
+    def killed(uri: str, data: bytes) -> None:
+        write(uri, data)
+        if uri.endswith(".tar"):
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(export_module, "write_bytes", killed)
+        with pytest.raises(KeyboardInterrupt):
+            export_webdataset(config)
+    assert not export_webdataset(config).there
+    assert export_webdataset(config).there
+    assert not exists(f"{s3.uri}/out/.stems.json")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.fake_service import zip_of
+from helpers.fake_service import manifest, zip_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -127,9 +128,11 @@ def test_a_damaged_zip(tmp_path: Path) -> None:
 
 
 def test_a_saved_result_is_replaced_whole(tmp_path: Path) -> None:
-    unpack(zip_of({"bass.wav": b"1", "drums.wav": b"1", "manifest.json": b"{}"}), tmp_path / "song")
-    unpack(zip_of({"bass.flac": b"2", "manifest.json": b"{}"}), tmp_path / "song")
-    assert {file.name for file in (tmp_path / "song").iterdir()} == {"bass.flac", "manifest.json"}
+    said = json.dumps(manifest()).encode()
+    sounds = {f"{name}.flac": b"1" for name in ("bass", "drums", "mix")}
+    unpack(zip_of({**sounds, "manifest.json": said}), tmp_path / "song")
+    unpack(zip_of({"bass.wav": b"2", "manifest.json": said}), tmp_path / "song")
+    assert {file.name for file in (tmp_path / "song").iterdir()} == {"bass.wav", "manifest.json"}
 
 
 @pytest.mark.parametrize("there", [["notes.txt", "manifest.json"], ["bass.wav"], ["manifest.json", "deep/bass.wav"]])
@@ -137,11 +140,11 @@ def test_nothing_else_is_replaced(tmp_path: Path, there: list[str]) -> None:
     for name in there:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("mine")
-    with pytest.raises(StemsError, match="is there, and is no saved result") as caught:
+    with pytest.raises(StemsError, match="holds files that this command did not write") as caught:
         unpack(zip_of({"bass.wav": b""}), tmp_path)
     assert caught.value.field == "output"
     assert {str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*") if file.is_file()} == set(there)
-    with pytest.raises(StemsError, match="is no saved result"):
+    with pytest.raises(StemsError, match="is a file"):
         unpack(zip_of({"bass.wav": b""}), tmp_path / there[0])
 
 
