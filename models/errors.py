@@ -23,11 +23,11 @@ class StemsError(Exception):
         return _rebuild, (self.message, self.mend, self.code, self.field)
 
 
-def not_finite(part: str) -> StemsError:
+def not_finite(part: str, mend: str = "Export the model again from an earlier checkpoint.") -> StemsError:
     """The error for a part of a model whose numbers overflowed: of noise no song is made."""
     return StemsError(
         f"The model's {part} computed numbers that are not finite.",
-        "Choose precision float32; if it stays, export the model again from an earlier checkpoint.",
+        mend,
         code="broken_model",
         field="model",
     )
@@ -35,6 +35,8 @@ def not_finite(part: str) -> StemsError:
 
 def first_line(error: BaseException) -> str:
     """What a library's error says, as one clause of a sentence: its first line, without a full stop."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     lines = [" ".join(line.split()) for line in str(error).splitlines()]
     return next((line for line in lines if line), type(error).__name__)[:300].rstrip(".: ")
 

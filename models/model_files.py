@@ -36,6 +36,8 @@ def check_file(file: Path, field: str) -> None:
             pass
     except (FileNotFoundError, NotADirectoryError) as error:
         raise StemsError(f"There is no '{file}'.", COPY_AGAIN, code="missing", field=field) from error
+    except PermissionError as error:
+        raise unreadable(file, error, field, "Let this user read the model's files.") from error
     except (OSError, ValueError) as error:
         raise unreadable(file, error, field) from error
 

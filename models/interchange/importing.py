@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from fnmatch import filter as fnfilter
 from fnmatch import fnmatch
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from models.errors import StemsError
+from models.errors import StemsError, first_line
 from models.licence import put_licence
 from models.output_folder import check_folder, replacing
 
@@ -89,17 +90,18 @@ def _locate(source: str) -> Path:
     if Path(source).is_dir():
         return Path(source)
     from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)  # what is wrong, it raises, too
 
     try:
         try:
             files = HfApi().list_repo_files(source)
-        except (HfHubHTTPError, OSError):
+        except Exception:  # no connection, each with errors of its own
             return Path(snapshot_download(source, local_files_only=True))  # what was fetched before
         return Path(snapshot_download(source, allow_patterns=wanted_files(files)))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+    except Exception as error:  # whatever the network, the cache and the hub may raise
         raise StemsError(
-            f"'{source}' is no directory, and the hub gives no such model ({type(error).__name__}).",
+            f"'{source}' is no directory, and the hub gives no such model ({type(error).__name__}: {first_line(error)}).",
             "Check the name and the connection, or download it and give its directory.",
             code="missing",
             field="source",

@@ -56,8 +56,9 @@ def client_of(tracking: str) -> Any:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     if tracking.startswith(_SQLITE):
         Path(tracking.removeprefix(_SQLITE)).parent.mkdir(parents=True, exist_ok=True)
-    logging.getLogger("mlflow").setLevel(logging.WARNING)  # a new database is told of at length
     from mlflow.tracking import MlflowClient  # seconds to import
+
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # a new database is told of at length
 
     return MlflowClient(tracking_uri=tracking, registry_uri=tracking)
 

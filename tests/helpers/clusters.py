@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 OBJECT_STORE = 80 * 2**20
 
@@ -45,7 +46,9 @@ class Nodes:
 @contextmanager
 def cluster_of(count: int, cpus: float) -> Iterator[Nodes]:
     """So many nodes of so many CPUs each, beside a head that has none."""
-    nodes = Nodes(count, cpus)
+    # The nodes share this machine's cores: threads that spin while they wait would take them from each other.
+    with patch.dict(os.environ, {"OMP_WAIT_POLICY": "PASSIVE"}):
+        nodes = Nodes(count, cpus)
     try:
         yield nodes
     finally:

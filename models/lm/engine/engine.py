@@ -23,6 +23,8 @@ from models.lm.transformer import StemTransformer
 WORTH_READING = 8
 """Known steps that are read in one pass; fewer go along with the steps of others."""
 
+_MEND = "Choose precision float32; if it stays, export the model again from an earlier checkpoint."
+
 
 class Engine:
     """Fills grids, many at a time. What a request gives depends on itself and its seed alone.
@@ -195,7 +197,7 @@ class Engine:
         job.keep(self._rows, end)
         if self._rows.is_broken(job.taken[0]):
             self._leave(job)
-            return job.fail(not_finite("language model"))
+            return job.fail(not_finite("language model", _MEND))
         if job.finished and not job.next_window(self._rows):
             self._leave(job)
             end = job.request.grid.columns

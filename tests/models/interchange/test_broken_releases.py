@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
+import huggingface_hub
 import pytest
 import torch
 from helpers.release import write_release
-from helpers.tiny import LAYOUT, tiny_codec, tiny_lm
+from helpers.tiny import LAYOUT, tiny_assembly_directory, tiny_codec, tiny_lm
 
 import cli
 
@@ -61,3 +66,29 @@ def test_a_broken_release_is_refused_in_one_line(
     assert str(release) in said
     assert said.count("\n") == 1
     assert not (tmp_path / "model").exists()
+
+
+def test_a_hub_out_of_reach_is_said_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def no_network(*_: object, **__: object) -> None:
+        raise httpx.ConnectError("Name or service not known")
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "list_repo_files", no_network)
+    words = ["import", "--source", "somebody/music", "--output", str(tmp_path / "model")]
+    assert cli.main(words) == 2
+    said = capfd.readouterr().err
+    assert "'somebody/music' is no directory, and the hub gives no such model" in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give its rights away")
+def test_a_model_that_may_not_be_read_says_so(tmp_path: Path) -> None:
+    model = tiny_assembly_directory(tmp_path / "model")
+    (model / "lm" / "config.json").chmod(0)
+    os.chown(model / "lm" / "config.json", 12345, 12345)
+    words = [sys.executable, "-m", "cli", "engine", "plan", "--model", str(model)]
+    weak = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]  # of another user's files, as anybody
+    done = subprocess.run([*weak, *words], capture_output=True, text=True, check=False, cwd=Path(cli.__file__).parent)
+    assert done.returncode == 2
+    assert f"'{model}/lm/config.json' cannot be read: Permission denied. Let this user read" in done.stderr

@@ -21,7 +21,7 @@ from pipelines.tokens.table import TABLES, TokenTable
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-SONGS = 24
+SONGS = 16
 NOISE = ("state-dump", "constructor arguments", "heartbeats", "authentication", "raylet", "Traceback")
 """Words of what Ray prints of itself."""
 
@@ -31,7 +31,7 @@ def catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("catalog")
     rng = np.random.default_rng(3)
     for k in range(SONGS):
-        time_ = np.arange(int(rng.uniform(2, 4) * 22050)) / 22050
+        time_ = np.arange(int(rng.uniform(1.5, 3) * 22050)) / 22050
         tone = np.sin(2 * np.pi * rng.uniform(60, 900) * time_)
         sound = Audio((0.3 * tone + 0.02 * rng.standard_normal((2, len(time_)))).astype(np.float32), 22050)
         (folder / f"{k:02}.flac").write_bytes(encode_audio(sound, "flac"))
