@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -98,8 +99,8 @@ def test_a_checkpoint_that_does_not_fit_leaves_the_one_before_and_the_run_goes_o
         ballast: list[Path] = []
         original = checkpoints_module.dcp.async_save
 
-        def filling(*args: object, **named: object) -> object:
-            if args[0]["step"] == 8:  # type: ignore[index]
+        def filling(*args: Any, **named: Any) -> Any:
+            if args[0]["step"] == 8:
                 ballast.append(fill(disk, but=4096))
             return original(*args, **named)
 
