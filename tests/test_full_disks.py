@@ -99,7 +99,7 @@ def test_a_checkpoint_that_does_not_fit_leaves_the_one_before_and_the_run_goes_o
         ballast: list[Path] = []
         original = checkpoints_module.dcp.async_save
 
-        def filling(*args: Any, **named: Any) -> object:
+        def filling(*args: Any, **named: Any) -> Any:
             if args[0]["step"] == 8:
                 ballast.append(fill(disk, but=4096))
             return original(*args, **named)
