@@ -64,7 +64,8 @@ def _unsaid(file: Path) -> list[int]:
         method = isinstance(node.func, ast.Attribute)
         name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
         mode = node.args[0 if method else 1] if len(node.args) > (0 if method else 1) else None
-        text = isinstance(mode, ast.Constant) and isinstance(mode.value, str) and "b" not in mode.value
-        if (method and name in ("read_text", "write_text")) or (name == "open" and text and len(mode.value) < 4):
+        how = mode.value if isinstance(mode, ast.Constant) else None
+        text = isinstance(how, str) and len(how) < 4 and "b" not in how
+        if (method and name in ("read_text", "write_text")) or (name == "open" and text):
             lines.append(node.lineno)
     return lines

@@ -101,8 +101,7 @@ def _locate(source: str) -> Path:
         return Path(snapshot_download(source, allow_patterns=wanted_files(files)))
     except Exception as error:  # whatever the network, the cache and the hub may raise
         raise StemsError(
-            f"'{source}' is no directory, and the hub gives no such model "
-            f"({type(error).__name__}: {first_line(error)}).",
+            f"'{source}' is no directory, and the hub gives no such model: {first_line(error)}.",
             "Check the name and the connection, or download it and give its directory.",
             code="missing",
             field="source",

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 WEIGHTS = ("lm/model.safetensors", "codecs/bass/model.safetensors", "separator/model.safetensors")
 CONFIGS = ("lm/config.json", "codecs/bass/config.json", "separator/config.json", "assembly.json")
 
-Damage = Callable[[Path], None]
+Damage = Callable[[Path], object]
 
 
 def _text(text: str) -> Damage:

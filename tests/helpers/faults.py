@@ -52,8 +52,13 @@ class House:
             "server": "http://127.0.0.1:1", "output": self.root / "out", "results": self.root / "results",
             "state": f"sqlite:///{self.root / 'state.db'}", "source": self.root / "catalog",
         }  # fmt: skip
-        valid |= {"import": {"source": model / "codecs" / "bass"}, "retokenize": {"separator": ""}}.get(path[0], {})
-        valid |= {"keys": {"name": "ann"}, "train": {"tracking": "off"}}.get(path[0], {})
+        own: dict[str, dict[str, object]] = {
+            "import": {"source": model / "codecs" / "bass"},
+            "retokenize": {"separator": ""},
+            "keys": {"name": "ann"},
+            "train": {"tracking": "off"},
+        }
+        valid |= own.get(path[0], {})
         valid |= {wrong: value} if wrong else {}
         fields = cli._find(command.settings).model_fields
         given = {name: str(valid[name]) for name in fields if name in valid}

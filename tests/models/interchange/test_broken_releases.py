@@ -41,7 +41,7 @@ def _not_a_number(content: dict[str, Any]) -> None:
     next(iter(content["best_state"].values())).view(-1)[0] = float("nan")
 
 
-DAMAGES: dict[str, Callable[[Path], None]] = {
+DAMAGES: dict[str, Callable[[Path], object]] = {
     "NaN": _rewrite(_not_a_number),
     "empty": lambda file: file.write_bytes(b""),
     "cut": lambda file: file.write_bytes(file.read_bytes()[:1000]),
@@ -58,7 +58,7 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
 @pytest.mark.parametrize("file", [LM, CODEC])
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
 def test_a_broken_release_is_refused_in_one_line(
-    release: Path, tmp_path: Path, file: str, damage: Callable[[Path], None], capfd: pytest.CaptureFixture[str]
+    release: Path, tmp_path: Path, file: str, damage: Callable[[Path], object], capfd: pytest.CaptureFixture[str]
 ) -> None:
     damage(release / file)
     assert cli.main(["import", "--source", str(release), "--output", str(tmp_path / "model")]) == 2

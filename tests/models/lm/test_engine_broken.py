@@ -92,7 +92,7 @@ def value_in(parameter: nn.Parameter, value: float) -> Iterator[None]:
 
 
 @each_kind
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("value", [float("nan"), pytest.param(float("inf"), marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "name",
     [
