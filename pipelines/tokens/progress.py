@@ -116,6 +116,8 @@ def logged(file: Path | None) -> Iterator[None]:
     handlers: list[logging.Handler] = [screen, *([_LateFile(file)] if file else [])]
     loggers = [logging.getLogger(name) for name in ("pipelines", "cluster")]
     levels = [each.level for each in loggers]
+    rays_own = logging.getLogger("cluster.ray")  # pages that a file may hold, and a screen should not
+    rays_own.setLevel(logging.DEBUG if file else logging.NOTSET)
     for handler in handlers:
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
         for each in loggers:
@@ -124,6 +126,7 @@ def logged(file: Path | None) -> Iterator[None]:
     try:
         yield
     finally:
+        rays_own.setLevel(logging.NOTSET)
         for each, level in zip(loggers, levels, strict=True):
             each.setLevel(level)
             for handler in handlers:

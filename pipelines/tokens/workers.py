@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cluster.nodes import NodeShape, describe, grows
-from cluster.placement import check_fits, room
+from cluster.placement import check_fits, places, room
 from models.errors import StemsError
 from pipelines.tokens.config import TableJob
 
@@ -101,7 +101,7 @@ def plan_workers(config: TableJob, longest: float, shapes: Sequence[NodeShape]) 
             as many actors as are asked for.
     """
     hosts = [shape for shape in shapes if _can_host(shape, config)]
-    _check(config, shapes, hosts)
+    _check(config, shapes)
     read_cpus = _read_cpus(shapes)
     memory = _memory(config, longest, shapes, hosts)
     best = max(
@@ -200,10 +200,14 @@ def _can_host(shape: NodeShape, config: TableJob) -> bool:
     return shape.most > 0 and room(shape.resources, _least(config)) > 0
 
 
-def _check(config: TableJob, shapes: Sequence[NodeShape], hosts: Sequence[NodeShape]) -> None:
-    """Refuse what can never be placed; an actor and a task side by side need more than one of them alone."""
-    setting = "resources_per_actor" if config.resources_per_actor else "gpus_per_actor"
-    check_fits(shapes, _least(config), "an actor", setting if config.gpus_per_actor or hosts else "actors")
+def _check(config: TableJob, shapes: Sequence[NodeShape]) -> None:
+    """Refuse what can never be placed, by the setting that asks for it."""
+    field = "actors"
+    if config.gpus_per_actor and not places(shapes, {"GPU": config.gpus_per_actor}, ever=True):
+        field = "gpus_per_actor"
+    elif config.resources_per_actor and not places(shapes, config.resources_per_actor, ever=True):
+        field = "resources_per_actor"
+    check_fits(shapes, _least(config), "an actor", field)
     check_fits(shapes, {"CPU": _read_cpus(shapes)}, "a task that reads files", "actors")
 
 

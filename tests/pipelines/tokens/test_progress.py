@@ -29,11 +29,15 @@ def test_a_log_file_is_made_with_its_first_line(tmp_path: Path, capsys: pytest.C
         assert not file.parent.exists()
         logging.getLogger("pipelines.tokens.progress").info("tokenize: 3 of 5 songs")
         logging.getLogger("cluster.watch").warning("lost node 10.0.0.2")
+        logging.getLogger("cluster.ray").debug("a page of Ray's")
     assert [line.split(" ", 2)[2] for line in file.read_text().splitlines()] == [
         "tokenize: 3 of 5 songs",
         "lost node 10.0.0.2",
+        "a page of Ray's",
     ]
-    assert "lost node 10.0.0.2" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "lost node 10.0.0.2" in said
+    assert "a page of Ray's" not in said
     logging.getLogger("cluster.watch").warning("later")
     assert "later" not in file.read_text()
 
