@@ -73,7 +73,7 @@ def entries(folder: Path) -> list[str]:
 def write_list(folder: Path) -> None:
     """Write the list of all files of a folder into it."""
     files = [*entries(folder), LIST]
-    (folder / LIST).write_text(json.dumps({"files": sorted(set(files))}, indent=1) + "\n")
+    (folder / LIST).write_text(json.dumps({"files": sorted(set(files))}, indent=1) + "\n", encoding="utf-8")
 
 
 def mark_working(folder: Path) -> None:
@@ -81,7 +81,7 @@ def mark_working(folder: Path) -> None:
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         if not is_working(folder):
-            (folder / LIST).write_text(json.dumps({"working": True}) + "\n")
+            (folder / LIST).write_text(json.dumps({"working": True}) + "\n", encoding="utf-8")
 
 
 def is_working(folder: Path) -> bool:
@@ -115,7 +115,7 @@ def _earlier_model(folder: Path, files: Iterable[str]) -> bool:
     if _json(folder / "assembly.json") is not None:
         return all(_ASSEMBLY_FILE.fullmatch(name) for name in files)
     try:
-        title = (folder / "README.md").read_text(errors="replace").split("\n", 1)[0]
+        title = (folder / "README.md").read_text(encoding="utf-8", errors="replace").split("\n", 1)[0]
     except OSError:
         return False
     return title in _TITLES and all(_MODEL_FILE.fullmatch(name) for name in files)
@@ -123,7 +123,7 @@ def _earlier_model(folder: Path, files: Iterable[str]) -> bool:
 
 def _json(file: Path) -> dict[str, Any] | None:
     try:
-        found = json.loads(file.read_text())
+        found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None

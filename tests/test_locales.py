@@ -25,7 +25,7 @@ LOCALES = {
 @pytest.mark.parametrize("locale", ["C", pytest.param("ASCII output", marks=pytest.mark.slow)])
 def test_a_japanese_prompt_is_played_and_kept(locale: str, tmp_path: Path) -> None:
     model, output = tiny_assembly_directory(tmp_path / "モデル"), tmp_path / "歌"
-    words = ["generate", "--model", str(model), "--prompt", WORDS, "--seconds", "0.3", "--output", str(output)]
+    words = ["generate", "--model", str(model), "--prompt", WORDS, "--seconds", "0.5", "--output", str(output)]
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("LC_", "LANG", "PYTHON"))}
     done = subprocess.run(
         [sys.executable, "-m", "cli", *words],

@@ -49,7 +49,7 @@ class House:
             "catalog": self.root / "catalog", "song": self.root / "song", "data": self.root / "multitracks",
             "stems": self.root / "multitracks", "stem": "bass", "table": self.root / "table", "preset": "tiny",
             "a": self.root / "table", "b": self.root / "table", "songs": "x", "steps": 1, "patience": 0,
-            "server": "http://127.0.0.1:1", "output": self.root / "out", "results": self.root / "results",
+            "server": "http://127.0.0.1:1", "output": self.root / "-".join(path), "results": self.root / "results",
             "state": f"sqlite:///{self.root / 'state.db'}", "source": self.root / "catalog",
         }  # fmt: skip
         own: dict[str, dict[str, object]] = {
