@@ -123,15 +123,15 @@ def tokenizing(task: Callable[[pa.Table], pa.Table], settings: TokenizerSettings
     import ray
 
     def stages(blocks: list[pa.Table]) -> Dataset:
-        fetched = _tasks(_source(blocks), task, workers)
+        fetched, at_first = _tasks(_source(blocks), task, workers), min(workers.actors, len(blocks))
         return fetched.map_batches(
             TokenizerActor,
             fn_constructor_args=(settings,),
             batch_format="pyarrow",
             batch_size=max(len(block) for block in blocks),
-            # More actors start where nodes join.
+            # More actors start where nodes join; none that would have nothing to do.
             compute=ray.data.ActorPoolStrategy(
-                min_size=workers.actors, max_size=workers.most, initial_size=workers.actors
+                min_size=at_first, max_size=min(workers.most, len(blocks)), initial_size=at_first
             ),
             num_cpus=workers.cpus,
             num_gpus=workers.gpus,
