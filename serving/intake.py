@@ -82,8 +82,9 @@ class Intake:
         earlier = await asyncio.to_thread(self._shelf.jobs.named, owner, idempotency, fingerprint)
         if earlier is not None:
             return earlier
-        await asyncio.to_thread(self._conductor.room.check, _bytes_of(request, uploads, facts))
         inline = wait_seconds(http.headers) > 0
+        self._conductor.check_room(inline=inline)  # costs less than to look at the disks
+        await asyncio.to_thread(self._conductor.room.check, _bytes_of(request, uploads, facts))
         seed = secrets.randbelow(MAX_SEED) if request.seed is None else request.seed
         complete = request.model_copy(update={"seed": seed, "format": request.format or wanted.format or "wav"})
         job = JobRecord(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import replace
 from http import HTTPStatus
@@ -101,21 +101,24 @@ class JobRoutes:
         name = ZIP if wanted.shape == "zip" else f"{MIX}.{suffix}"
         headers["Content-Disposition"] = disposition(name, str(job.request["prompt"]))
         media = MEDIA["zip"] if wanted.shape == "zip" else MEDIA[suffix]
-        served = await self._file(job, name)
-        return Response(served.data, media_type=media, headers=headers)
+        # Not kept: a client that waits for its song has it now, and many of them would fill the memory.
+        data = await asyncio.to_thread(self._maker(job, name))
+        assert data is not None
+        return Response(data, media_type=media, headers=headers)
 
     def _shown(self, job: JobRecord, http: Request) -> dict[str, Any]:
         shown = view(self._conductor.frames(job), link(http.scope))
         return shown.model_dump(mode="json")
 
-    async def _file(self, job: JobRecord, name: str) -> ServedFile:
+    def _maker(self, job: JobRecord, name: str) -> Callable[[], bytes | None]:
+        """What makes a file of a result; it gives None where there is no such file."""
         manifest = Manifest.model_validate(job.manifest)
+        return lambda: one_file(name, manifest, lambda kept: self._shelf.results.get(job.id, kept))
 
-        def make() -> bytes | None:
-            return one_file(name, manifest, lambda kept: self._shelf.results.get(job.id, kept))
-
-        served = await self._recent.get((job.id, name), make)
+    async def _file(self, job: JobRecord, name: str) -> ServedFile:
+        served = await self._recent.get((job.id, name), self._maker(job, name))
         if served is None:
+            manifest = Manifest.model_validate(job.manifest)
             files = ", ".join([entry.file for entry in manifest.stems] + [manifest.mix, "manifest.json", ZIP])
             raise StemsError("The result has no such file.", f"It has {files}.", code="missing", field="file")
         return served

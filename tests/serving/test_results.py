@@ -116,6 +116,21 @@ def test_an_answer_to_a_request_for_music_is_whole(local: TestClient) -> None:
     assert (answer.status_code, answer.content[:2]) == (200, b"PK")
 
 
+def test_a_song_that_was_waited_for_is_not_kept_in_memory(local: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[object] = []
+    get = RecentFiles.get
+
+    async def noting(self: RecentFiles, key: Any, make: Any) -> Any:
+        kept.append(key)
+        return await get(self, key, make)
+
+    monkeypatch.setattr(RecentFiles, "get", noting)
+    answer = local.post("/v1/songs", json={"seconds": 0.5})
+    assert (answer.status_code, kept) == (200, [])
+    assert local.get(f"/v1/results/{answer.headers['X-Job-Id']}/mix.wav").status_code == 200
+    assert len(kept) == 1
+
+
 def test_a_deleted_result_is_gone_at_once(local: TestClient, results: str) -> None:
     etag = local.get(f"{results}/mix.mp3").headers["etag"]
     assert local.delete(results.replace("results", "jobs")).status_code == 204
