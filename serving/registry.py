@@ -173,7 +173,7 @@ def _partial(folder: Path) -> Path:
 def _cache_folder(cache: str) -> Path:
     try:
         return Path(cache).expanduser()
-    except RuntimeError as error:  # nobody's home
+    except RuntimeError as error:  # a user without a home
         raise _no_cache(Path(cache), "there is no home directory") from error
 
 
