@@ -1,0 +1,22 @@
+"""Which audio files are read, by the endings of their names: one list for catalogs, shell, HTTP and the studio."""
+
+from __future__ import annotations
+
+READ_SUFFIXES = (
+    ".wav",
+    ".flac",
+    ".mp3",
+    ".ogg",
+    ".oga",
+    ".opus",
+    ".aiff",
+    ".aif",
+    ".aifc",
+    ".caf",
+    ".w64",
+    ".au",
+    ".m4a",
+    ".aac",
+    ".webm",
+)
+"""Lower-case endings of files that are decoded. What a file is, its bytes say; the ending says only that it is audio."""
