@@ -19,4 +19,4 @@ READ_SUFFIXES = (
     ".aac",
     ".webm",
 )
-"""Lower-case endings of files that are decoded. What a file is, its bytes say; the ending says only that it is audio."""
+"""Lower-case endings of files that are decoded. The bytes say what a file is; its ending only, that it is audio."""
