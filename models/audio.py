@@ -13,9 +13,10 @@ import numpy as np
 import soundfile
 import soxr
 
-from models.decoding import Bounds, open_sound, read_samples, unreadable
+from models.containers.ogg import with_fixed_serial
+from models.containers.sound import Sound, unreadable
+from models.decoding import Bounds, open_header, open_sound, read_samples
 from models.errors import StemsError
-from models.ogg import with_fixed_serial
 from models.partial import hidden
 
 AudioFormat = Literal["wav", "flac", "opus", "ogg", "mp3"]
@@ -39,6 +40,9 @@ _WRITE_BLOCK = 65_536
 
 # What a resampled excerpt needs of the file around it, in samples of the file, up to 192 kHz.
 _CONTEXT = 2048
+
+# More samples than any file holds.
+_ANY = 2**63 - 1
 
 # Values measured at once.
 _MEASURED = 2**18
@@ -86,7 +90,7 @@ class Audio:
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """What a file's header says: rate in Hz, channels, length in seconds (0 where it does not say), container."""
+    """What a file is: rate in Hz, channels, length in seconds (0 where only decoding tells), container."""
 
     rate: int
     channels: int
@@ -95,15 +99,28 @@ class AudioInfo:
 
 
 def audio_info(source: str | Path | bytes, *, name: str = "") -> AudioInfo:
-    """Read the header only. StemsError with code ``missing``, ``empty``, ``unreadable`` or ``unsupported``."""
-    with open_sound(source, _label(source, name)) as file:
-        return AudioInfo(file.samplerate, file.channels, file.promised / file.samplerate, file.format)
+    """Measure a file without decoding it: its length is what its frames hold, as far as they can be counted.
+
+    Raises:
+        StemsError: with code ``missing``, ``empty``, ``unreadable``, ``truncated`` or ``unsupported``.
+    """
+    with open_sound(source, _label(source, name)) as sound:
+        return _info(sound)
+
+
+def header_info(source: str | Path | bytes, *, name: str = "") -> AudioInfo:
+    """Read the header only, of a file or its first bytes; it is not compared with what the file holds.
+
+    Raises what :func:`audio_info` does, but for ``truncated``.
+    """
+    with open_header(source, _label(source, name)) as sound:
+        return _info(sound)
 
 
 def read_audio(
     source: str | Path | bytes, *, name: str = "", max_seconds: float | None = None, max_bytes: int | None = None
 ) -> Audio:
-    """Decode a whole file or its bytes (WAV, FLAC, OGG, MP3 …).
+    """Decode a whole file or its bytes, of any of :data:`models.audio_formats.READ_SUFFIXES`.
 
     Args:
         source: a path, or the file's bytes.
@@ -112,38 +129,46 @@ def read_audio(
         max_bytes: refuse audio that takes more memory decoded, 4 bytes a sample and channel; likewise.
 
     Raises:
-        StemsError: with code ``missing``, ``empty``, ``unreadable``, ``unsupported`` (4 to 768 kHz and up to 256
-            channels are taken), ``too_long``, ``too_large``, ``not_finite`` or ``out_of_range``.
+        StemsError: with code ``missing``, ``empty``, ``unreadable``, ``truncated``, ``unsupported`` (4 to 768 kHz and
+            up to 256 channels are taken), ``too_long``, ``too_large``, ``not_finite`` or ``out_of_range``.
     """
     label, bounds = _label(source, name), Bounds(max_seconds, max_bytes)
-    with open_sound(source, label) as file:
-        bounds.check(file, file.promised, label)
+    with open_sound(source, label) as sound:
+        bounds.check(sound, sound.promised, label)
         # Headers lie, and some say nothing: one sample more than is taken is read, and no more.
-        samples = read_samples(file, bounds.samples(file) + 1, label)
-        bounds.check(file, samples.shape[1], label, at_least=True)
-        return Audio(samples, file.samplerate)
+        samples = read_samples(sound, bounds.samples(sound) + 1, label)
+        bounds.check(sound, samples.shape[1], label, at_least=True)
+        return Audio(samples, sound.rate)
 
 
 def read_excerpt(source: str | Path, rate: int, start: int, samples: int) -> Audio:
-    """Samples ``start`` to ``start + samples`` of a file at ``rate`` Hz, without decoding the rest of it.
+    """Samples ``start`` to ``start + samples`` of a file at ``rate`` Hz, without decoding the rest of it if it can be
+    sought in.
 
     They are those of ``read_audio(source).resample(rate)`` within 1e-5. Fewer come back where the file ends.
     Raises what :func:`read_audio` does.
     """
     label = _label(source, "")
-    with open_sound(source, label) as file:
+    with open_sound(source, label) as sound:
+        if sound.seekable is None:
+            whole = Audio(read_samples(sound, sound.promised or _ANY, label), sound.rate).resample(rate)
+            return Audio(whole.samples[:, start : start + samples], rate)
         # Both rates have a sample at the same instant once in `grid` samples of the file.
-        shared = math.gcd(file.samplerate, rate)
-        grid, context = file.samplerate // shared, 0 if file.samplerate == rate else _CONTEXT
-        first = max(0, start * file.samplerate // rate - context) // grid
-        stop = min(file.frames, -(-(start + samples) * file.samplerate // rate) + context)
+        frames, shared = sound.seekable.frames, math.gcd(sound.rate, rate)
+        grid, context = sound.rate // shared, 0 if sound.rate == rate else _CONTEXT
+        first = max(0, start * sound.rate // rate - context) // grid
+        stop = min(frames, -(-(start + samples) * sound.rate // rate) + context)
         try:
-            file.seek(min(first * grid, file.frames))
+            sound.seekable.seek(min(first * grid, frames))
         except (soundfile.SoundFileError, RuntimeError) as error:
             raise unreadable(label, error) from error
-        around = Audio(read_samples(file, max(0, stop - first * grid), label), file.samplerate).resample(rate)
+        around = Audio(read_samples(sound, max(0, stop - first * grid), label), sound.rate).resample(rate)
     offset = start - first * (rate // shared)
     return Audio(around.samples[:, offset : offset + samples], rate)
+
+
+def _info(sound: Sound) -> AudioInfo:
+    return AudioInfo(sound.rate, sound.channels, sound.promised / sound.rate, sound.format)
 
 
 def encode_audio(audio: Audio, format: AudioFormat = "wav") -> bytes:

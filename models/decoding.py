@@ -1,19 +1,22 @@
-"""Decode files that may lie: what is read stays within limits, whatever a header says."""
+"""Decode files that may lie: what is read is all that they hold, and stays within limits, whatever a header says."""
 
 from __future__ import annotations
 
-import io
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
+from models.containers.ffmpeg import FfmpegReader, ffmpeg_container
+from models.containers.file_parts import file_parts
+from models.containers.parts import TOLERANCE_S
+from models.containers.sound import READ_ERRORS, Opened, Sound, SoundReader, unreadable
+from models.containers.tags import after_leading_tags
+from models.containers.view import FileView, Memory
 from models.errors import StemsError
 
-READABLE = ("WAV", "FLAC", "OGG", "MP3", "AIFF", "CAF", "AU", "W64", "RF64", "WAVEX")
+READABLE = ("WAV", "FLAC", "OGG", "MP3", "AIFF", "CAF", "AU", "W64", "RF64", "WAVEX", "MP4", "AAC", "WEBM")
 """Containers that are taken. libsndfile knows more, and mistakes other files for some of them."""
 
 MIN_RATE, MAX_RATE = 4_000, 768_000
@@ -34,22 +37,8 @@ _OGG_PAGE = 27
 # What libsndfile says of a FLAC that was written to a pipe.
 _UNKNOWN = 2**63 - 1
 
-
-class SoundReader(soundfile.SoundFile):
-    """A file that is read onwards.
-
-    soundfile seeks after each read where it can; decoders then lose their place in lossy and broken files, and
-    fail in those that do not say how long they are.
-    """
-
-    def seekable(self) -> bool:
-        """Never, as far as reading is concerned; ``seek`` works nevertheless."""
-        return False
-
-    @property
-    def promised(self) -> int:
-        """Samples that the header promises; 0 where it does not say."""
-        return 0 if self.frames == _UNKNOWN else self.frames
+# Seconds by which a decoder may give less than was counted.
+_COUNTED_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -59,82 +48,79 @@ class Bounds:
     seconds: float | None = None
     bytes: int | None = None
 
-    def samples(self, file: SoundReader) -> int:
+    def samples(self, sound: Sound) -> int:
         """The most samples of this file that are within both."""
-        longest = _UNKNOWN if self.seconds is None else int(self.seconds * file.samplerate)
-        largest = _UNKNOWN if self.bytes is None else self.bytes // (4 * file.channels)
+        longest = _UNKNOWN if self.seconds is None else int(self.seconds * sound.rate)
+        largest = _UNKNOWN if self.bytes is None else self.bytes // (4 * sound.channels)
         return min(longest, largest, _UNKNOWN)
 
-    def check(self, file: SoundReader, samples: int, label: str, *, at_least: bool = False) -> None:
+    def check(self, sound: Sound, samples: int, label: str, *, at_least: bool = False) -> None:
         """Refuse a file of ``samples`` samples, or more with ``at_least``: code ``too_long`` or ``too_large``."""
         more = "more than " if at_least else ""
-        seconds, megabytes = samples / file.samplerate, samples * file.channels * 4 / 1e6
-        if self.seconds is not None and samples > int(self.seconds * file.samplerate):
+        seconds, megabytes = samples / sound.rate, samples * sound.channels * 4 / 1e6
+        if self.seconds is not None and samples > int(self.seconds * sound.rate):
             raise StemsError(
                 f"'{label}' lasts {more}{seconds:.0f} s; at most {self.seconds:.0f} s is taken.",
                 "Cut it, or raise the limit.",
                 code="too_long",
             )
-        if samples > self.samples(file):
+        if samples > self.samples(sound):
             raise StemsError(
-                f"'{label}' takes {more}{megabytes:.0f} MB decoded, with {file.channels} channels at "
-                f"{file.samplerate} Hz; at most {(self.bytes or 0) / 1e6:.0f} are taken.",
+                f"'{label}' takes {more}{megabytes:.0f} MB decoded, with {sound.channels} channels at "
+                f"{sound.rate} Hz; at most {(self.bytes or 0) / 1e6:.0f} are taken.",
                 "Cut it, mix it down to two channels, or raise the limit.",
                 code="too_large",
             )
 
 
-class _Memory(io.BytesIO):
-    """Bytes as a file. A lying header sends the decoder to impossible places: it stays where it is."""
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        try:
-            return super().seek(offset, whence)
-        except (ValueError, OverflowError):
-            return self.tell()
-
-
-def open_sound(source: str | Path | bytes, label: str) -> SoundReader:
-    """Open a file whose header makes sense.
+def open_sound(source: str | Path | bytes, label: str) -> Sound:
+    """Open a file whose header makes sense, with all its audio.
 
     Raises:
-        StemsError: with code ``missing``, ``empty``, ``unreadable`` or ``unsupported``.
+        StemsError: with code ``missing``, ``empty``, ``unreadable``, ``truncated`` or ``unsupported``.
     """
+    data = source if isinstance(source, bytes) else Path(source)
     try:
-        empty = len(source) == 0 if isinstance(source, bytes) else Path(source).stat().st_size == 0
-        if empty:
-            raise StemsError(f"'{label}' is an empty file.", "Replace it by a complete file.", code="empty")
-        if isinstance(source, bytes) and _is_endless_search(source):
-            raise RuntimeError("it has more page marks than pages")
-        file = SoundReader(_Memory(source) if isinstance(source, bytes) else str(source))
+        return _open(data, label)
     except FileNotFoundError as error:
         raise StemsError(f"There is no file '{label}'.", "Check the path.", code="missing") from error
-    except (soundfile.SoundFileError, OSError, RuntimeError, TypeError) as error:
+    except (*READ_ERRORS, OSError, TypeError) as error:
         raise unreadable(label, error) from error
-    problem = _implausible(file)
-    if problem:
-        file.close()
-        raise StemsError(f"'{label}' {problem}.", "Convert it to WAV or FLAC.", code="unsupported")
-    return file
 
 
-def read_samples(file: SoundReader, count: int, label: str) -> np.ndarray:
+def open_header(source: str | Path | bytes, label: str) -> Sound:
+    """Open a file, or its first bytes, by what its header says, which is not compared with what it holds.
+
+    Raises what :func:`open_sound` does, but for ``truncated``.
+    """
+    data = source if isinstance(source, bytes) else Path(source)
+    try:
+        _check_size(data, label)
+        return _checked([_opened(data, None)], label, seekable=True)
+    except FileNotFoundError as error:
+        raise StemsError(f"There is no file '{label}'.", "Check the path.", code="missing") from error
+    except (*READ_ERRORS, OSError, TypeError) as error:
+        raise unreadable(label, error) from error
+
+
+def read_samples(sound: Sound, count: int, label: str) -> np.ndarray:
     """The next ``count`` samples, fewer where the file ends: float32 [channels, n].
 
     Raises:
-        StemsError: with code ``unreadable``, ``empty``, ``not_finite``, ``out_of_range`` or ``too_large``.
+        StemsError: with code ``unreadable``, ``truncated``, ``empty``, ``not_finite``, ``out_of_range`` or
+            ``too_large``.
     """
-    promised = min(count, file.promised or _ROOM // file.channels)
+    promised = min(count, sound.promised or _ROOM // sound.channels)
     try:
-        samples = np.empty((file.channels, promised), np.float32)  # memory is taken only as samples come
+        samples = np.empty((sound.channels, promised), np.float32)  # memory is taken only as samples come
     except (MemoryError, ValueError) as error:
         raise StemsError(
-            f"'{label}' claims to last {promised / file.samplerate / 3600:.0f} hours, which do not fit into memory.",
+            f"'{label}' claims to last {promised / sound.rate / 3600:.0f} hours, which do not fit into memory.",
             "Export it again.",
             code="too_large",
         ) from error
     filled = 0
-    for block in _blocks(file, count, label):
+    for block in _blocks(sound, count, label):
         end = filled + len(block)
         if end > samples.shape[1]:
             samples = _longer(samples, min(2 * end, count))
@@ -145,22 +131,67 @@ def read_samples(file: SoundReader, count: int, label: str) -> np.ndarray:
     return samples[:, :filled]
 
 
+def _open(source: Path | bytes, label: str) -> Sound:
+    _check_size(source, label)
+    view = source if isinstance(source, bytes) else FileView(source)
+    try:
+        parts = file_parts(view, label)
+    finally:
+        if isinstance(view, FileView):
+            view.close()
+    opened = [_opened(source if part.data is None else part.data, part.samples) for part in parts]
+    return _checked(opened, label, seekable=len(parts) == 1)
+
+
+def _check_size(source: Path | bytes, label: str) -> None:
+    if (len(source) if isinstance(source, bytes) else source.stat().st_size) == 0:
+        raise StemsError(f"'{label}' is an empty file.", "Replace it by a complete file.", code="empty")
+    if isinstance(source, bytes) and _is_endless_search(source):
+        raise RuntimeError("it has more page marks than pages")
+
+
+def _opened(source: Path | bytes, samples: int | None) -> Opened:
+    """A decoder for a file, and the samples that it has to give: those counted, or else those of its header."""
+    head = _head(source)
+    reader: SoundReader | FfmpegReader
+    if container := ffmpeg_container(head):
+        reader = FfmpegReader(source, container)
+    else:
+        reader = SoundReader(Memory(source) if isinstance(source, bytes) else str(source))
+    said = 0 if reader.frames == _UNKNOWN else int(reader.frames)
+    slack = TOLERANCE_S if samples is None else _COUNTED_S
+    return Opened(reader, said if samples is None else samples, int(slack * reader.samplerate))
+
+
+def _head(source: Path | bytes) -> bytes:
+    """The first bytes behind tags."""
+    if isinstance(source, bytes):
+        at = after_leading_tags(source)
+        return source[at : at + 16]
+    view = FileView(source)
+    try:
+        at = after_leading_tags(view)
+        return view[at : at + 16]
+    finally:
+        view.close()
+
+
+def _checked(opened: list[Opened], label: str, *, seekable: bool) -> Sound:
+    """The parts as one sound, if they make sense."""
+    sound = Sound(opened, label, seekable=seekable)
+    problem = _implausible(sound)
+    if not problem and len({(part.reader.samplerate, part.reader.channels) for part in opened}) > 1:
+        problem = "changes its rate or its channels on the way"
+    if problem:
+        sound.close()
+        raise StemsError(f"'{label}' {problem}.", "Convert it to WAV or FLAC.", code="unsupported")
+    return sound
+
+
 def _longer(samples: np.ndarray, count: int) -> np.ndarray:
     longer = np.empty((len(samples), count), np.float32)
     longer[:, : samples.shape[1]] = samples
     return longer
-
-
-def unreadable(label: str, error: Exception) -> StemsError:
-    """What a decoder's complaint means to whoever gave the file."""
-    reason = str(error).rsplit(": ", 1)[-1].rstrip(".")
-    if reason.startswith("File does not exist"):  # what libsndfile says of an MP3 without one whole frame
-        reason = "it is cut short"
-    return StemsError(
-        f"'{label}' cannot be read as audio ({reason}).",
-        "Give a whole file in one of these formats: wav, flac, ogg, mp3.",
-        code="unreadable",
-    )
 
 
 def _is_endless_search(data: bytes) -> bool:
@@ -168,25 +199,22 @@ def _is_endless_search(data: bytes) -> bool:
     return data[:4] == b"OggS" and data.count(b"OggS") * _OGG_PAGE > len(data)
 
 
-def _implausible(file: SoundReader) -> str:
+def _implausible(sound: Sound) -> str:
     """What no song's header says; empty for a song's."""
-    if file.format not in READABLE:
-        return f"is in a format that is not taken ({file.format})"
-    if not MIN_RATE <= file.samplerate <= MAX_RATE:
-        return f"has {file.samplerate} samples a second; {MIN_RATE} to {MAX_RATE} are taken"
-    if file.channels > MAX_CHANNELS:
-        return f"has {file.channels} channels; at most {MAX_CHANNELS} are taken"
+    if sound.format not in READABLE:
+        return f"is in a format that is not taken ({sound.format})"
+    if not MIN_RATE <= sound.rate <= MAX_RATE:
+        return f"has {sound.rate} samples a second; {MIN_RATE} to {MAX_RATE} are taken"
+    if sound.channels > MAX_CHANNELS:
+        return f"has {sound.channels} channels; at most {MAX_CHANNELS} are taken"
     return ""
 
 
-def _blocks(file: SoundReader, count: int, label: str) -> Iterator[np.ndarray]:
+def _blocks(sound: Sound, count: int, label: str) -> Iterator[np.ndarray]:
     """``count`` samples in blocks [n, channels], each checked."""
-    most = max(1, _BLOCK // file.channels)
+    most = max(1, _BLOCK // sound.channels)
     while count > 0:
-        try:
-            block = file.read(min(most, count), dtype="float32", always_2d=True)
-        except (soundfile.SoundFileError, RuntimeError) as error:
-            raise unreadable(label, error) from error
+        block = sound.read(min(most, count))
         if len(block) == 0:
             return
         _check_values(block, label)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from models.audio import audio_info
+from models.audio import header_info
 from models.errors import StemsError
 from pipelines.catalog.addresses import is_remote, local_path
 from pipelines.catalog.problems import Problems
@@ -41,6 +41,6 @@ def _seconds(entry: CatalogEntry) -> float | StemsError:
     if entry.seconds or entry.size == 0 or is_remote(file):
         return entry.seconds
     try:
-        return audio_info(local_path(file), name=file).seconds
+        return header_info(local_path(file), name=file).seconds
     except StemsError as error:
         return error

@@ -7,17 +7,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from models.audio import Audio, audio_info, read_audio
+from models.audio import Audio, read_audio
 from models.errors import StemsError
 from pipelines.catalog.files import is_remote, local_path, read_bytes
 from pipelines.catalog.named import AUDIO_SUFFIXES, suffix
 from pipelines.catalog.schema import CatalogEntry, GivenStem
 from pipelines.tokens.limits import Limits
-
-_SHORTFALL_S = 0.5
-
-# What programs that write to a pipe leave in a header: nothing, or the largest size they know.
-_NO_SIZE, _ANY_SIZE = 0, 0x7FFF_F000
 
 
 @dataclass(frozen=True)
@@ -68,7 +63,7 @@ def decode(entry: CatalogEntry, blobs: Mapping[str, bytes], limits: Limits) -> S
     summed in stereo.
 
     Raises:
-        StemsError: what :func:`models.audio.read_audio` raises; ``truncated``; ``mismatched`` where files of one song
+        StemsError: what :func:`models.audio.read_audio` raises; ``mismatched`` where files of one song
             differ in sample rate.
     """
     mix = _decode(entry.uri, blobs[entry.uri], limits) if entry.uri in blobs else None
@@ -104,12 +99,7 @@ def _read(uri: str, allow_hosts: Collection[str], max_bytes: int | None) -> byte
 
 
 def _decode(uri: str, data: bytes, limits: Limits) -> Audio:
-    audio = read_audio(data, name=uri, max_seconds=limits.max_seconds, max_bytes=limits.decoded_bytes)
-    if _is_cut_off(data, audio_info(data, name=uri).seconds, audio.seconds):
-        raise StemsError(
-            f"'{uri}' breaks off after {audio.seconds:.1f} s.", "Copy it again, whole.", code="truncated"
-        )
-    return audio
+    return read_audio(data, name=uri, max_seconds=limits.max_seconds, max_bytes=limits.decoded_bytes)
 
 
 def _sum(name: str, parts: Iterable[Audio]) -> Audio:
@@ -143,34 +133,3 @@ def _mismatched(name: str, rates: set[int]) -> StemsError:
         "Export them at one rate.",
         code="mismatched",
     )
-
-
-def _is_cut_off(data: bytes, promised: float, seconds: float) -> bool:
-    """Whether the container promises more than the file holds (decoders are content with what there is).
-
-    Args:
-        data: the file.
-        promised: seconds, by its header; 0 where that does not say.
-        seconds: that were decoded.
-    """
-    if seconds < promised - _SHORTFALL_S:
-        return True
-    if data[:4] == b"OggS":
-        flags = data[data.rfind(b"OggS") + 5 :][:1]
-        return not flags or not flags[0] & 4  # the last page ends the stream
-    return (_promised_bytes(data) - len(data)) / len(data) * seconds > _SHORTFALL_S
-
-
-def _promised_bytes(data: bytes) -> int:
-    """Bytes that the file has by its header; 0 where that does not say."""
-    if data[:4] == b"RIFF":
-        size = int.from_bytes(data[4:8], "little") + 8
-    elif data[:4] == b"FORM":
-        size = int.from_bytes(data[4:8], "big") + 8
-    elif data[:4] == b"RF64" and data[12:16] == b"ds64":
-        size = int.from_bytes(data[20:28], "little") + 8
-    elif data[:4] == b"riff":  # Wave64
-        size = int.from_bytes(data[16:24], "little")
-    else:
-        return _NO_SIZE
-    return size if size < _ANY_SIZE else _NO_SIZE

@@ -8,7 +8,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.audio import audio_info
+from models.audio import audio_info, header_info
 from models.errors import StemsError
 from pipelines.catalog.files import SourceFile, list_folder, read_bytes, write_bytes
 from pipelines.catalog.stores import Store
@@ -68,7 +68,7 @@ class SoundFile:
             if source.size:
                 sparse.write(self._fetch(source, head=True))
             sparse.truncate(source.size)
-            return audio_info(sparse.name, name=self.name).seconds
+            return header_info(sparse.name, name=self.name).seconds
 
     def _fetch(self, source: SourceFile, *, head: bool = False) -> bytes:
         try:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from models.audio import AudioInfo, audio_info
+from models.audio import AudioInfo, header_info
 from pipelines.catalog.files import absolute, is_remote, local_path, local_uri
 from pipelines.catalog.stores import Store
 
@@ -43,9 +43,9 @@ def stem_info(uri: str) -> AudioInfo:
         OSError: it is not there.
     """
     if not is_remote(uri):
-        return audio_info(local_path(uri))
+        return header_info(local_path(uri))
     with Store(uri).open() as file:
-        return audio_info(file.read(_HEADER_BYTES), name=uri)
+        return header_info(file.read(_HEADER_BYTES), name=uri)
 
 
 def unfinished(root: str, hours: float) -> list[str]:

@@ -1,0 +1,46 @@
+"""From a file to what decoders read: its container by its first bytes, and its parts by what they hold."""
+
+from __future__ import annotations
+
+from models.containers.chunked import chunk_parts
+from models.containers.ffmpeg import ffmpeg_container, missing_bytes
+from models.containers.flac import flac_parts
+from models.containers.mpeg import mpeg_parts
+from models.containers.ogg import ogg_parts
+from models.containers.parts import AS_IT_IS, Part, breaks_off
+from models.containers.tags import after_leading_tags
+from models.containers.view import View
+
+_MAGIC = 16
+_CHUNKED = (b"RIFF", b"RF64", b"BW64", b"FORM", b"caff", b"riff", b".snd")
+
+
+def file_parts(data: View, label: str) -> tuple[Part, ...]:
+    """The parts of a file, each as long as what it holds.
+
+    Raises:
+        StemsError: ``truncated`` or ``unreadable`` where some of the audio is missing, ``unsupported`` where it
+            changes on its way.
+    """
+    tags = after_leading_tags(data)
+    head = data[tags : tags + _MAGIC]
+    if container := ffmpeg_container(head):
+        _check_whole(data, container, label)
+        return AS_IT_IS
+    if head[:4] in (*_CHUNKED, b"fLaC", b"OggS"):
+        inner = data[tags:] if tags else data
+        parts = _parts(inner, head, label)
+        # libsndfile loses as much at the end as there are tags in front.
+        return tuple(Part(part.data or inner[:], part.samples) for part in parts) if tags else parts
+    return mpeg_parts(data[:], label) or AS_IT_IS
+
+
+def _parts(data: View, head: bytes, label: str) -> tuple[Part, ...]:
+    if head[:4] == b"fLaC":
+        return flac_parts(data, label)
+    return ogg_parts(data[:], label) if head[:4] == b"OggS" else chunk_parts(data, label)
+
+
+def _check_whole(data: View, container: str, label: str) -> None:
+    if missing := missing_bytes(data, container):
+        raise breaks_off(label, f"{missing:,} bytes before its end")

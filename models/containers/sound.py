@@ -1,0 +1,121 @@
+"""A file that is being decoded: its parts, one after the other, each read to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import soundfile
+
+from models.audio_formats import READ_SUFFIXES
+from models.containers.ffmpeg import FfmpegReader
+from models.containers.parts import truncated
+from models.errors import StemsError
+
+READ_ERRORS = (soundfile.SoundFileError, RuntimeError)
+"""What decoders raise at a file that they cannot read."""
+
+
+class SoundReader(soundfile.SoundFile):
+    """A file that libsndfile reads onwards.
+
+    soundfile seeks after each read where it can; decoders then lose their place in lossy and broken files, and
+    fail in those that do not say how long they are.
+    """
+
+    def seekable(self) -> bool:
+        """Never, as far as reading is concerned; ``seek`` works nevertheless."""
+        return False
+
+
+@dataclass
+class Opened:
+    """A part that is being read.
+
+    Args:
+        reader: its decoder.
+        promised: samples that it has to give; 0 for any number.
+        slack: by how many it may fail.
+        given: samples that it gave.
+    """
+
+    reader: SoundReader | FfmpegReader
+    promised: int
+    slack: int
+    given: int = 0
+
+    @property
+    def is_short(self) -> bool:
+        """Whether it gave too little."""
+        return self.given < self.promised - self.slack
+
+
+class Sound:
+    """The audio of a file, read onwards; its parts follow each other.
+
+    Attributes:
+        rate: Hz.
+        channels: how many.
+        format: the container.
+        promised: samples in all, by count or by its header; 0 where only decoding tells.
+        seekable: the one libsndfile reader in which positions can be sought; None for other files.
+    """
+
+    def __init__(self, opened: Sequence[Opened], label: str, *, seekable: bool) -> None:
+        first = opened[0].reader
+        self.rate, self.channels, self.format = int(first.samplerate), int(first.channels), str(first.format)
+        self.promised = sum(part.promised for part in opened) if all(part.promised for part in opened) else 0
+        self.seekable = first if seekable and isinstance(first, SoundReader) else None
+        self._parts, self._label, self._at = list(opened), label, 0
+
+    def __enter__(self) -> Sound:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        for part in self._parts:
+            part.reader.close()
+
+    def read(self, count: int) -> np.ndarray:
+        """The next samples, float32 [n, channels]: at most ``count``, and none at the end.
+
+        Raises:
+            StemsError: with code ``unreadable``, or ``truncated`` where a part gives less than it has to.
+        """
+        while self._at < len(self._parts):
+            part = self._parts[self._at]
+            try:
+                block = _read(part.reader, count)
+            except READ_ERRORS as error:
+                raise unreadable(self._label, error) from error
+            if len(block):
+                part.given += len(block)
+                return block
+            if part.is_short:
+                given = sum(part.given for part in self._parts)
+                raise truncated(self._label, given / self.rate, (given - part.given + part.promised) / self.rate)
+            self._at += 1
+        return np.zeros((0, self.channels), np.float32)
+
+
+def unreadable(label: str, error: Exception) -> StemsError:
+    """What a decoder's complaint means to the person who gave the file."""
+    reason = str(error).rsplit(": ", 1)[-1].rstrip(".")
+    if reason.startswith("File does not exist"):  # what libsndfile says of an MP3 without one whole frame
+        reason = "it is cut short"
+    return StemsError(
+        f"'{label}' cannot be read as audio ({reason}).",
+        f"Give a whole file in one of these formats: {', '.join(name.lstrip('.') for name in READ_SUFFIXES)}.",
+        code="unreadable",
+    )
+
+
+def _read(reader: SoundReader | FfmpegReader, count: int) -> np.ndarray:
+    if isinstance(reader, FfmpegReader):
+        return reader.read(count)
+    block: np.ndarray = reader.read(count, dtype="float32", always_2d=True)
+    return block
