@@ -60,10 +60,11 @@ class FfmpegReader:
             self._container = av.open(file, format=container, options={"enable_drefs": "0", "use_absolute_path": "0"})
         except (av.FFmpegError, ValueError, OSError) as error:
             raise FfmpegError(_said(error)) from error
-        if not self._container.streams.audio:
+        streams = self._container.streams.audio
+        if not streams or streams[0].codec_context is None:
             self._container.close()
-            raise FfmpegError("it holds no audio")
-        stream = self._container.streams.audio[0]
+            raise FfmpegError("its codec is not known" if streams else "it holds no audio")
+        stream = streams[0]
         self.format = _KINDS[container]
         self.samplerate, self.channels = int(stream.rate or 0), int(stream.channels or 0)
         self.frames = self._promised(stream)

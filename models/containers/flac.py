@@ -14,6 +14,7 @@ _BEGIN = b"fLaC\x00\x00\x00\x22"
 _INFO_BYTES = 34
 _TOTAL_BITS = 36
 _WINDOW, _HEADER = 1 << 16, 16
+_TRIES = 50_000  # bytes that may begin a header, after which none is expected
 _BLOCKS = {1: 192, **{n: 576 << (n - 2) for n in range(2, 6)}, **{n: 256 << (n - 8) for n in range(8, 16)}}
 _EXTRA_RATE_BYTES = {12: 1, 13: 2, 14: 2}
 
@@ -87,12 +88,13 @@ def _samples(data: View, info: StreamInfo, end: int) -> int:
 
 def _frames_backwards(data: View, info: StreamInfo, end: int) -> Iterator[tuple[int, int]]:
     """First and last sample of what looks like frames, from the last one on."""
-    stop = end
-    while stop > 0:
+    stop, tries = end, 0
+    while stop > 0 and tries < _TRIES:
         start = max(0, stop - _WINDOW)
         window = data[start : min(stop + _HEADER, end)]
         at = min(len(window), stop - start)
         while (at := window.rfind(b"\xff", 0, at)) >= 0:
+            tries += 1
             if found := _frame(window[at : at + _HEADER], info):
                 yield found
         stop = start

@@ -17,6 +17,7 @@ _XING = (b"Xing", b"Info")
 _VBRI_AT = 36
 _FRAMES, _BYTES, _CONTENTS, _QUALITY = 1, 2, 4, 8
 _LAME_BYTES, _LAME_GAPS = 36, slice(21, 24)
+_MOST_BEFORE = 65_536  # bytes that are passed over, as mpg123 does, in search of the first frame
 _ROOM = 200  # bytes of a frame that holds a Xing header
 _DECODER_DELAY = 529  # samples that mpg123 leaves out behind a header that names no gaps
 
@@ -101,7 +102,7 @@ def mpeg_parts(data: bytes, label: str) -> tuple[Part, ...] | None:
     start = after_leading_tags(data)
     end = before_trailing_tags(data, start)
     streams, junk = _streams(data, start, end)
-    if not streams:
+    if not streams or _is_something_else(streams, junk):
         return None
     _check(streams, junk, label)
     [first, *others] = streams
@@ -123,6 +124,13 @@ def _streams(data: bytes, start: int, end: int) -> tuple[list[_Stream], list[Jun
         if contents is None:
             streams[-1].add(found)
     return [stream for stream in streams if stream.frames], junk
+
+
+def _is_something_else(streams: list[_Stream], junk: list[Junk]) -> bool:
+    """Whether what looks like frames is chance: they begin late, or are less than what is none."""
+    begin = streams[0].spans[0][0]
+    before = sum(each.end - each.start for each in junk if each.start < begin)
+    return before > _MOST_BEFORE or sum(each.end - each.start for each in junk) > sum(each.bytes for each in streams)
 
 
 def _check(streams: list[_Stream], junk: list[Junk], label: str) -> None:

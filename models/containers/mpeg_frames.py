@@ -24,7 +24,7 @@ _VERSION_BITS = {3: 1, 2: 2, 0: 4}  # what the rate is divided by
 _MONO = 3
 
 _TRIES = 10_000
-"""Places that look like a header and are none, after which a file is not MPEG audio."""
+"""Tags, and places that look like a header and are none, after which a file is not MPEG audio."""
 
 _ID3V1 = 128
 
@@ -105,7 +105,9 @@ def walk(data: bytes, start: int, end: int) -> Iterator[Frame | Junk]:
             yield frame
             continue
         if after := _after_tag(data, at, end):
-            at = after
+            at, tries = after, tries + 1
+            if tries > _TRIES:
+                return
             continue
         found, tried = _resync(data, at + 1, end)
         tries += tried

@@ -7,16 +7,18 @@ from models.containers.view import View
 _ID3_HEADER, _ID3_FOOTER_FLAG = 10, 0x10
 _APE_HEADER, _APE_HAS_HEADER = 32, 0x8000_0000
 _ID3V1 = 128
+_MOST_TAGS = 1000
 _LYRICS_END = 9
 
 
 def after_leading_tags(data: View, at: int = 0) -> int:
     """Where the tags that begin at ``at`` end; ``at`` itself where there are none."""
-    while True:
+    for _ in range(_MOST_TAGS):
         size = tag_size(data, at)
         if not size or at + size > len(data):
-            return at
+            break
         at += size
+    return at
 
 
 def tag_size(data: View, at: int) -> int:
@@ -33,11 +35,12 @@ def tag_size(data: View, at: int) -> int:
 def before_trailing_tags(data: View, start: int = 0) -> int:
     """Where the audio ends that begins at ``start`` and is followed by tags."""
     end = len(data)
-    while True:
+    for _ in range(_MOST_TAGS):
         size = _trailing_size(data, end)
         if not size or end - size < start:
-            return end
+            break
         end -= size
+    return end
 
 
 def _trailing_size(data: View, end: int) -> int:
