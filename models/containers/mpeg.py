@@ -28,12 +28,12 @@ class Contents:
 
     Args:
         frames: of audio.
-        bytes: of the stream.
+        size: bytes of the stream.
         lame: the tag's bytes.
     """
 
     frames: int
-    bytes: int
+    size: int
     lame: bytes
 
     @property
@@ -52,15 +52,14 @@ class _Stream:
     kind: Kind
     contents: Contents | None
     frames: int = 0
-    bytes: int = 0
+    size: int = 0
     spans: list[tuple[int, int]] = field(default_factory=list)
     sizes: set[int] = field(default_factory=set)
 
     def add(self, frame: Frame) -> None:
-        size = frame.end - frame.start
         self.frames += 1
-        self.bytes += size
-        self.sizes.add(size)
+        self.size += frame.end - frame.start
+        self.sizes.add(frame.end - frame.start)
         if self.spans and self.spans[-1][1] == frame.start:
             self.spans[-1] = (self.spans[-1][0], frame.end)
         else:
@@ -88,8 +87,8 @@ class _Stream:
         found = self.contents
         if found is None or (found.frames - self.frames) * self.kind.samples <= TOLERANCE_S * self.kind.rate:
             return False
-        mean = self.bytes / max(1, self.frames)
-        return not found.bytes or (found.bytes - self.bytes) / mean * self.kind.samples > TOLERANCE_S * self.kind.rate
+        mean = self.size / max(1, self.frames)
+        return not found.size or (found.size - self.size) / mean * self.kind.samples > TOLERANCE_S * self.kind.rate
 
 
 def mpeg_parts(data: bytes, label: str) -> tuple[Part, ...] | None:
@@ -130,7 +129,7 @@ def _is_something_else(streams: list[_Stream], junk: list[Junk]) -> bool:
     """Whether what looks like frames is chance: they begin late, or are less than what is none."""
     begin = streams[0].spans[0][0]
     before = sum(each.end - each.start for each in junk if each.start < begin)
-    return before > _MOST_BEFORE or sum(each.end - each.start for each in junk) > sum(each.bytes for each in streams)
+    return before > _MOST_BEFORE or sum(each.end - each.start for each in junk) > sum(each.size for each in streams)
 
 
 def _check(streams: list[_Stream], junk: list[Junk], label: str) -> None:
@@ -144,7 +143,7 @@ def _check(streams: list[_Stream], junk: list[Junk], label: str) -> None:
         raise StemsError(f"'{label}' changes on its way: {said}.", "Export it at one rate.", code="unsupported")
     begin = streams[0].spans[0][0]
     lost = sum(each.end - each.start for each in junk if each.start > begin)
-    mean = sum(stream.bytes for stream in streams) / sum(stream.seconds for stream in streams)
+    mean = sum(stream.size for stream in streams) / sum(stream.seconds for stream in streams)
     if lost > TOLERANCE_S * mean:
         raise damaged(label, f"{lost:,} bytes, or {lost / mean:.1f} s, between its frames are no audio")
 
@@ -186,12 +185,8 @@ def _rewritten(data: bytes, stream: _Stream) -> Part:
 
 def _counted(header: bytes, stream: _Stream) -> bytes:
     """A frame that holds a Xing header instead of audio, with the gaps of the stream's own."""
-    for index in range(1, 15):
-        start = bytes((0xFF, header[1] | 1, index << 4 | header[2] & 0x0C, header[3]))
-        frame = frame_at(start, 0)
-        assert frame is not None
-        if frame.end >= _ROOM:
-            break
+    starts = (bytes((0xFF, header[1] | 1, index << 4 | header[2] & 0x0C, header[3])) for index in range(1, 15))
+    start, size = next((start, frame.end) for start in starts if (frame := frame_at(start, 0)) and frame.end >= _ROOM)
     lame = stream.contents.lame if stream.contents and stream.contents.gaps else b""
     tag = b"Info" + _FRAMES.to_bytes(4, "big") + stream.frames.to_bytes(4, "big") + lame
-    return (start + bytes(stream.kind.side) + tag).ljust(frame.end, b"\0")
+    return (start + bytes(stream.kind.side) + tag).ljust(size, b"\0")
