@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -60,7 +61,7 @@ def _encode(
     path: str, sound: Sound, rate: int, container: str, codec: str, vbr: bool, options: dict[str, str]
 ) -> None:
     with av.open(path, "w", format=container, options=options) as out:
-        stream = out.add_stream(codec, rate=rate)
+        stream: Any = out.add_stream(codec, rate=rate)
         stream.layout = {1: "mono", 2: "stereo"}[sound.shape[1]]
         stream.options = {"global_quality": "590", "flags": "+qscale"} if vbr else {}
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(sound.T), format="fltp", layout=stream.layout.name)
@@ -75,10 +76,11 @@ def heard_by_ffmpeg(data: bytes) -> float:
     """Seconds that FFmpeg decodes, passing over what it cannot; 0 for a file that it does not open."""
     seconds = 0.0
     try:
-        with av.open(io.BytesIO(data)) as file:
+        with av.open(io.BytesIO(data), "r") as file:
             for packet in file.demux(audio=0):
                 with suppress(av.FFmpegError):
-                    seconds += sum(frame.samples / frame.sample_rate for frame in packet.decode())
+                    frames: Any = packet.decode()
+                    seconds += sum(frame.samples / frame.sample_rate for frame in frames)
     except av.FFmpegError:
         return 0.0
     return seconds

@@ -16,7 +16,7 @@ WITHIN_S = 0.03
 
 @pytest.mark.parametrize("kind", WRONG_LENGTHS)
 def test_a_file_is_as_long_as_the_sound_in_it(kind: str, tmp_path: Path) -> None:
-    wrong = {}
+    wrong: dict[str, object] = {}
     for case in WRONG_LENGTHS[kind]():
         (tmp_path / case.name).write_bytes(case.data)
         wrong |= _wrong(case, tmp_path / case.name)
