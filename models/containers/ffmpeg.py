@@ -16,6 +16,7 @@ _KINDS = {"mp4": "MP4", "aac": "AAC", "matroska": "WEBM"}
 
 _EBML = b"\x1a\x45\xdf\xa3"
 _SEGMENT = b"\x18\x53\x80\x67"
+_BOXES = {b"ftyp", b"moov", b"mdat", b"moof", b"mfra", b"free", b"skip", b"wide", b"uuid", b"sidx", b"styp", b"meta"}
 _UNKNOWN_SIZE = (1 << 56) - 1
 _MICROSECONDS = 1_000_000
 
@@ -118,7 +119,9 @@ def missing_bytes(data: View, container: str) -> int:
 def _missing_boxes(data: View) -> int:
     at = 0
     while at + 8 <= len(data):
-        size = int.from_bytes(data[at : at + 4], "big")
+        size, name = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
+        if name not in _BOXES:  # something else behind the file
+            return 0
         if size == 1:
             size = int.from_bytes(data[at + 8 : at + 16], "big")
         if size < 8:  # 0 goes on to the end
