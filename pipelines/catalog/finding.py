@@ -63,19 +63,22 @@ class Finder:
 
     def _walk(self, folder: str, parts: list[str]) -> str | None:
         at = absolute(folder) if not is_remote(folder) else folder
-        for part in parts:
-            step = self._step(at, part)
-            if step is None:
-                return None
-            at = step
-        return at if is_remote(folder) else local_uri(at)
+        found = self._way(at, parts)
+        return found if found is None or is_remote(folder) else local_uri(found)
 
-    def _step(self, folder: str, part: str) -> str | None:
-        there = f"{folder.rstrip('/')}/{part}"
-        if not is_remote(folder) and os.path.lexists(there):
-            return there
-        found = self._children(folder).find(part)
-        return f"{folder.rstrip('/')}/{found[0]}" if len(found) == 1 else None
+    def _way(self, folder: str, parts: list[str]) -> str | None:
+        """Where a way leads: by names as they are spelled, else by the only others that lead to a file."""
+        there = f"{folder.rstrip('/')}/{parts[0]}"
+        if len(parts) == 1:
+            if not is_remote(folder) and os.path.lexists(there):
+                return there
+            found = self._children(folder).find(parts[0])
+            return f"{folder.rstrip('/')}/{found[0]}" if len(found) == 1 else None
+        if not is_remote(folder) and os.path.isdir(there) and (way := self._way(there, parts[1:])):  # noqa: PTH112
+            return way
+        steps = (f"{folder.rstrip('/')}/{name}" for name in self._children(folder).alike(parts[0]))
+        ways = {way for step in steps if (way := self._way(step, parts[1:]))}
+        return ways.pop() if len(ways) == 1 else None
 
     def _children(self, folder: str) -> NameIndex[str]:
         with self._lock:

@@ -53,6 +53,11 @@ class NameIndex(Generic[V]):
         spellings = self._loose.get(loose_name(name), set())
         return self._normal[next(iter(spellings))] if len(spellings) == 1 else []
 
+    def alike(self, name: str) -> list[V]:
+        """Everything whose name differs in its spelling alone."""
+        spellings = self._loose.get(loose_name(name), set())
+        return [value for spelling in sorted(spellings) for value in self._normal[spelling]]
+
     @cached_property
     def _as_spelled(self) -> dict[str, list[V]]:
         found: dict[str, list[V]] = defaultdict(list)
