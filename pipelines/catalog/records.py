@@ -6,14 +6,16 @@ import csv
 import gzip
 import io
 import json
+import re
 import zlib
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from models.errors import StemsError
-from pipelines.catalog.columns import column_key
+from pipelines.catalog.columns import column_key, manifest_columns
 from pipelines.catalog.files import is_remote, local_path, read_bytes
 from pipelines.catalog.http import is_http
 from pipelines.catalog.problems import Problems
@@ -127,7 +129,7 @@ def csv_lines(text: str, file: str, needed: Collection[str], problems: Problems)
     separator = _separator(header, needed)
     if separator is None:
         tried = "commas, semicolons, tabs and bars were tried as separators"
-        problems.bad_line(f"{file}, line {1 + skipped}", f"{NO_FILE_COLUMN} ({tried})", _name_one(needed))
+        problems.bad_line(f"{file}, line {1 + skipped}", f"{NO_FILE_COLUMN} ({tried})", _name_one(header, needed))
         return
     lines = io.StringIO(text, newline="")
     for _ in range(skipped):
@@ -135,7 +137,9 @@ def csv_lines(text: str, file: str, needed: Collection[str], problems: Problems)
     reader = csv.DictReader(lines, strict=True, delimiter=separator, skipinitialspace=True)
     line = 1 + skipped
     try:
-        reader.fieldnames  # noqa: B018 - reads the header
+        if twice := _twice(reader.fieldnames or ()):
+            problems.bad_line(f"{file}, line {line}", f"names the column '{twice}' twice", "Rename or remove one.")
+            return
         line = reader.line_num + 1 + skipped
         for values in reader:
             if any(field.strip() for field in values.pop(None, ())):  # type: ignore[call-overload]
@@ -173,8 +177,18 @@ def _separator(header: str, needed: Collection[str]) -> str | None:
     return None
 
 
-def _name_one(needed: Collection[str]) -> str:
-    return f"Name one column '{next(iter(needed))}'."
+def _name_one(header: str, needed: Collection[str]) -> str:
+    """What to do about a header without a column of files: to rename the one that comes nearest, if any does."""
+    columns = manifest_columns()
+    names = [name.strip(" \"'\r\n") for name in re.split("[,;\t|]", header)]
+    near = next((name for name in names if columns.nearest(name) in needed), "")
+    return f"Rename '{near}' to '{next(iter(needed))}'." if near else f"Name one column '{next(iter(needed))}'."
+
+
+def _twice(names: Iterable[str]) -> str:
+    """A column that is read and that a header has twice, spelled alike; empty without one."""
+    known = manifest_columns().known
+    return next((name for name, count in Counter(names).items() if count > 1 and known(name)), "")
 
 
 @contextmanager

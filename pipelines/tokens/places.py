@@ -9,6 +9,7 @@ from pathlib import Path
 
 from models.errors import StemsError
 from models.output_folder import check_folder
+from pipelines.catalog.addresses import leads_to, lies_in
 from pipelines.catalog.files import absolute, is_remote, local_path
 from pipelines.catalog.schema import CatalogEntry
 from pipelines.catalog.source import Source
@@ -59,10 +60,9 @@ def check_apart(config: PrepareConfig) -> None:
     source = Source(config.catalog)
     if not source.is_folder:  # a manifest names its files
         return
-    songs = _where(config.catalog)
     for field in _OUTPUTS:
         folder = getattr(config, field)
-        if folder and (_where(folder) == songs or _where(folder).startswith(f"{songs.rstrip('/')}/")):
+        if folder and lies_in(folder, config.catalog):
             raise StemsError(
                 f"'{folder}' lies in the catalog's folder '{config.catalog}', where the next run would find it.",
                 f"Give --{field} a folder outside.",
@@ -97,16 +97,8 @@ def _names_one(entry: CatalogEntry, names: set[str]) -> bool:
 
 
 def _is_kept(entry: CatalogEntry, kept: set[str]) -> bool:
-    places = {_where(entry.uri), posixpath.dirname(_where(entry.uri))}
-    return not places.isdisjoint(kept | {_where(folder) for folder in kept})
-
-
-def _where(place: str) -> str:
-    """Where a path leads, through links; of an address in a store one spelling."""
-    if not is_remote(place):
-        return os.path.realpath(local_path(place))
-    scheme, _, path = place.partition("://")
-    return f"{'s3' if scheme == 's3a' else scheme}://{posixpath.normpath(path.strip('/'))}"
+    places = {leads_to(entry.uri), posixpath.dirname(leads_to(entry.uri))}
+    return not places.isdisjoint(kept | {leads_to(folder) for folder in kept})
 
 
 def _is_table(folder: Path) -> bool:

@@ -21,7 +21,9 @@ from pipelines.catalog.source import Source, has_suffix
 
 MANIFEST_NAMES = ("metadata.jsonl", "metadata.csv", "metadata.tsv", "metadata.parquet")
 _TABLES = (".jsonl", ".csv", ".tsv", ".parquet")
-_NO_AUDIO = (".gz", ".md", ".jpg", ".jpeg", ".png", ".pdf", ".m3u", ".m3u8", ".cue", ".log", ".ini", ".db", ".nfo")
+_PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".pdf")
+_LISTS = (".xml", ".plist", ".itl", ".m3u", ".m3u8", ".cue", ".srt", ".vtt", ".lrc", ".nfo", ".log", ".html", ".md")
+_NO_AUDIO = (*_PICTURES, *_LISTS, ".gz", ".ini", ".db")
 _KNOWN = (*READ_SUFFIXES, *SUFFIXES, *_TABLES, *_NO_AUDIO)
 _SHOWN = 3
 

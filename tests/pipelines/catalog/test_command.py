@@ -153,3 +153,14 @@ def test_only_a_catalog_of_ours_is_replaced(tmp_path: Path, s3: Bucket) -> None:
     (tmp_path / "out.parquet").unlink()
     for _ in range(2):
         write_catalog(CatalogConfig(source=str(tmp_path / "songs"), output=str(tmp_path / "out.parquet")))
+
+
+def test_a_catalog_is_not_written_where_the_next_run_would_take_it_for_a_manifest(tmp_path: Path) -> None:
+    put_sound(tmp_path / "songs" / "a.wav")
+    (tmp_path / "link").symlink_to(tmp_path / "songs")
+    for output in ("songs/metadata.parquet", "link/deep/Metadata.parquet"):
+        with pytest.raises(StemsError, match="would be read as what") as refused:
+            write_catalog(CatalogConfig(source=str(tmp_path / "songs"), output=str(tmp_path / output)))
+        assert refused.value.field == "output"
+    write_catalog(CatalogConfig(source=str(tmp_path / "songs"), output=str(tmp_path / "songs" / "catalog.parquet")))
+    assert [Path(entry.uri).name for entry in import_catalog(str(tmp_path / "songs"))] == ["a.wav"]

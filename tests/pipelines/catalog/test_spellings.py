@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import unicodedata
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from helpers.trees import put, put_lines
 from models.errors import StemsError
 from pipelines.catalog.command import write_catalog
 from pipelines.catalog.config import CatalogConfig
+from pipelines.catalog.formats.catalog import write_catalog_file
 from pipelines.catalog.importing import import_catalog
 
 NFC, NFD = (unicodedata.normalize(form, "Café") for form in ("NFC", "NFD"))
@@ -159,7 +161,9 @@ def test_keys_of_sidecars_are_read_likewise(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "text", "said"),
     [
-        ("list.csv", "audio,caption\na.wav,x\n", "semicolons"),
+        ("list.csv", "composer,caption\na.wav,x\n", "semicolons"),
+        ("list.csv", "Name;Location;Genre\nx;a.wav;y\n", "Rename 'Location' to 'file_name'"),
+        ("list.csv", "file_name,caption,caption\na.wav,x,y\n", "names the column 'caption' twice"),
         ("list.csv", "file_name caption\na.wav x\n", "semicolons"),
         ("list.jsonl", '{"filepath": "a.wav"}', "Rename 'filepath' to 'file_name'"),
         ("list.tsv", "song\tcaption\na.wav\tx\n", "PATH"),
@@ -290,3 +294,8 @@ def test_control_characters_are_blanks_wherever_words_come_from(tmp_path: Path) 
     a, b, c = import_catalog(str(tmp_path))
     assert (a.caption, b.caption, b.tags, b.title) == ("one two three", "one two", ("x y",), "T")
     assert (c.caption, c.tags) == ("one", ("x",))
+    write_catalog_file(
+        str(tmp_path / "c.parquet"), [replace(a, title="\0T", caption="one\0two", tags=("\0", "x\0y"))]
+    )
+    (old,) = import_catalog(str(tmp_path / "c.parquet"))
+    assert (old.title, old.caption, old.tags) == ("T", "one two", ("x y",))
