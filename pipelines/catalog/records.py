@@ -142,7 +142,7 @@ def csv_lines(text: str, file: str, needed: Collection[str], problems: Problems)
             return
         line = reader.line_num + 1 + skipped
         for values in reader:
-            if any(field.strip() for field in values.pop(None, ())):  # type: ignore[call-overload]
+            if any(field.strip() for field in values.pop(None, ())):
                 problems.bad_line(
                     f"{file}, line {line}",
                     "has more fields than the header",

@@ -68,7 +68,7 @@ def _filesystem_class() -> Any:
     """s3fs's class, whose keys may hold ``?versionId=`` where a person has not asked for versions."""
     from s3fs import S3FileSystem
 
-    class LiteralS3(S3FileSystem):  # type: ignore[misc]
+    class LiteralS3(S3FileSystem):
         def split_path(self, path: str) -> tuple[str, str, str | None]:
             if self.version_aware:
                 found: tuple[str, str, str | None] = super().split_path(path)

@@ -17,7 +17,7 @@ from pipelines.catalog.config import CatalogConfig
 from pipelines.catalog.formats.catalog import write_catalog_file
 from pipelines.catalog.importing import import_catalog
 
-NFC, NFD = (unicodedata.normalize(form, "Café") for form in ("NFC", "NFD"))
+NFC, NFD = unicodedata.normalize("NFC", "Café"), unicodedata.normalize("NFD", "Café")
 
 
 def captions(source: Path, manifest: str = "") -> dict[str, str]:
