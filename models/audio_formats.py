@@ -20,3 +20,13 @@ READ_SUFFIXES = (
     ".webm",
 )
 """Lower-case endings of files that are decoded. The bytes say what a file is; its ending only, that it is audio."""
+
+
+def is_audio_name(name: str) -> bool:
+    """Whether a file's name ends as that of audio that is read, in whatever case."""
+    return name.lower().endswith(READ_SUFFIXES)
+
+
+def listed_suffixes() -> str:
+    """The endings for a message."""
+    return ", ".join(READ_SUFFIXES)

@@ -7,13 +7,12 @@ import unicodedata
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from models.audio import FORMATS
+from models.audio_formats import is_audio_name, listed_suffixes
 from models.errors import StemsError
 from models.stems import MIX
 
-_OTHER_FORMATS = ("aac", "aif", "aifc", "aiff", "alac", "ape", "au", "caf", "m4a", "m4b", "mp2", "mp4", "oga", "opus",
-                  "rf64", "snd", "w64", "wma", "wv")  # fmt: skip
-"""Suffixes of sounds that are not taken, or only in another container."""
+_OTHER_SUFFIXES = (".alac", ".ape", ".m4b", ".m4p", ".mka", ".mp2", ".mp4", ".rf64", ".snd", ".wma", ".wv")
+"""Suffixes of sounds that are not read, or only in another container."""
 
 _SHOWN = 5
 
@@ -33,15 +32,15 @@ def sound_files(folder: Path) -> list[Path]:
             code="missing",
             field="song",
         ) from error
-    strange = [file for file in found if _suffix(file.name) in set(_OTHER_FORMATS) - set(FORMATS)]
+    strange = [file for file in found if file.name.lower().endswith(_OTHER_SUFFIXES)]
     if strange:
         raise StemsError(
             f"{_listed(file.name for file in strange)} in '{folder}' cannot be taken as a stem.",
-            f"Convert to one of {', '.join(FORMATS)}, or move out of the folder.",
+            f"Convert to one of {listed_suffixes()}, or move out of the folder.",
             code="unsupported",
             field="song",
         )
-    return [file for file in found if _suffix(file.name) in FORMATS]
+    return [file for file in found if is_audio_name(file.name)]
 
 
 def without_mix(files: Iterable[Path]) -> list[Path]:
@@ -111,7 +110,7 @@ def _renames(files: list[str], free: list[str]) -> str:
     once = [file for file, stem in likely.items() if list(likely.values()).count(stem) == 1]
     if not once:
         return ""
-    said = [f"'{file}' to '{likely[file]}.{_suffix(file)}'" for file in once[:_SHOWN]]
+    said = [f"'{file}' to '{likely[file]}{Path(file).suffix.lower()}'" for file in once[:_SHOWN]]
     rest = "" if len(once) == len(files) else ", and move the others out of the folder"
     return f"Rename {', '.join(said)}{rest}."
 
@@ -124,10 +123,6 @@ def _listed(names: Iterable[str]) -> str:
     quoted = [f"'{name}'" for name in names]
     more = f" and {len(quoted) - _SHOWN} more" if len(quoted) > _SHOWN else ""
     return ", ".join(quoted[:_SHOWN]) + more
-
-
-def _suffix(name: str) -> str:
-    return Path(name).suffix.lower().lstrip(".")
 
 
 def _plain(name: str) -> str:

@@ -9,6 +9,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from models.audio_formats import listed_suffixes
 from serving import problems
 from serving.bundle import ZIP
 from serving.intake import MOST_KEY
@@ -159,7 +160,10 @@ def _form(kind: type[MaterialFields], example: dict[str, Any]) -> dict[str, Any]
     """A body that is read by hand, since its file names depend on the model."""
     schema = kind.model_json_schema()
     schema["properties"] = {name: _without_null(field) for name, field in schema["properties"].items()}
-    song = {**_BINARY, "description": "A whole song, which is separated first. Or send its stems instead."}
+    song = {
+        **_BINARY,
+        "description": f"A whole song ({listed_suffixes()}), which is separated first. Or send its stems.",
+    }
     schema["properties"] = {"song": song, **schema["properties"]}
     schema["additionalProperties"] = {**_BINARY, "description": "One audio file per stem, named by the stem."}
     form = {"schema": schema, "example": example}

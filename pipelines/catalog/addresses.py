@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote_from_bytes, unquote_to_bytes
@@ -55,3 +56,17 @@ def local_path(uri: str) -> Path:
 def absolute(path: str) -> str:
     """An absolute path without ``..``; links are kept, so that a link that moves on keeps its songs' names."""
     return os.path.abspath(local_name(path))  # noqa: PTH100 - resolve() would follow links
+
+
+def leads_to(place: str) -> str:
+    """Where a path leads, through links; of an address in a store one spelling."""
+    if not is_remote(place):
+        return os.path.realpath(local_name(place))
+    scheme, _, path = place.partition("://")
+    return f"{'s3' if scheme == 's3a' else scheme}://{posixpath.normpath(path.strip('/'))}"
+
+
+def lies_in(place: str, folder: str) -> bool:
+    """Whether a place is a folder, or lies below it, whatever links lead to either."""
+    there, above = leads_to(place), leads_to(folder)
+    return there == above or there.startswith(f"{above.rstrip('/')}/")

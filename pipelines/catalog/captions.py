@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from models.errors import StemsError
 from pipelines.catalog.problems import Problems
-from pipelines.catalog.records import read_text
 
-CAPTION_COLUMNS = ("caption", "text")
+CAPTION_COLUMNS = ("caption", "text", "description")
 SECONDS_COLUMNS = ("duration", "seconds")
 WORD_COLUMNS = ("title", *CAPTION_COLUMNS, "tags", *SECONDS_COLUMNS)
 
@@ -37,6 +35,9 @@ class Words:
 
 NO_WORDS = Words()
 
+_CONTROL = dict.fromkeys((*range(32), *range(127, 160)), " ")
+"""Characters that no text has, such as NUL, by what takes their place."""
+
 
 class LineError(ValueError):
     """A value of a line is not what its name says: ``what`` is wrong, and the mend."""
@@ -47,7 +48,7 @@ class LineError(ValueError):
 
 
 def words_of(values: Mapping[str, object]) -> Words:
-    """Words from ``title``, ``caption`` or ``text``, ``tags``, and ``duration`` or ``seconds``.
+    """Words from ``title``, ``caption``, ``text`` or ``description``, ``tags``, and ``duration`` or ``seconds``.
 
     Raises:
         LineError: one of them is not text, a list of text, or a number.
@@ -61,8 +62,8 @@ def words_of(values: Mapping[str, object]) -> Words:
 
 
 def text_of(values: Mapping[str, object], *columns: str) -> str:
-    """The first of these columns that is there, as one line of text; empty without any."""
-    column = next((c for c in columns if values.get(c) is not None), columns[0])
+    """The first of these columns that is not empty, as one line of text; empty without any."""
+    column = next((c for c in columns if not _is_empty(values.get(c))), columns[0])
     value = values.get(column)
     if value is None:
         return ""
@@ -83,9 +84,9 @@ def tags_of(value: object) -> tuple[str, ...]:
 
 def seconds_of(values: Mapping[str, object], *columns: str) -> float:
     """The first of these columns that is there, in seconds; 0 without any, and for NaN, which is a gap in pandas."""
-    column = next((c for c in columns if values.get(c) not in (None, "")), columns[0])
+    column = next((c for c in columns if not _is_empty(values.get(c))), columns[0])
     value = values.get(column)
-    if value in (None, ""):
+    if _is_empty(value):
         return 0.0
     try:
         seconds = float(value) if isinstance(value, (int, float, str)) and not isinstance(value, bool) else -1.0
@@ -96,31 +97,18 @@ def seconds_of(values: Mapping[str, object], *columns: str) -> float:
     return 0.0 if math.isnan(seconds) else seconds
 
 
+def _is_empty(value: object) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
 def distinct(tags: Iterable[str]) -> tuple[str, ...]:
     """Tags without repetition, in the order of their first mention."""
     return tuple(dict.fromkeys(tags))
 
 
 def one_line(text: str) -> str:
-    """Text with single spaces between its words, and "?" for what UTF-8 cannot hold."""
-    return " ".join(text.split()).encode(errors="replace").decode()
-
-
-def read_sidecar(uri: str, problems: Problems, allow_hosts: Collection[str] = ()) -> Words:
-    """Words from ``<name>.json`` (``{"caption", "tags", "title", "seconds"}``) or ``<name>.txt`` (the caption)."""
-    try:
-        text = read_text(uri, allow_hosts)
-    except StemsError as error:
-        problems.fatal(error)
-        return Words()
-    if not uri.lower().endswith(".json"):
-        return Words(caption=one_line(text))
-    values = json_object(text, uri, problems)
-    try:
-        return words_of(values)
-    except LineError as error:
-        problems.bad_line(f"{uri}, line 1", error.what, error.mend)
-        return Words()
+    """Text with single spaces between its words, without control characters, and "?" for what UTF-8 cannot hold."""
+    return " ".join(text.translate(_CONTROL).split()).encode(errors="replace").decode()
 
 
 def json_object(text: str, uri: str, problems: Problems) -> Mapping[str, object]:

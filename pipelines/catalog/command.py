@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from models.errors import StemsError
+from pipelines.catalog.addresses import lies_in
 from pipelines.catalog.config import CatalogConfig
 from pipelines.catalog.formats.catalog import check_catalog_file, write_catalog_file
+from pipelines.catalog.formats.folder import MANIFEST_NAMES
 from pipelines.catalog.importing import read_songs
 from pipelines.catalog.lengths import with_lengths
 from pipelines.catalog.report import CatalogReport, report_on
@@ -22,9 +24,10 @@ def write_catalog(config: CatalogConfig) -> CatalogReport:
     """
     if not (config.output or config.dry_run):
         raise StemsError("There is nowhere to write to.", "Give --output, or --dry_run true.", field="output")
+    source = Source(config.source, config.manifest, tuple(config.allow_hosts))
     if not config.dry_run:
         check_catalog_file(config.output)
-    source = Source(config.source, config.manifest, tuple(config.allow_hosts))
+        _check_is_no_manifest(config.output, source)
     entries: list[CatalogEntry] = []
     try:
         entries = read_songs(source, config.format)
@@ -36,3 +39,14 @@ def write_catalog(config: CatalogConfig) -> CatalogReport:
     if not config.dry_run:
         write_catalog_file(config.output, entries)
     return report_on(entries, source.problems.found, "" if config.dry_run else config.output)
+
+
+def _check_is_no_manifest(output: str, source: Source) -> None:
+    """Refuse a catalog that the next run would take for its source's manifest."""
+    name = output.rpartition("/")[2].lower()
+    if source.is_folder and name in MANIFEST_NAMES and lies_in(output, source.path):
+        raise StemsError(
+            f"'{output}' would be read as what '{source.path}' says of its songs.",
+            "Give another name.",
+            field="output",
+        )

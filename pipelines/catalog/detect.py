@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 
+from pipelines.catalog.columns import FILE_COLUMNS, column_key
 from pipelines.catalog.config import Format
-from pipelines.catalog.formats import audiocraft, catalog, lhotse, moisesdb, multitrack, musdb, slakh
+from pipelines.catalog.formats import audiocraft, catalog, jamendo, lhotse, moisesdb, multitrack, musdb, slakh
 from pipelines.catalog.records import open_parquet
 from pipelines.catalog.source import Source, has_suffix
 
@@ -36,7 +37,7 @@ def _of_folder(source: Source) -> Format:
 
 def _of_manifest(source: Source) -> Format:
     if has_suffix(source.manifest, (".tsv",)):
-        return "jamendo"
+        return "manifest" if _names_files(source.text) else "jamendo"
     if has_suffix(source.manifest, (".parquet",)):
         with open_parquet(source.manifest, source.allow_hosts) as parquet:
             return "catalog" if set(catalog.COLUMNS) <= set(parquet.schema_arrow.names) else "manifest"
@@ -53,6 +54,13 @@ def _of_keys(keys: set[str]) -> Format:
     if "path" in keys and keys & {"sample_rate", "info_path", "amplitude"}:
         return "audiocraft"
     return "manifest"
+
+
+def _names_files(text: str) -> bool:
+    """Whether a header names a column of files as plain manifests do, and is none of MTG-Jamendo's."""
+    header = text.partition("\n")[0].split("\t")
+    named = set(map(column_key, header)) & set(map(column_key, FILE_COLUMNS))
+    return bool(named) and not set(header) & set(jamendo.HEADER)
 
 
 def _first_keys(text: str) -> set[str]:

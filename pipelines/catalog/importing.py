@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 
+from models.audio_formats import listed_suffixes
 from models.errors import StemsError
 from pipelines.catalog.config import Format
 from pipelines.catalog.detect import detect
@@ -21,7 +22,6 @@ from pipelines.catalog.formats import (
     nemo,
     slakh,
 )
-from pipelines.catalog.named import AUDIO_SUFFIXES
 from pipelines.catalog.schema import CatalogEntry
 from pipelines.catalog.source import Source, has_suffix
 
@@ -97,7 +97,7 @@ def read_songs(source: Source, format: Format = "auto") -> list[CatalogEntry]:
 
 
 def _no_songs(source: Source, format: Format) -> StemsError:
-    mend = f"Give a folder with {', '.join(AUDIO_SUFFIXES)} files, or a manifest that names some."
+    mend = f"Give a folder with {listed_suffixes()} files, or a manifest that names some."
     if format in _NEEDS_FOLDER:
         mend = f"Check that it is laid out as '{format}' is, or leave the format to be found out."
     elif format == "folder":

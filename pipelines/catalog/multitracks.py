@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from models.audio_formats import READ_SUFFIXES, is_audio_name
 from pipelines.catalog.addresses import SourceFile
 from pipelines.catalog.captions import NO_WORDS, Words
 from pipelines.catalog.files import in_parallel
@@ -17,7 +18,8 @@ from pipelines.catalog.records import read_text
 from pipelines.catalog.schema import CatalogEntry, GivenStem, fingerprint
 from pipelines.catalog.source import Source, parent
 
-STEM_SUFFIXES = (".flac", ".wav")
+_FIRST = (".flac", ".wav")
+"""Of files of one stem, these go before those of other formats, in this order."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +81,13 @@ def by_folder(files: Iterable[SourceFile]) -> dict[str, list[SourceFile]]:
 
 
 def by_track(files: Iterable[SourceFile]) -> dict[str, SourceFile]:
-    """Files that may be stems by their name without the suffix, in lower case; FLAC goes before WAV."""
-    found = sorted(files, key=lambda file: file.name.lower().endswith(".flac"))
-    return {track(file): file for file in found if file.name.lower().endswith(STEM_SUFFIXES)}
+    """Files that may be stems by their name without the suffix, in lower case; of several, FLAC, then WAV."""
+    suffixes = (*reversed(READ_SUFFIXES), *reversed(_FIRST))
+    audio = [file for file in files if is_audio_name(file.name)]
+    found = sorted(
+        audio, key=lambda file: max(n for n, end in enumerate(suffixes) if file.name.lower().endswith(end))
+    )
+    return {track(file): file for file in found}
 
 
 def track(file: SourceFile) -> str:

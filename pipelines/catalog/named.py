@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import posixpath
-import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path
 from urllib.parse import quote
 
+from models.audio_formats import is_audio_name, listed_suffixes
 from models.errors import StemsError
 from pipelines.catalog.addresses import MISSING, SourceFile, absolute, is_remote, local_uri
-from pipelines.catalog.captions import LineError, Words
+from pipelines.catalog.captions import LineError, Words, one_line
 from pipelines.catalog.files import describe_all
+from pipelines.catalog.finding import Finder
 from pipelines.catalog.http import check_host, is_http
+from pipelines.catalog.names import normal_name
 from pipelines.catalog.problems import Problems
 from pipelines.catalog.schema import CatalogEntry, fingerprint
 from pipelines.catalog.source import Source, suffix
 from pipelines.catalog.stores import check_scheme
-
-AUDIO_SUFFIXES = (".wav", ".flac", ".mp3", ".ogg")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +34,12 @@ class Named:
 def entries_of(named: Iterable[Named], source: Source) -> list[CatalogEntry]:
     """The files as entries, in their order, each once; names that may not be followed become problems.
 
+    A name that leads to no file is looked up in another spelling, see :class:`~pipelines.catalog.finding.Finder`.
+
     Raises:
         Unreachable: store or host stay away.
     """
-    first: dict[str, Named] = {}
+    by_uri: dict[str, Named] = {}
     refused: set[str] = set()  # one problem a host, not one a song
     for song in named:
         try:
@@ -50,17 +52,50 @@ def entries_of(named: Iterable[Named], source: Source) -> list[CatalogEntry]:
                 source.problems.fatal(error)
             refused.add(error.mend)
             continue
-        if uri in first:
-            source.problems.note(
-                song.place, f"'{song.name}' is named before, at {first[uri].place}; it is taken once.", "Remove one."
-            )
-        else:
-            first[uri] = song
-    files = describe_all(list(first), source.allow_hosts)
-    return [
-        entry_of(file, song.words, source.problems, song.place)
-        for file, song in zip(files, first.values(), strict=True)
-    ]
+        note_named_before(song, by_uri.setdefault(uri, song), source.problems)
+    files = describe_all(list(by_uri), source.allow_hosts)
+    found = _spelled_otherwise(list(zip(files, by_uri.values(), strict=True)), source)
+    return [entry_of(file, song.words, source.problems, song.place) for file, song in found]
+
+
+def note_named_before(song: Named, first: Named, problems: Problems) -> bool:
+    """Whether another line named this file first, which is noted then."""
+    if first is song:
+        return False
+    problems.note(song.place, f"'{song.name}' is named before, at {first.place}; it is taken once.", "Remove one.")
+    return True
+
+
+def _spelled_otherwise(
+    described: Sequence[tuple[SourceFile, Named]], source: Source
+) -> list[tuple[SourceFile, Named]]:
+    """The same, where files that are missing have been looked for under other spellings of their names."""
+    finder = Finder(source)
+    found = {song.name: finder.find(song.name) for file, song in described if file.stamp == MISSING}
+    instead = {name: other for name, other in found.items() if other}
+    if not instead:
+        return list(described)
+    files = dict(zip(instead, describe_all([o.uri for o in instead.values()], source.allow_hosts), strict=True))
+    by_uri: dict[str, Named] = {}
+    kept = []
+    for file, song in described:
+        file = files.get(song.name, file) if file.stamp == MISSING else file
+        if not note_named_before(song, by_uri.setdefault(file.uri, song), source.problems):
+            kept.append((file, song))
+    note_ends([(song.name, file) for file, song in kept if (o := found.get(song.name)) and o.by_its_end], source)
+    return kept
+
+
+def note_ends(matched: Sequence[tuple[str, SourceFile]], source: Source) -> None:
+    """One problem for all files that were found by the end of a path of another machine."""
+    if matched:
+        name, file = matched[0]
+        count = f"{len(matched)} files are named" if len(matched) > 1 else "a file is named"
+        source.problems.note(
+            source.manifest or source.path,
+            f"{count} by a path of another machine, and found by the end of it: '{name}' is '{file.uri}'.",
+            "Check that it is so; names relative to the manifest leave no doubt.",
+        )
 
 
 def resolve(name: str, source: Source) -> str:
@@ -74,8 +109,10 @@ def resolve(name: str, source: Source) -> str:
     name, folder = name.strip(), source.folder
     if not name or "\0" in name or not _encodes(name):
         raise LineError("names a file by what is no name", "Mend or remove the line.")
-    if is_remote(name) or (is_remote(folder) and not name.startswith(("/", "file://"))):
+    if is_remote(name) or (is_remote(folder) and not name.startswith(("/", "file://", "~/"))):
         return _remote(name, folder, source)
+    if name.startswith("~/"):
+        name = str(Path(name).expanduser())
     path = absolute(name if name.startswith(("/", "file://")) else f"{folder}/{name}")
     if is_remote(source.manifest) and (is_remote(folder) or not path.startswith(f"{absolute(folder)}/")):
         raise LineError(
@@ -136,21 +173,10 @@ def check_file(file: SourceFile, problems: Problems, place: str = "") -> None:
         problems.note(place, "there is no such file.", "Restore it, or take it out.")
     elif file.size == 0 and not is_http(file.uri):
         problems.note(place, "the file is empty.", "Replace it by a complete one.")
-    if not file.name.lower().endswith(AUDIO_SUFFIXES) and suffix(file.uri) not in AUDIO_SUFFIXES:
-        problems.note(place, "the file's name is not that of audio.", f"Convert it to {', '.join(AUDIO_SUFFIXES)}.")
+    if not is_audio_name(file.name) and not is_audio_name(suffix(file.uri)):
+        problems.note(place, "the file's name is not that of audio.", f"Convert it to one of {listed_suffixes()}.")
 
 
 def title_of(name: str) -> str:
     """A title from a file's name."""
-    return posixpath.splitext(normal_name(name.encode(errors="replace").decode()).rpartition("/")[2])[0]
-
-
-def normal_name(name: str) -> str:
-    """One spelling of a file name: NFC (file systems differ on accents), ``/``, no ``./`` in front."""
-    name = unicodedata.normalize("NFC", name.strip())
-    if "://" in name:
-        return name
-    name = name.replace("\\", "/").removesuffix("/")
-    if "//" not in name and "./" not in name:  # as good as always, and pathlib takes its time
-        return name
-    return str(PurePosixPath(name))
+    return posixpath.splitext(normal_name(one_line(name)).rpartition("/")[2])[0]

@@ -6,13 +6,16 @@ import csv
 import gzip
 import io
 import json
+import re
 import zlib
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from models.errors import StemsError
+from pipelines.catalog.columns import column_key, manifest_columns
 from pipelines.catalog.files import is_remote, local_path, read_bytes
 from pipelines.catalog.http import is_http
 from pipelines.catalog.problems import Problems
@@ -26,6 +29,11 @@ MAX_MANIFEST_BYTES = 2**30
 
 
 NO_FILE_COLUMN = "lacks a column of file names"
+
+_SEPARATORS = (",", ";", "\t", "|")
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_LOOKED_AT = 256
+"""Bytes of a text of which many are zero if it is UTF-16 without a mark."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +51,22 @@ class Record:
 
 
 def read_text(uri: str, allow_hosts: Collection[str] = ()) -> str:
-    """A UTF-8 text file, unpacked where its name ends in ``.gz``.
+    """A text file in UTF-8, or in UTF-16 with its mark; unpacked where its name ends in ``.gz``.
 
     Raises:
         StemsError: it cannot be read, is not text, or is too large.
     """
     data = read_manifest_bytes(uri, allow_hosts)
-    if uri.lower().endswith(".gz"):
-        data = _unpack(data, uri)
+    return as_text(_unpack(data, uri) if uri.lower().endswith(".gz") else data, uri)
+
+
+def as_text(data: bytes, uri: str) -> str:
+    """The text that a file's bytes are, in UTF-8, or in UTF-16 with its mark. StemsError where they are none."""
     try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
+        if data[:_LOOKED_AT].count(0) > len(data[:_LOOKED_AT]) // 4 and not data.startswith(_UTF16):
+            raise UnicodeError
+        return data.decode("utf-16" if data.startswith(_UTF16) else "utf-8-sig")
+    except UnicodeError as error:
         raise StemsError(f"'{uri}' is not UTF-8 text.", "Save it as UTF-8.", field="manifest") from error
 
 
@@ -108,24 +121,74 @@ def json_lines(text: str, file: str, problems: Problems) -> Iterator[Record]:
 
 
 def csv_lines(text: str, file: str, needed: Collection[str], problems: Problems) -> Iterator[Record]:
-    """A comma-separated file whose header has one of the ``needed`` columns."""
-    reader = csv.DictReader(io.StringIO(text, newline=""), restkey="", strict=True)
-    line = 1
+    """A table as text whose header has one of the ``needed`` columns: separated by commas, semicolons, tabs or bars.
+
+    Rows of which every field is empty are skipped, as spreadsheets leave them.
+    """
+    header, skipped = _header(text)
+    separator = _separator(header, needed)
+    if separator is None:
+        tried = "commas, semicolons, tabs and bars were tried as separators"
+        problems.bad_line(f"{file}, line {1 + skipped}", f"{NO_FILE_COLUMN} ({tried})", _name_one(header, needed))
+        return
+    lines = io.StringIO(text, newline="")
+    for _ in range(skipped):
+        lines.readline()
+    reader = csv.DictReader(lines, strict=True, delimiter=separator, skipinitialspace=True)
+    line = 1 + skipped
     try:
-        if not set(needed) & set(reader.fieldnames or ()):
-            problems.bad_line(f"{file}, line 1", NO_FILE_COLUMN, f"Name one column '{next(iter(needed))}'.")
+        if twice := _twice(reader.fieldnames or ()):
+            problems.bad_line(f"{file}, line {line}", f"names the column '{twice}' twice", "Rename or remove one.")
             return
-        line = reader.line_num + 1
+        line = reader.line_num + 1 + skipped
         for values in reader:
-            if "" in values:
+            if any(field.strip() for field in values.pop(None, ())):
                 problems.bad_line(
-                    f"{file}, line {line}", "has more fields than the header", "Quote fields that hold a comma."
+                    f"{file}, line {line}",
+                    "has more fields than the header",
+                    f"Quote fields that hold '{separator}'.",
                 )
-            else:
+            elif any(value and value.strip() for value in values.values()):
                 yield Record(file, line, values)
-            line = reader.line_num + 1
+            line = reader.line_num + 1 + skipped
     except csv.Error as error:  # what follows cannot be told apart
         problems.bad_line(f"{file}, line {line}", f"is not CSV ({error})", "Mend or remove the line.")
+
+
+def _header(text: str) -> tuple[str, int]:
+    """The first line that holds anything but a spreadsheet's note of its separator, and how many are before it."""
+    lines = io.StringIO(text, newline="")
+    for skipped, line in enumerate(lines):
+        if line.strip() and not line.lower().startswith("sep="):
+            return line, skipped
+    return "", 0
+
+
+def _separator(header: str, needed: Collection[str]) -> str | None:
+    """The separator that makes one of the ``needed`` columns of a header; None where none does."""
+    wanted = set(map(column_key, needed))
+    for separator in _SEPARATORS:
+        try:
+            names: Sequence[str] = next(csv.reader([header], delimiter=separator, skipinitialspace=True), [])
+        except csv.Error:
+            continue
+        if wanted & set(map(column_key, names)):
+            return separator
+    return None
+
+
+def _name_one(header: str, needed: Collection[str]) -> str:
+    """What to do about a header without a column of files: to rename the one that comes nearest, if any does."""
+    columns = manifest_columns()
+    names = [name.strip(" \"'\r\n") for name in re.split("[,;\t|]", header)]
+    near = next((name for name in names if columns.nearest(name) in needed), "")
+    return f"Rename '{near}' to '{next(iter(needed))}'." if near else f"Name one column '{next(iter(needed))}'."
+
+
+def _twice(names: Iterable[str]) -> str:
+    """A column that is read and that a header has twice, spelled alike; empty without one."""
+    known = manifest_columns().known
+    return next((name for name, count in Counter(names).items() if count > 1 and known(name)), "")
 
 
 @contextmanager

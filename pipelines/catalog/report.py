@@ -10,6 +10,7 @@ from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
 
+from models.audio_formats import is_audio_name
 from pipelines.catalog.problems import Problem
 from pipelines.catalog.schema import CatalogEntry
 from pipelines.catalog.source import suffix
@@ -90,7 +91,7 @@ def report_on(entries: Sequence[CatalogEntry], problems: Sequence[Problem], outp
 
 def sound_file(entry: CatalogEntry) -> str:
     """The file whose header says how long a song is: its own, or of stems without a mix the first."""
-    is_folder = entry.stems and not any(entry.uri.lower().endswith(end) for end in (".wav", ".flac", ".mp3", ".ogg"))
+    is_folder = entry.stems and not is_audio_name(entry.uri)
     return entry.stems[0].uris[0] if is_folder else entry.uri
 
 

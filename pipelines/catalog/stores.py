@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from models.errors import StemsError
+from pipelines.catalog.s3 import about_endpoint, literal_s3
 
 STORE_SCHEMES = ("s3", "s3a", "gs", "abfs", "memory")
 """Kinds of address that fsspec opens here. Others of its kinds reach local files or other machines."""
@@ -14,22 +15,36 @@ TIMEOUT_S = 20.0
 
 _S3_TRIES = 5  # of a request that is not answered, or by 5xx; botocore waits longer each time, 15 s in all at most
 _S3_ROUNDS = 3  # of those tries, for SlowDown; and of answers that break off
+_S3 = ("s3", "s3a")
 _UNREACHABLE_ERRNO = (5, 16, 121)  # EIO, EBUSY, EREMOTEIO: s3fs's names for what a store answers with 5xx
 
 
 class Unreachable(StemsError):  # noqa: N818 - what it is, not what went wrong
-    """A store or host stays away after several tries; nothing is known about the file itself."""
+    """A store or host stays away after several tries, or refuses; nothing is known about the file itself.
 
-    def __init__(self, uri: str, why: object) -> None:
+    Args:
+        uri: of the file.
+        why: in a few words.
+        message, mend: as of a StemsError, where more is known.
+    """
+
+    def __init__(self, uri: str, why: object, message: str = "", mend: str = "") -> None:
         super().__init__(
-            f"'{uri}' cannot be reached ({why}).",
-            "Check the connection, the address and the credentials, and run this again.",
+            message or f"'{uri}' cannot be reached ({why}).",
+            mend or "Check the connection, the address and the credentials, and run this again.",
             code="unreachable",
         )
         self.uri, self.why = uri, str(why)
 
     def __reduce__(self) -> tuple[object, ...]:
-        return Unreachable, (self.uri, self.why)
+        return Unreachable, (self.uri, self.why, self.message, self.mend)
+
+
+def no_bucket(uri: str) -> Unreachable:
+    """The error for an address whose bucket is not there."""
+    bucket = uri.partition("://")[2].partition("/")[0]
+    what = f"There is no bucket '{bucket}' {about_endpoint()}."
+    return Unreachable(uri, "no bucket", what, "Create it, or correct the address or the endpoint.")
 
 
 def check_scheme(uri: str) -> str:
@@ -44,10 +59,15 @@ def check_scheme(uri: str) -> str:
     return scheme
 
 
+_SEEN: set[tuple[str | None, str]] = set()
+"""Buckets that were there, by endpoint: each is looked for once."""
+
+
 class Store:
     """The object store of an address. Requests that fail for a moment are sent again, by botocore for S3.
 
-    Methods raise FileNotFoundError or another OSError where the store answers so, and :class:`Unreachable`.
+    Methods raise FileNotFoundError or another OSError where the store answers so, :class:`Unreachable` where it does
+    not answer, refuses, or has no such bucket.
     Endpoint, region and credentials come from the environment (``AWS_ENDPOINT_URL`` and so on).
     """
 
@@ -57,14 +77,15 @@ class Store:
         scheme = check_scheme(uri)
         self.uri = uri
         # Not fsspec's url_to_fs: it takes "::" in a name for a chain of file systems.
-        self._filesystem = fsspec.filesystem(scheme, **(_s3_options() if scheme in ("s3", "s3a") else {}))
+        self.is_s3 = scheme in _S3
+        self._filesystem = literal_s3(**_s3_options()) if self.is_s3 else fsspec.filesystem(scheme)
         self.path: str = self._filesystem._strip_protocol(uri)
-        if scheme in ("s3", "s3a"):
+        if self.is_s3:
             self._filesystem.retries = _S3_ROUNDS
 
     def read(self) -> bytes:
         """All bytes of the object."""
-        one = {"max_concurrency": 1} if self.uri.startswith("s3") else {}  # more would ask for the size once more
+        one = {"max_concurrency": 1} if self.is_s3 else {}  # more would ask for the size once more
         data: bytes = self._call("cat_file", self.path, **one)
         return data
 
@@ -126,10 +147,28 @@ class Store:
             return getattr(self._filesystem, method)(*args, **options)
         except (BotoCoreError, ResponseParserError, ClientError, TimeoutError, ConnectionError) as error:
             raise Unreachable(self.uri, str(error) or type(error).__name__) from error
+        except FileNotFoundError as error:
+            if self.is_s3 and not self._has_bucket():
+                raise no_bucket(self.uri) from error
+            raise
         except OSError as error:
-            if error.errno in _UNREACHABLE_ERRNO:
+            if error.errno in _UNREACHABLE_ERRNO or isinstance(error, PermissionError):
                 raise Unreachable(self.uri, error.strerror or error) from error
             raise
+
+    def _has_bucket(self) -> bool:
+        """Whether the bucket is there; a store that does not say so has it."""
+        bucket = self.path.partition("/")[0]
+        place = (self._filesystem.endpoint_url, bucket)
+        if place not in _SEEN:
+            try:
+                self._filesystem.call_s3("head_bucket", Bucket=bucket)
+            except FileNotFoundError:
+                return False
+            except Exception:  # it may not be looked at, or the store stays away: its objects say so
+                return True
+            _SEEN.add(place)
+        return True
 
 
 def _s3_options() -> dict[str, object]:

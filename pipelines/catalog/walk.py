@@ -8,7 +8,11 @@ from collections.abc import Iterator, Mapping
 
 from models.errors import StemsError
 from pipelines.catalog.addresses import MISSING, SourceFile, absolute, is_remote, local_uri
+from pipelines.catalog.s3 import about_endpoint
 from pipelines.catalog.stores import Store
+
+_FOLDER_MARKS = ("/", "_$folder$")
+"""Ends of the keys of empty objects that consoles and Hadoop make for folders."""
 
 logger = logging.getLogger(__name__)
 
@@ -73,10 +77,17 @@ def _local_file(child: os.DirEntry[str], name: str) -> SourceFile:
 
 def _list_remote(folder: str) -> Iterator[SourceFile]:
     store = Store(folder)
-    found = store.find()
+    try:
+        found = store.find()
+    except FileNotFoundError:
+        found = {}
     if not found:
-        raise StemsError(f"There is nothing at '{folder}'.", "Check the address.", code="missing", field="catalog")
+        where = f" {about_endpoint()}" if store.is_s3 else ""
+        raise StemsError(
+            f"There is nothing at '{folder}'{where}.", "Check the address.", code="missing", field="catalog"
+        )
     for path, info in found.items():
         name = path[len(store.path.rstrip("/")) + 1 :]
-        if name and not any(part.startswith(".") for part in name.split("/")):
+        is_folder = info["size"] == 0 and name.endswith(_FOLDER_MARKS)
+        if name and not is_folder and not any(part.startswith(".") for part in name.split("/")):
             yield SourceFile(name, store.full(path), info["size"], remote_stamp(info))

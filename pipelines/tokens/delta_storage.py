@@ -19,6 +19,8 @@ from typing import Any, TypeVar
 from pyarrow.fs import AwsStandardS3RetryStrategy, FileSystem, LocalFileSystem, S3FileSystem, SubTreeFileSystem
 
 from models.errors import StemsError
+from pipelines.catalog.s3 import ENDPOINTS, s3_endpoint
+from pipelines.catalog.stores import no_bucket
 
 T = TypeVar("T")
 TRIES = 6
@@ -29,6 +31,9 @@ _S3_DEFAULTS = {
     "aws_timeout": "60s",  # of a request
     "aws_connect_timeout": "10s",
 }
+
+
+_NO_BUCKET = ("NoSuchBucket", "specified bucket does not exist")
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,8 @@ class DeltaStorage:
         if not self._remote:
             return dict(self.given or {})
         environment = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+        if endpoint := s3_endpoint(environment):  # delta-rs knows one of its names
+            environment = {**{k: v for k, v in environment.items() if k not in ENDPOINTS}, ENDPOINTS[-1]: endpoint}
         given = environment if self.given is None else self.given
         # One spelling of each option: of two, delta-rs takes either.
         bare = {name.lower().removeprefix("aws_"): value for name, value in given.items()}
@@ -90,6 +97,8 @@ class DeltaStorage:
                 field="table",
             ) from error
         except (DeltaError, OSError) as error:
+            if self._remote and _lacks_bucket(error):
+                raise no_bucket(self.uri) from error
             asked = "" if version is None else f" at version {version}"
             raise StemsError(
                 f"'{self.uri}' cannot be used{asked}: {error}.",
@@ -143,9 +152,15 @@ class DeltaStorage:
 
 def may_pass(error: Exception) -> bool:
     """Whether what failed may work if it is tried again. Delta wraps what its object store says, in either of two."""
+    if _lacks_bucket(error):
+        return False
     return "Generic S3 error" in str(error) or (
         isinstance(error, OSError) and not isinstance(error, FileNotFoundError)
     )
+
+
+def _lacks_bucket(error: Exception) -> bool:
+    return any(said in str(error) for said in _NO_BUCKET)
 
 
 def _seconds(duration: str) -> float:

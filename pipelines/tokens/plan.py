@@ -17,6 +17,7 @@ from pipelines.tokens.config import PlanConfig
 from pipelines.tokens.identity import identity_of, layout_of, limits_of, vocal_rule
 from pipelines.tokens.inspect import Inspected, inspect_file
 from pipelines.tokens.known import Known, read_known
+from pipelines.tokens.places import check_apart, check_no_own_stems
 from pipelines.tokens.run import tokenizer_settings
 from pipelines.tokens.schema import GIVEN
 from pipelines.tokens.source import fetch
@@ -102,10 +103,12 @@ def plan(config: PlanConfig) -> PlanReport:
     Raises:
         StemsError: the catalog or a model is at fault, or none of the songs of the sample could be read.
     """
+    check_apart(config)
     entries = import_catalog(config.catalog, config.manifest, format=config.format, allow_hosts=config.allow_hosts)
     layout, identity = layout_of(config), identity_of(config)
     table = TokenTable(config.table)
     known = read_known(table, identity) if table.tables["tokens"].exists() else _NOTHING
+    check_no_own_stems(entries, (row.folder for row in known.stems.values()))
     chooser = Chooser(known, identity, layout, vocal_rule(config), limits_of(config))
     present = [entry for entry in entries if entry.fingerprint not in known.removed_files]
     remain, _ = chooser.before_reading(present)

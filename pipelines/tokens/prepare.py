@@ -16,6 +16,7 @@ from pipelines.tokens.choose import Chooser
 from pipelines.tokens.config import PrepareConfig, RetryConfig
 from pipelines.tokens.identity import check_models, identity_of, layout_of, limits_of, vocal_rule
 from pipelines.tokens.known import Known, read_known
+from pipelines.tokens.places import check_no_own_stems
 from pipelines.tokens.reasons import FAILED, REASONS
 from pipelines.tokens.report import PrepareReport
 from pipelines.tokens.run import Run
@@ -51,7 +52,9 @@ def _prepare(config: PrepareConfig, again: Collection[str]) -> PrepareReport:
         )
         layout, identity, limits = layout_of(config), identity_of(config), limits_of(config)
         run.table.create()
-        known = _pardon(run.table, read_known(run.table, identity), entries, again)
+        known = read_known(run.table, identity)
+        check_no_own_stems(entries, (row.folder for row in known.stems.values()))
+        known = _pardon(run.table, known, entries, again)
         present = [entry for entry in entries if entry.fingerprint not in known.removed_files]
         run.songs, run.removed = len(entries), len(entries) - len(present)
 

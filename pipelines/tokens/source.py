@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from models.audio import Audio, read_audio
+from models.audio_formats import READ_SUFFIXES
 from models.errors import StemsError
 from pipelines.catalog.files import is_remote, local_path, read_bytes
-from pipelines.catalog.named import AUDIO_SUFFIXES, suffix
 from pipelines.catalog.schema import CatalogEntry, GivenStem
+from pipelines.catalog.source import suffix
 from pipelines.tokens.limits import Limits
 
 
@@ -85,7 +86,7 @@ def _uris(entry: CatalogEntry) -> list[str]:
 
 def _is_mix(uri: str) -> bool:
     """Whether a multitrack song's address is that of a mix; else it is its folder's."""
-    return suffix(uri) in AUDIO_SUFFIXES and (is_remote(uri) or not local_path(uri).is_dir())
+    return suffix(uri) in READ_SUFFIXES and (is_remote(uri) or not local_path(uri).is_dir())
 
 
 def _read(uri: str, allow_hosts: Collection[str], max_bytes: int | None) -> bytes:

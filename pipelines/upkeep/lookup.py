@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
+from urllib.parse import unquote
 
 from models.errors import StemsError
-from pipelines.catalog.files import absolute, is_remote
+from pipelines.catalog.addresses import local_name
+from pipelines.catalog.files import absolute, is_remote, local_uri
+from pipelines.catalog.http import is_http
+from pipelines.catalog.names import loose_name, normal_name
 from pipelines.catalog.schema import entry_from_json
 from pipelines.tokens.schema import RemovedRow
 from pipelines.tokens.table import TokenTable
+
+Spelling: TypeAlias = Callable[[str], str]
+"""What two spellings of a name share."""
 
 _PREFIX = 6
 _CANDIDATES = 10
@@ -41,10 +48,15 @@ class Traces:
         """What to call it."""
         return next(iter(sorted(self.titles)), "")
 
-    def called(self, name: str) -> bool:
+    def lies_at(self, place: str, spelled: Spelling) -> bool:
+        """Whether one of its files has this address."""
+        return spelled(place) in {spelled(uri) for uri in self.uris}
+
+    def called(self, name: str, spelled: Spelling) -> bool:
         """Whether a title, or a file's name with or without its ending, is this one."""
-        files = {uri.rstrip("/").rpartition("/")[2] for uri in self.uris}
-        return name in self.titles | files | {file.rpartition(".")[0] for file in files}
+        files = {normal_name(_path(uri)).rpartition("/")[2] for uri in self.uris}
+        names = self.titles | files | {file.rpartition(".")[0] for file in files}
+        return spelled(name) in map(spelled, names)
 
     def __str__(self) -> str:
         where = f", {min(self.uris)}" if self.uris else ""
@@ -100,17 +112,24 @@ class Lookup:
         """Songs that a name may mean, the strictest reading first."""
         songs = sorted(self._songs.values(), key=lambda song: song.song_id)
         yield [song for song in songs if song.song_id == name]
-        places = {name} if is_remote(name) else {name, absolute(name)}
+        places = {name} if is_remote(name) else {name, local_uri(absolute(name))}
         yield [song for song in songs if song.uris & places]
+        yield [song for song in songs if any(song.lies_at(place, normal_name) for place in places)]
         if len(name) >= _PREFIX:
             yield [song for song in songs if song.song_id.startswith(name)]
-        yield [song for song in songs if song.called(name)]
+        for spelled in (normal_name, loose_name):
+            yield [song for song in songs if song.called(name, spelled)]
 
     def _note(self, song_id: str, fingerprint: str, uri: str, title: str) -> None:
         song = self._songs.setdefault(song_id, Traces(song_id))
         for kept, value in ((song.fingerprints, fingerprint), (song.uris, uri), (song.titles, title)):
             if value:
                 kept.add(value)
+
+
+def _path(uri: str) -> str:
+    """An address without what it encodes, for the name at its end."""
+    return unquote(uri).rstrip("/") if is_http(uri) else local_name(uri).rstrip("/")
 
 
 def _mentions(table: TokenTable) -> Iterator[tuple[str, str, str, str]]:

@@ -95,10 +95,16 @@ def s3(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]
     for name, value in s3_server.environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setitem(fsspec.config.conf, "s3", _S3FS)
-    s3fs.S3FileSystem.clear_instance_cache()
+    forget_clients()
     name = f"test-{uuid.uuid4().hex[:12]}"
     s3fs.S3FileSystem().mkdir(name)
     yield Bucket(f"s3://{name}", s3_server)
     files = s3fs.S3FileSystem(skip_instance_cache=True)
     files.rm(name, recursive=True)
-    s3fs.S3FileSystem.clear_instance_cache()
+    forget_clients()
+
+
+def forget_clients() -> None:
+    """Let new ones be made, which look at the environment again."""
+    for kind in (s3fs.S3FileSystem, *s3fs.S3FileSystem.__subclasses__()):
+        kind.clear_instance_cache()

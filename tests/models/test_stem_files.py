@@ -65,7 +65,7 @@ def test_a_mix_is_a_stem_where_the_model_says_so(tmp_path: Path) -> None:
         (("bass.wav", "song bass.wav"), ("'song bass.wav'", "move others out")),  # which of both is meant?
         (("bass 1.wav", "bass 2.wav"), ("'bass 1.wav', 'bass 2.wav'", "Name one file after each")),
         (("bass and drums.wav",), ("'bass and drums.wav'", "Name one file after each")),
-        (("bass.wav", "drums.m4a"), ("'drums.m4a'", "Convert to one of wav, flac")),
+        (("bass.wav", "drums.wma"), ("'drums.wma'", "Convert to one of .wav, .flac")),
         (("mix.wav",), ("has no stems", "bass, drums, lead-vox")),
         ((), ("has no stems",)),
         (tuple(f"take {n}.wav" for n in range(30)), ("and 25 more",)),

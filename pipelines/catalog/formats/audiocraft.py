@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from models.errors import StemsError
 from pipelines.catalog.captions import LineError, Words, distinct, json_object, seconds_of, tags_of, text_of
 from pipelines.catalog.files import in_parallel, is_remote, read_bytes
+from pipelines.catalog.finding import Finder
 from pipelines.catalog.named import Named, entries_of, resolve
 from pipelines.catalog.problems import Problems
-from pipelines.catalog.records import MAX_MANIFEST_BYTES, Record, json_lines
+from pipelines.catalog.records import MAX_MANIFEST_BYTES, Record, as_text, json_lines
 from pipelines.catalog.schema import CatalogEntry
 from pipelines.catalog.source import Source
 
@@ -37,10 +38,10 @@ def songs(source: Source) -> list[CatalogEntry]:
             )
         source = replace(source, given_manifest=own)
     listed = list(read(json_lines(source.text, source.manifest, source.problems), source.problems))
-    waits = is_remote(source.folder)
+    waits, finder = is_remote(source.folder), Finder(source)
 
     def described(one: Listed) -> Named:
-        said = _read_info(one, source)
+        said = _read_info(one, source, finder)
         return replace(one.file, words=said.over(one.file.words))
 
     return entries_of(in_parallel(described, listed) if waits else map(described, listed), source)
@@ -78,15 +79,27 @@ def words_of_info(info: Mapping[str, object]) -> Words:
     )
 
 
-def _read_info(listed: Listed, source: Source) -> Words:
+def _read_info(listed: Listed, source: Source, finder: Finder) -> Words:
     try:
         uri = resolve(listed.info, source)
-        text = read_bytes(uri, allow_hosts=source.allow_hosts, max_bytes=MAX_MANIFEST_BYTES).decode("utf-8-sig")
-        return words_of_info(json_object(text, uri, source.problems))
-    except OSError:  # most often there is none, and none is needed
-        return Words()
-    except UnicodeDecodeError:
-        source.problems.bad_line(f"{listed.info}, line 1", "is not UTF-8 text", "Save it as UTF-8.")
+        data = _bytes(uri, source)
+        if data is None and (found := finder.find(listed.info)):
+            uri = found.uri
+            data = _bytes(uri, source)
+        if data is None:  # most often there is none, and none is needed
+            return Words()
+        return words_of_info(json_object(as_text(data, uri), uri, source.problems))
+    except StemsError as error:
+        if error.field != "manifest":
+            raise
+        source.problems.bad_line(f"{listed.info}, line 1", "is not UTF-8 text", error.mend)
     except LineError as error:
         source.problems.bad_line(f"{listed.info}, line 1", error.what, error.mend)
     return Words()
+
+
+def _bytes(uri: str, source: Source) -> bytes | None:
+    try:
+        return read_bytes(uri, allow_hosts=source.allow_hosts, max_bytes=MAX_MANIFEST_BYTES)
+    except OSError:
+        return None

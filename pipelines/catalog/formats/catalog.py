@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from models.errors import StemsError
 from models.output_folder import check_file
 from models.storage import storage_errors
+from pipelines.catalog.captions import one_line
 from pipelines.catalog.files import exists, is_remote, local_path, write_bytes
 from pipelines.catalog.http import check_host, is_http
 from pipelines.catalog.records import open_parquet
@@ -94,7 +95,9 @@ def from_table(table: pa.Table) -> list[CatalogEntry]:
         CatalogEntry(
             **{
                 **row,
-                "tags": tuple(row["tags"]),
+                "title": one_line(row["title"]),
+                "caption": one_line(row["caption"]),
+                "tags": tuple(filter(None, map(one_line, row["tags"]))),
                 "stems": tuple(GivenStem(stem["name"], tuple(stem["uris"])) for stem in row["stems"]),
             }
         )

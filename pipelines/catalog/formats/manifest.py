@@ -7,9 +7,12 @@ from typing import Any
 
 from models.errors import StemsError
 from pipelines.catalog.addresses import MISSING
-from pipelines.catalog.captions import WORD_COLUMNS, LineError, words_of
+from pipelines.catalog.captions import LineError, words_of
+from pipelines.catalog.columns import FILE_COLUMNS, Columns, manifest_columns
 from pipelines.catalog.files import describe
-from pipelines.catalog.named import Named, entries_of, normal_name, resolve
+from pipelines.catalog.finding import Finder
+from pipelines.catalog.named import Named, entries_of, resolve
+from pipelines.catalog.names import normal_name
 from pipelines.catalog.problems import Problems
 from pipelines.catalog.records import (
     NO_FILE_COLUMN,
@@ -21,8 +24,6 @@ from pipelines.catalog.records import (
 )
 from pipelines.catalog.schema import CatalogEntry
 from pipelines.catalog.source import Source, has_suffix
-
-FILE_COLUMNS = ("file_name", "path")
 
 _EXPORT = (
     "python -c \"import pathlib, pyarrow.parquet as pq; [pathlib.Path(pathlib.Path(a['path']).name)"
@@ -37,14 +38,16 @@ def songs(source: Source) -> list[CatalogEntry]:
 
 
 def read(records: Iterable[Record], problems: Problems) -> Iterator[Named]:
-    """``file_name`` or ``path`` (needed, each once), ``caption`` or ``text``, ``tags`` (a list, or text split at
-    commas and semicolons), ``title``, ``duration`` or ``seconds``. Others are ignored.
+    """``file_name`` or ``path`` (needed, each once), ``caption``, ``text`` or ``description``, ``tags`` (a list, or
+    text split at commas and semicolons), ``title``, ``duration`` or ``seconds``. Other columns are noted.
     """
+    columns = manifest_columns()
     first_line: dict[str, int] = {}
     for record in records:
-        value = next((record.values[column] for column in FILE_COLUMNS if record.values.get(column)), None)
+        values = columns.read(record.values, record.place)
+        value = next((values[column] for column in FILE_COLUMNS if values.get(column)), None)
         if not isinstance(value, str):
-            problems.bad_line(record.place, "names no file", f"Give each line one of {', '.join(FILE_COLUMNS)}.")
+            problems.bad_line(record.place, "names no file", _name_the_file(record, columns))
             continue
         name = normal_name(value)
         if name in first_line:
@@ -54,9 +57,18 @@ def read(records: Iterable[Record], problems: Problems) -> Iterator[Named]:
             continue
         first_line[name] = record.line
         try:
-            yield Named(value, words_of(record.values), record.place)
+            yield Named(value, words_of(values), record.place)
         except LineError as error:
             problems.bad_line(record.place, error.what, error.mend)
+    columns.note_unread(problems)
+
+
+def _name_the_file(record: Record, columns: Columns) -> str:
+    """What to do about a line without a file's name."""
+    meant = next((name for name in record.values if columns.nearest(name) in FILE_COLUMNS), "")
+    if meant and not columns.known(meant):
+        return f"Rename '{meant}' to '{FILE_COLUMNS[0]}'."
+    return f"Give each line one of {', '.join(FILE_COLUMNS)}."
 
 
 def records_of(source: Source) -> Iterator[Record]:
@@ -64,27 +76,29 @@ def records_of(source: Source) -> Iterator[Record]:
     manifest = source.manifest
     if has_suffix(manifest, (".jsonl", ".json")):
         yield from json_lines(source.text, manifest, source.problems)
-    elif has_suffix(manifest, (".csv",)):
+    elif has_suffix(manifest, (".csv", ".tsv")):
         yield from csv_lines(source.text, manifest, FILE_COLUMNS, source.problems)
     elif has_suffix(manifest, (".parquet",)):
         with open_parquet(manifest, source.allow_hosts) as parquet:
             yield from _parquet_records(parquet, source)
     else:
         raise StemsError(
-            f"'{manifest}' is not a manifest.", "Give a .jsonl, .csv or .parquet file.", field="manifest"
+            f"'{manifest}' is not a manifest.", "Give a .jsonl, .csv, .tsv or .parquet file.", field="manifest"
         )
 
 
 def _parquet_records(parquet: Any, source: Source) -> Iterator[Record]:
-    columns = set(parquet.schema_arrow.names)
-    words = [column for column in WORD_COLUMNS if column in columns]
-    files = [column for column in FILE_COLUMNS if column in columns]
-    if files:
-        yield from parquet_rows(parquet, source.manifest, [*files, *words])
-    elif "audio" in columns:
-        yield from _datasets_rows(parquet, source, words)
-    else:
+    columns, names = manifest_columns(), parquet.schema_arrow.names
+    read = [name for name in names if columns.known(name)]
+    files = [name for name in read if columns.known(name) in FILE_COLUMNS]
+    if not files and "audio" not in names:
         source.problems.bad_line(f"{source.manifest}, line 1", NO_FILE_COLUMN, f"Name one '{FILE_COLUMNS[0]}'.")
+        return
+    for name in names:
+        if name not in read and name != "audio":
+            columns.pass_over(name, True, f"{source.manifest}, line 1")
+    columns.note_unread(source.problems)
+    yield from (parquet_rows(parquet, source.manifest, read) if files else _datasets_rows(parquet, source, read))
 
 
 def _datasets_rows(parquet: Any, source: Source, words: list[str]) -> Iterator[Record]:
@@ -95,18 +109,20 @@ def _datasets_rows(parquet: Any, source: Source, words: list[str]) -> Iterator[R
     if not (pa.types.is_struct(kind) and kind.get_field_index("path") >= 0):
         raise _embedded(source)
     for record in parquet_rows(parquet, source.manifest, ["audio.path", *words]):
-        audio = record.values.get("audio")
+        values = dict(record.values)
+        audio = values.pop("audio", None)
         name = audio.get("path") if isinstance(audio, dict) else None
         if record.line == 1 and not (isinstance(name, str) and _is_there(name, source)):
             raise _embedded(source)
-        yield Record(record.file, record.line, {**record.values, "file_name": name})
+        yield Record(record.file, record.line, {**values, "file_name": name})
 
 
 def _is_there(name: str, source: Source) -> bool:
     try:
-        return describe(resolve(name, source), source.allow_hosts).stamp != MISSING
+        there = describe(resolve(name, source), source.allow_hosts).stamp != MISSING
     except LineError:
         return False
+    return there or Finder(source).find(name) is not None
 
 
 def _embedded(source: Source) -> StemsError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
+from models.audio_formats import is_audio_name
 from pipelines.catalog.addresses import MISSING, SourceFile
 from pipelines.catalog.captions import LineError, Words, json_object, tags_of, text_of
 from pipelines.catalog.multitracks import Multitrack, by_folder, descriptions, entry_of_stems, folder_of
@@ -67,5 +68,5 @@ def _stems(
 def is_moisesdb(files: Iterable[SourceFile]) -> bool:
     """Whether a listing is laid out so: descriptions, with audio one folder below them."""
     names = {file.name.rpartition("/")[0] for file in files if file.name.rpartition("/")[2] == DESCRIPTION}
-    tracks = (file.name for file in files if file.name.endswith(".wav") and file.name.count("/") >= 2)
+    tracks = (file.name for file in files if is_audio_name(file.name) and file.name.count("/") >= 2)
     return any(track.rsplit("/", 2)[0] in names for track in tracks)

@@ -1,17 +1,19 @@
-"""A folder for each song and a file for each stem, ``<song>/<stem>.flac`` or ``.wav``: as kept stems are laid out."""
+"""A folder for each song and an audio file for each stem, ``<song>/<stem>.flac``: as kept stems are laid out."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
+from models.audio_formats import is_audio_name
 from pipelines.catalog.addresses import SourceFile
 from pipelines.catalog.captions import Words
-from pipelines.catalog.formats.folder import said_of
+from pipelines.catalog.formats.folder import relative_name, said_of
 from pipelines.catalog.multitracks import Multitrack, by_folder, by_track, entry_of_stems, folder_of
-from pipelines.catalog.named import normal_name
+from pipelines.catalog.names import NameIndex
 from pipelines.catalog.problems import Problems
 from pipelines.catalog.schema import CatalogEntry
+from pipelines.catalog.sidecars import SUFFIXES, note_orphans
 from pipelines.catalog.source import Source
 
 STEMS = ("bass", "drums", "guitar", "other", "piano", "vocals")
@@ -22,11 +24,12 @@ LEAST = 2
 
 def songs(source: Source) -> list[CatalogEntry]:
     """Every folder with stems; ``metadata.*`` may name folders, and say what is heard."""
-    said = {normal_name(named.name).rstrip("/"): named.words for named in said_of(source)}
+    said = NameIndex((relative_name(source.folder, named.name), named.words) for named in said_of(source))
+    note_orphans([file for file in source.files if file.name.lower().endswith(SUFFIXES)], source.problems)
     return [entry_of_stems(song, source.problems) for song in read(source.files, said, source.problems)]
 
 
-def read(files: Iterable[SourceFile], said: dict[str, Words], problems: Problems) -> Iterator[Multitrack]:
+def read(files: Iterable[SourceFile], said: NameIndex[Words], problems: Problems) -> Iterator[Multitrack]:
     """Songs from a listing. Files that are neither a stem nor the mix are left out, which is noted."""
     for name, inside in sorted(by_folder(files).items()):
         tracks = by_track(inside)
@@ -38,14 +41,15 @@ def read(files: Iterable[SourceFile], said: dict[str, Words], problems: Problems
             problems.note(
                 tracks[other].uri, "this is no stem by its name; it is left out.", f"Stems are {', '.join(STEMS)}."
             )
-        yield Multitrack(name, folder_of(inside[0]), stems, mix, said.get(normal_name(name), Words()))
+        words = next(iter(said.find(name)), Words())
+        yield Multitrack(name, folder_of(inside[0]), stems, mix, words)
 
 
 def is_multitrack(files: Iterable[SourceFile]) -> bool:
     """Whether every folder with audio is a song's, with stems."""
     found = False
     for inside in by_folder(files).values():
-        audio = [file for file in inside if file.name.lower().endswith((".wav", ".flac", ".mp3", ".ogg"))]
+        audio = [file for file in inside if is_audio_name(file.name)]
         if not audio:
             continue
         if len({PurePosixPath(file.name).stem.lower() for file in audio} & set(STEMS)) < LEAST:

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from pipelines.catalog.captions import LineError, Words, seconds_of, words_of
-from pipelines.catalog.named import Named, entries_of, normal_name
+from pipelines.catalog.named import Named, entries_of
+from pipelines.catalog.names import normal_name
 from pipelines.catalog.problems import Problems
 from pipelines.catalog.records import Record, json_lines
 from pipelines.catalog.schema import CatalogEntry

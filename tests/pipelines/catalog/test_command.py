@@ -39,7 +39,7 @@ def folder(tmp_path: Path) -> Path:
     put(root / "b.txt", "a [bold] groove")
     put(root / "broken.wav")
     put(root / "empty.mp3", b"")
-    put(root / "x.m4a")
+    put(root / "x.wma")
     put_lines(
         root / "metadata.jsonl", [{"path": "a.wav", "tags": ["calm"]}, {"path": "lost.ogg", "duration": 3598.5}]
     )
@@ -52,7 +52,7 @@ def test_a_dry_run_counts_measures_and_says_what_is_wrong(folder: Path) -> None:
     assert report.formats == {".wav": 2, ".flac": 1, ".mp3": 1, ".ogg": 1}
     assert (report.hours, report.unknown_lengths) == (1.0, 2)
     said = {problem.place.removeprefix(f"{folder}/"): str(problem) for problem in report.problems}
-    assert set(said) == {"empty.mp3", "x.m4a", f"metadata.jsonl, line 2, {folder}/lost.ogg", "broken.wav"}
+    assert set(said) == {"empty.mp3", "x.wma", f"metadata.jsonl, line 2, {folder}/lost.ogg", "broken.wav"}
     assert all(problem.mend and not problem.fatal for problem in report.problems)
     text = shown(report)
     assert "hours │ 1.00" in text
@@ -153,3 +153,14 @@ def test_only_a_catalog_of_ours_is_replaced(tmp_path: Path, s3: Bucket) -> None:
     (tmp_path / "out.parquet").unlink()
     for _ in range(2):
         write_catalog(CatalogConfig(source=str(tmp_path / "songs"), output=str(tmp_path / "out.parquet")))
+
+
+def test_a_catalog_is_not_written_where_the_next_run_would_take_it_for_a_manifest(tmp_path: Path) -> None:
+    put_sound(tmp_path / "songs" / "a.wav")
+    (tmp_path / "link").symlink_to(tmp_path / "songs")
+    for output in ("songs/metadata.parquet", "link/deep/Metadata.parquet"):
+        with pytest.raises(StemsError, match="would be read as what") as refused:
+            write_catalog(CatalogConfig(source=str(tmp_path / "songs"), output=str(tmp_path / output)))
+        assert refused.value.field == "output"
+    write_catalog(CatalogConfig(source=str(tmp_path / "songs"), output=str(tmp_path / "songs" / "catalog.parquet")))
+    assert [Path(entry.uri).name for entry in import_catalog(str(tmp_path / "songs"))] == ["a.wav"]

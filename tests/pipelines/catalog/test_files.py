@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.s3 import Bucket, Faults, s3, s3_server  # noqa: F401 - fixtures
+from helpers.s3 import Bucket, Faults, forget_clients, s3, s3_server  # noqa: F401 - fixtures
 from helpers.trees import put
 
 from models.errors import StemsError
@@ -175,14 +175,137 @@ def test_a_store_that_keeps_failing_is_unreachable(
 
 
 def test_an_endpoint_that_is_not_there_is_unreachable(s3: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
-    import s3fs
-
     monkeypatch.setattr(stores, "_S3_TRIES", 1)
     monkeypatch.setattr(stores, "_S3_ROUNDS", 1)
     with socket.socket() as taken, monkeypatch.context() as elsewhere:
         taken.bind(("127.0.0.1", 0))
         elsewhere.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{taken.getsockname()[1]}")
-        s3fs.S3FileSystem.clear_instance_cache()
+        forget_clients()
         with pytest.raises(Unreachable):
             describe(f"{s3.uri}/a.wav")
-    s3fs.S3FileSystem.clear_instance_cache()
+    forget_clients()
+
+
+def put_key(s3: Bucket, key: str, data: bytes = b"") -> None:  # noqa: F811
+    """Put an object of any key, as other programs do."""
+    import s3fs
+
+    files = s3fs.S3FileSystem(skip_instance_cache=True)
+    files.call_s3("put_object", Bucket=s3.uri.removeprefix("s3://"), Key=key, Body=data)
+
+
+def test_empty_keys_that_stand_for_folders_are_no_files(s3: Bucket) -> None:  # noqa: F811
+    for key in ("songs/", "songs/deep/", "songs/hadoop_$folder$"):
+        put_key(s3, key)
+    for key in ("songs/a.wav", "songs/deep/b.wav"):
+        put_key(s3, key, b"sound")
+    assert [file.name for file in list_folder(f"{s3.uri}/songs")] == ["a.wav", "deep/b.wav"]
+    assert write_catalog(CatalogConfig(source=f"{s3.uri}/songs", dry_run=True)).problems == ()
+
+
+def test_a_key_that_looks_like_a_version_is_a_key(s3: Bucket) -> None:  # noqa: F811
+    key = "q?versionId=abc.wav"
+    uri = f"{s3.uri}/songs/{key}"
+    put_key(s3, f"songs/{key}", b"sound")
+    (entry,) = import_catalog(f"{s3.uri}/songs")
+    assert (entry.uri, entry.size, read_bytes(entry.uri)) == (uri, 5, b"sound")
+    assert describe(uri).size == 5
+    write_bytes(uri, b"other sound")
+    assert read_bytes(uri) == b"other sound"
+    write_bytes(f"{s3.uri}/list.jsonl", json.dumps({"path": f"songs/{key}"}).encode())
+    assert import_catalog(f"{s3.uri}/list.jsonl")[0].size == 11
+    remove_tree(uri)
+    assert not exists(uri)
+
+
+def test_names_in_a_store_are_found_in_another_spelling(s3: Bucket) -> None:  # noqa: F811
+    import unicodedata
+
+    composed, apart = unicodedata.normalize("NFC", "Café/Löwe"), unicodedata.normalize("NFD", "Café/Löwe")
+    put_key(s3, f"songs/{apart}.wav", b"sound")
+    put_key(s3, f"songs/{composed}.TXT", b"beside")
+    assert import_catalog(f"{s3.uri}/songs")[0].caption == "beside"
+    for name in (f"{composed}.wav", composed.replace("/", "\\") + ".wav", f"C:\\music\\{composed}.WAV"):
+        write_bytes(f"{s3.uri}/songs/metadata.jsonl", json.dumps({"path": name, "caption": "listed"}).encode())
+        for source in (f"{s3.uri}/songs", f"{s3.uri}/songs/metadata.jsonl"):
+            (entry,) = import_catalog(source)
+            assert (entry.uri, entry.size, entry.caption) == (f"{s3.uri}/songs/{apart}.wav", 5, "listed")
+
+
+def stems(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """What a command says as it ends with 2."""
+    import cli
+
+    assert cli.main(list(words)) == 2
+    said = capsys.readouterr().err
+    assert len(said.splitlines()) == 1
+    return said
+
+
+def test_a_bucket_that_is_not_there_is_named_with_its_endpoint(
+    s3: Bucket,  # noqa: F811
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    listed = str(put(tmp_path / "list.jsonl", json.dumps({"path": "s3://not-there/a.wav"})))
+    (tmp_path / "songs").mkdir()
+    put(tmp_path / "songs" / "a.wav")
+    output = ("--output", "s3://not-there/catalog.parquet")
+    for words in (
+        ("catalog", "--source", "s3://not-there/songs", *output),
+        ("catalog", "--source", "s3://not-there", *output),
+        ("catalog", "--source", listed, "--output", f"{s3.uri}/catalog.parquet"),
+        ("catalog", "--source", str(tmp_path / "songs"), *output),
+        ("table", "info", "s3://not-there/table"),
+        ("table", "verify", "s3://not-there/table"),
+    ):
+        said = stems(capsys, *words)
+        assert "There is no bucket 'not-there'" in said, words
+        assert s3.server.endpoint in said
+        assert "Create it" in said
+
+
+@pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
+@pytest.mark.parametrize("endpoint", ["localhost:9000", "minio", "https://", "http:/x", "ftp://host", "http://a:b:c"])
+def test_an_endpoint_that_is_no_address_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, endpoint: str
+) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    monkeypatch.setenv(name, endpoint)
+    for words in (("catalog", "--source", "s3://b/songs", "--output", "c.parquet"), ("table", "info", "s3://b/t")):
+        said = stems(capsys, *words)
+        assert f"{name}='{endpoint}'" in said
+        assert f"{name}=http://minio:9000" in said
+
+
+@pytest.mark.parametrize("path", ["minio", "bucket of its own"])
+def test_an_endpoint_with_a_path_is_named_where_nothing_is_found(
+    s3: Bucket,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    path: str,
+) -> None:
+    put_key(s3, "songs/a.wav", b"sound")
+    path = s3.uri.removeprefix("s3://") if path.startswith("bucket") else path
+    endpoint = f"{s3.server.endpoint}/{path}"
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("AWS_ENDPOINT_URL", endpoint)
+        said = stems(capsys, "catalog", "--source", f"{s3.uri}/songs", "--output", "c.parquet")
+    forget_clients()
+    assert f"'{endpoint}', whose path '/{path}' few stores have" in said
+
+
+def test_a_store_that_refuses_is_no_bug(
+    s3: Bucket,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError("Access Denied")
+
+    import s3fs
+
+    monkeypatch.setattr(s3fs.S3FileSystem, "find", refuse)
+    said = stems(capsys, "catalog", "--source", f"{s3.uri}/songs", "--output", "c.parquet")
+    assert "cannot be reached (Access Denied)" in said
+    assert "credentials" in said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -88,6 +89,43 @@ def test_a_song_goes_from_everywhere_and_is_remembered(table: TokenTable) -> Non
 def test_a_song_goes_by_any_of_its_names(table: TokenTable, name: str, number: int) -> None:
     assert [found for found, _, _ in take_down(table, name).songs] == [song(number).song_id]
     assert holding(table, song(number).song_id) == ["removed"]
+
+
+NFC, NFD = unicodedata.normalize("NFC", "Café"), unicodedata.normalize("NFD", "Café")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(f"{stem}{end}" for stem in (NFC, NFD) for end in ("", ".wav")),
+        *(f"/music/{stem}.wav" for stem in (NFC, NFD)),
+        "CAFÉ.WAV",
+        " café",
+    ],
+)
+@pytest.mark.parametrize("spelled", [NFC, NFD])
+def test_a_name_counts_in_either_form_of_unicode_and_in_any_case(table: TokenTable, name: str, spelled: str) -> None:
+    late = song(9, uri=f"/music/{spelled}.wav", title=f"{spelled}")
+    table.commit_catalog([catalog_row(late)])
+    table.commit_tokens([late])
+    assert [found for found, _, _ in take_down(table, name).songs] == [late.song_id]
+
+
+@pytest.mark.parametrize(
+    ("uri", "name"), [("file:///music/caf%E9.wav", "caf\udce9.wav"), ("https://host/My%20Song.wav", "My Song.wav")]
+)
+def test_names_are_those_of_files_not_of_addresses(table: TokenTable, uri: str, name: str) -> None:
+    late = song(9, uri=uri, title="x")
+    table.commit_catalog([catalog_row(late)])
+    assert [found for found, _, _ in take_down(table, name).songs] == [late.song_id]
+
+
+def test_the_song_that_is_spelled_so_goes_before_others(table: TokenTable) -> None:
+    for number, title in ((8, "Late"), (9, "LATE")):
+        table.commit_tokens([song(number, title=title)])
+    assert [found for found, _, _ in take_down(table, "LATE").songs] == [song(9).song_id]
+    with pytest.raises(StemsError, match="may be any of 2 songs"):
+        take_down(table, "late")
 
 
 def test_several_names_of_one_song_are_one_song(table: TokenTable) -> None:
