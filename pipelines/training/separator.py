@@ -99,7 +99,10 @@ class SeparatorRecipe(Recipe):
         return Separator([self.module], device=str(self.device))
 
     def _vocal_threshold(self, separator: Separator) -> tuple[float, float]:
-        """The score that parts held-out songs as they are from the same without their vocals, and how well."""
+        """The score that parts held-out songs as they are from the same without their vocals, and how well.
+
+        It is the score of whole songs, as for songs of a catalog.
+        """
         vocals = self.size.sources.index(VOCALS)
         songs = [song.whole(self.size.sources) for song in self.held_out]
         instrumental = [np.delete(stems, vocals, axis=0).sum(0) for stems in songs]
