@@ -25,6 +25,7 @@ from models.separation.vocals import (
     VOCALS,
     Energies,
     block_energies,
+    block_levels,
     block_samples,
     song_score,
     vocal_score,
@@ -181,16 +182,16 @@ class Separator:
         self, wave: Tensor, mix: Energies, plan: Sequence[Stretch], outputs: Iterator[Tensor]
     ) -> Probe:
         heard: dict[int, Tensor] = {}
-        shares, level, block = np.zeros(len(mix)), Level.of(wave), block_samples(self.sample_rate)
+        shares, levels, block = np.zeros(len(mix)), block_levels(mix), block_samples(self.sample_rate)
         for stretch in plan:
             found = {window.start: next(outputs) for window in stretch.windows}
             heard |= found
             begin, blocks = stretch.windows[0].start, stretch.blocks
-            separated = self._fade(stretch.windows, found, iter(()), level)
+            separated = self._fade(stretch.windows, found, iter(()), Level.of(wave))
             known = separated[..., blocks.start * block - begin : blocks.stop * block - begin]
             energies = [block_energies(source, block) for source in known]
-            vocals = energies[self.sources.index(VOCALS)]
-            shares[blocks.start : blocks.stop] = vocal_shares(vocals, np.sum(energies, axis=0), mix)
+            here, vocals = slice(blocks.start, blocks.stop), energies[self.sources.index(VOCALS)]
+            shares[here] = vocal_shares(vocals, np.sum(energies, axis=0), levels[here])
         return Probe(song_score(shares), heard)
 
     def _assemble(

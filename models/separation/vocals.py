@@ -14,16 +14,21 @@ VOCALS = "vocals"
 SCORE_VERSION = 2
 """Thresholds are of one version of the score. 1: of a few excerpts alone, as releases before had it."""
 
-DEFAULT_THRESHOLD = 0.05
-"""Score above which a song counts as sung, for separators that come without a measured one."""
+DEFAULT_THRESHOLD = 0.045
+"""Score above which a song counts as sung, for separators that come without a measured one, such as htdemucs: that of
+a voice 13 dB below the rest. docs/BENCHMARKS.md says what it was tried on."""
 
-BLOCK_SECONDS = 1.0
+BLOCK_SECONDS = 2.0
 """Songs are looked at in blocks of this length."""
 
-SUNG_SECONDS = 5
+SUNG_SECONDS = 16.0
 """A song is as vocal as its most vocal blocks, of so many seconds together."""
 
+MOST_VOCAL = 0.75
+"""Of a song that is too short for that, this share of its blocks counts."""
+
 _QUIET = 0.01  # of a block's mean energy in the song, which is 20 dB below it
+_LEAKAGE = 0.02  # vocal shares below this are what any separator takes for a voice
 _FLOOR = 1e-4  # scores below this count as this
 
 Wave = Float[np.ndarray, "channels _"]
@@ -31,11 +36,10 @@ Energies = Float[np.ndarray, "_"]
 
 
 def vocal_score(mix: Wave, stems: Mapping[str, Wave], rate: int) -> float:
-    """How vocal a song is: the vocal share that at least five seconds of it reach, in 0..1.
+    """How vocal a song is, in 0..1: the mean vocal share of its most vocal 16 seconds, wherever they are.
 
-    Five seconds, wherever they are: a verse in a long song counts as much as in a short one, and so does a voice that
-    pauses; an instrument that is taken for a voice for a moment does not. Of a song shorter than ten seconds, half
-    is enough.
+    So a verse counts as much in a long song as in a short one, also if the voice pauses. The mean is a geometric one,
+    of shares of 0.02 at least: an instrument that is taken for a voice for two seconds does not make a song sung.
 
     Args:
         mix: the song.
@@ -47,7 +51,7 @@ def vocal_score(mix: Wave, stems: Mapping[str, Wave], rate: int) -> float:
         return 0.0
     energies = {name: block_energies(stem, block) for name, stem in stems.items()}
     total = np.sum(list(energies.values()), axis=0)
-    return song_score(vocal_shares(energies[VOCALS], total, block_energies(mix, block)))
+    return song_score(vocal_shares(energies[VOCALS], total, block_levels(block_energies(mix, block))))
 
 
 def block_samples(rate: int) -> int:
@@ -62,32 +66,38 @@ def block_energies(wave: Wave, block: int) -> Energies:
     return np.array([part.var(axis=1, dtype=np.float64).sum() * part.shape[1] for part in parts])
 
 
-def vocal_shares(vocals: Energies, total: Energies, mix: Energies) -> Energies:
-    """The vocal share of each block, in 0..1.
-
-    Blocks more than 20 dB below the song's mean are too quiet to tell a voice from what a separator leaves over: they
-    are measured against that level instead of their own, so that silence has no share.
+def vocal_shares(vocals: Energies, total: Energies, level: Energies) -> Energies:
+    """The vocal share of each block, in 0..1, less where it is quiet.
 
     Args:
-        vocals, total: energies of the voice, and of all sources together, in some of the song's blocks, or in all.
-        mix: energies of all blocks of the song.
+        vocals, total: energies of the voice, and of all sources together, in some of a song's blocks.
+        level: how loud those blocks are, see :func:`block_levels`.
     """
-    against = np.maximum(total, _QUIET * mix.mean())
-    # A song of zeros has nothing to measure against.
-    return np.divide(vocals, against, out=np.zeros_like(vocals), where=mix.any() & (against > 0))
+    return level * np.divide(vocals, total, out=np.zeros_like(vocals), where=total > 0)
+
+
+def block_levels(mix: Energies) -> Energies:
+    """1 for blocks of a song, less for those that are more than 20 dB below its mean, in proportion to their energy.
+
+    In them a voice cannot be told from what a separator leaves over.
+    """
+    return np.minimum(1.0, mix / (_QUIET * mix.mean())) if mix.any() else np.zeros_like(mix)
 
 
 def song_score(shares: Energies) -> float:
-    """The vocal share that five seconds of a song reach. Shares that are not known count as 0: it can only grow.
+    """The geometric mean of the vocal shares of the most vocal blocks, each 0.02 at least; 0 where no block has any.
+
+    Shares that are not known count as 0: once they are, the score is the same or higher.
 
     Args:
         shares: of all blocks of the song.
     """
-    if not len(shares):
+    if not shares.any():
         return 0.0
-    enough = min(math.ceil(SUNG_SECONDS / BLOCK_SECONDS), math.ceil(len(shares) / 2))
+    count = min(math.ceil(SUNG_SECONDS / BLOCK_SECONDS), math.ceil(MOST_VOCAL * len(shares)))
+    most = np.maximum(np.sort(shares)[-count:], _LEAKAGE)
     # As tables store it, so that a stored score decides as it did when it was measured.
-    return float(np.float32(np.sort(shares)[-enough]))
+    return float(np.float32(np.exp(np.log(most).mean())))
 
 
 def best_threshold(instrumental: Sequence[float], sung: Sequence[float]) -> tuple[float, float]:

@@ -66,32 +66,37 @@ def by_hand(song: np.ndarray) -> float:
 
 
 def test_a_verse_in_a_long_song_is_sung() -> None:
-    assert by_hand(sung(240, (100, 115))) == pytest.approx(0.5, abs=0.05)
-    assert by_hand(sung(240, (0, 240))) == pytest.approx(0.5, abs=0.05)
+    throughout = by_hand(sung(240, (0, 240)))
+    assert throughout == pytest.approx(0.5, abs=0.02)
+    for start in (0, 100.9, 225):
+        assert by_hand(sung(240, (start, start + 15))) > 0.6 * throughout
     assert by_hand(sung(240)) == 0
     # One segment of htdemucs with 30 % of the energy in the voice, and silence in the vocals elsewhere.
-    assert by_hand(sung(240, (100, 107.8), level_db=-3.7)) == pytest.approx(0.3, abs=0.03)
+    assert by_hand(sung(240, (100, 107.8), level_db=-3.7)) > 1.5 * DEFAULT_THRESHOLD
 
 
 def test_a_voice_that_pauses_adds_up() -> None:
-    phrases = [(20.0 + 7 * k, 21.5 + 7 * k) for k in range(8)]
+    phrases = [(20.0 + 7 * k, 21.5 + 7 * k) for k in range(10)]
     assert by_hand(sung(120, *phrases)) > 0.3
 
 
 def test_an_instrument_that_is_taken_for_a_voice_for_a_moment_does_not_count() -> None:
-    assert by_hand(sung(240, (100, 104))) == 0
+    assert by_hand(sung(240, (100, 102), level_db=20)) < DEFAULT_THRESHOLD
+    assert by_hand(sung(240, (100, 103.9), level_db=0)) < DEFAULT_THRESHOLD
+    # What leaks into all of it is no voice either.
+    assert by_hand(sung(240, (0, 240), level_db=-18)) == pytest.approx(0.02)
 
 
 def test_a_quiet_voice_counts_by_its_energy() -> None:
-    for level in (-10, -13, -20):
+    for level in (0, -10, -13, -15):
         energy = 10 ** (level / 10)
         assert by_hand(sung(60, (0, 60), level_db=level)) == pytest.approx(energy / (1 + energy), rel=0.1)
 
 
 def test_what_sounds_in_silence_is_not_a_voice() -> None:
-    song = sung(60, (0, 30), level_db=-50)
+    song = sung(60, (0, 30), level_db=-45)
     song[1, : 30 * RATE] = 0
-    assert by_hand(song) < 0.01
+    assert by_hand(song) == pytest.approx(0.02)
     # An unaccompanied verse, 10 dB below the band, is.
     song = sung(60, (0, 30), level_db=-10)
     song[1, : 30 * RATE] = 0
@@ -105,8 +110,9 @@ def test_offsets_are_no_sound() -> None:
 
 
 def test_scores_of_songs_of_any_length() -> None:
-    assert by_hand(sung(6, (0, 3))) == pytest.approx(0.5, abs=0.05)
-    assert by_hand(sung(6, (0, 2))) == 0
+    assert by_hand(sung(6, (0, 6))) == pytest.approx(0.5, abs=0.05)
+    assert by_hand(sung(20, (0, 16))) == pytest.approx(0.5, abs=0.05)
+    assert by_hand(sung(6, (0, 2))) == pytest.approx((0.5 * 0.02 * 0.02) ** (1 / 3), rel=0.1)
     assert by_hand(sung(0.3, (0, 0.3))) == pytest.approx(0.5, abs=0.05)
     assert by_hand(np.ones((2, 1), np.float32)) == 0
     assert by_hand(np.zeros((2, 20 * RATE), np.float32)) == 0
@@ -156,18 +162,18 @@ def test_a_probe_finds_songs_that_are_sung_throughout_in_a_fifth_of_them() -> No
 
 def test_stretches_are_the_loudest_of_their_quarter_and_complete() -> None:
     wave = noise(240)
-    loud = (30, 100, 130, 200)
+    loud, block = (30, 100, 130, 200), 2 * RATE
     for second in loud:
         wave[second * RATE : (second + 9) * RATE] *= 10
     plan = windows(3, len(wave), int(7.8 * RATE))
-    found = stretches(plan, block_energies(wave[None], RATE), RATE, RATE)
+    found = stretches(plan, block_energies(wave[None], block), block, RATE)
     assert len(found) == len(loud)
     for stretch, second in zip(found, loud, strict=True):
         assert set(stretch.windows) <= set(plan)
-        assert {*stretch.blocks} >= {*range(second + 2, second + 7)}
+        assert {*stretch.blocks} >= {*range(second // 2 + 2, second // 2 + 4)}
         others = [w for w in plan if w not in stretch.windows]
-        for block in stretch.blocks:
-            assert all(w.start + w.length <= block * RATE or w.start >= (block + 1) * RATE for w in others)
+        for number in stretch.blocks:
+            assert all(w.start + w.length <= number * block or w.start >= (number + 1) * block for w in others)
 
 
 @settings(max_examples=60, deadline=None)
@@ -193,4 +199,4 @@ def test_a_separator_without_vocals_cannot_score() -> None:
 
 
 def test_the_general_threshold_is_that_of_a_voice_13_db_below_the_rest() -> None:
-    assert by_hand(sung(60, (0, 60), level_db=-12.5)) > DEFAULT_THRESHOLD
+    assert by_hand(sung(60, (0, 60), level_db=-13)) > DEFAULT_THRESHOLD > by_hand(sung(60, (0, 60), level_db=-14))
