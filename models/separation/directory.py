@@ -67,7 +67,8 @@ def save_separator(model: HTDemucs, directory: Path | str, vocal_threshold: floa
 def stored_threshold(config: Mapping[str, Any]) -> float | None:
     """The vocal threshold of a separator's configuration, if it has one of the present score."""
     threshold = config.get("vocal_threshold")
-    return None if threshold is None or outdated_threshold(config) else float(threshold)
+    # What is no number is refused where the separator is loaded.
+    return float(threshold) if isinstance(threshold, int | float) and not outdated_threshold(config) else None
 
 
 def outdated_threshold(config: Mapping[str, Any]) -> bool:
