@@ -106,7 +106,9 @@ def summary(found: Mapping[str, list[tuple[float, float]]], also: list[float]) -
     high = [score for kind in SUNG for score in whole.get(kind, [])]
     best, _ = best_threshold(low, high)
     thresholds = list(dict.fromkeys((best, *also)))
-    table = Table("", "songs", "lowest", "median", "highest", *(f"above {value:.3f}" for value in thresholds), "early")
+    table = Table(
+        "", "songs", "lowest", "median", "highest", *(f"above {value:.3f}" for value in thresholds), "early"
+    )
     for kind, scores in whole.items():
         counts = [f"{sum(score > value for score in scores)}" for value in thresholds]
         early = sum(probe > best for probe, _ in found[kind])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -109,10 +108,14 @@ class Separator:
         """Seconds of audio that the network hears at once."""
         return self._segment / self.sample_rate
 
-    def listen(self, songs: Sequence[np.ndarray]) -> list[Probe]:
+    def listen(self, songs: Sequence[np.ndarray], enough: float = 1.0) -> list[Probe]:
         """Whether each song is sung, as far as a few of the windows that :meth:`separate` computes tell.
 
         See :mod:`models.separation.probe`. A probe needs the memory of the separated windows until it is dropped.
+
+        Args:
+            songs: stereo float32 at `sample_rate`.
+            enough: to a song whose score is above it after every other stretch, the probe does not listen further.
 
         Raises:
             StemsError: this separator has no vocals.
@@ -122,12 +125,21 @@ class Separator:
         waves = [_as_tensor(song) for song in songs]
         block = block_samples(self.sample_rate)
         mixes = [block_energies(wave.numpy(), block) for wave in waves]
-        plans = [
-            stretches(self._plan(k, wave), mixes[k], block, self.sample_rate) for k, wave in enumerate(waves)
-        ]
-        todo = chain.from_iterable(stretch.windows for plan in plans for stretch in plan)
-        outputs = self._outputs(waves, todo)
-        return [self._probe(wave, mix, plan, outputs) for wave, mix, plan in zip(waves, mixes, plans, strict=True)]
+        plans = [stretches(self._plan(k, wave), mixes[k], block, self.sample_rate) for k, wave in enumerate(waves)]
+        heard: list[dict[int, Tensor]] = [{} for _ in waves]
+        shares = [np.zeros(len(mix)) for mix in mixes]
+        for turn in (slice(0, None, 2), slice(1, None, 2)):
+            now = {k: plan[turn] for k, plan in enumerate(plans) if song_score(shares[k]) <= enough}
+            todo = (window for plan in now.values() for stretch in plan for window in stretch.windows)
+            outputs = self._outputs(waves, todo)
+            for k, plan in now.items():
+                level, levels = Level.of(waves[k]), block_levels(mixes[k])
+                for stretch in plan:
+                    found = {window.start: next(outputs) for window in stretch.windows}
+                    here = slice(stretch.blocks.start, stretch.blocks.stop)
+                    shares[k][here] = self._shares(stretch, found, level, levels[here])
+                    heard[k] |= found
+        return [Probe(song_score(known), of) for known, of in zip(shares, heard, strict=True)]
 
     def vocal_score(self, songs: Sequence[np.ndarray]) -> list[float]:
         """The vocal score of each song as a whole, see :func:`models.separation.vocals.vocal_score`.
@@ -178,21 +190,13 @@ class Separator:
     def _outputs(self, waves: list[Tensor], todo: Iterable[Window]) -> Iterator[Tensor]:
         return run_windows(self._networks.start, waves, [Level.of(wave) for wave in waves], todo, self.batch)
 
-    def _probe(
-        self, wave: Tensor, mix: Energies, plan: Sequence[Stretch], outputs: Iterator[Tensor]
-    ) -> Probe:
-        heard: dict[int, Tensor] = {}
-        shares, levels, block = np.zeros(len(mix)), block_levels(mix), block_samples(self.sample_rate)
-        for stretch in plan:
-            found = {window.start: next(outputs) for window in stretch.windows}
-            heard |= found
-            begin, blocks = stretch.windows[0].start, stretch.blocks
-            separated = self._fade(stretch.windows, found, iter(()), Level.of(wave))
-            known = separated[..., blocks.start * block - begin : blocks.stop * block - begin]
-            energies = [block_energies(source, block) for source in known]
-            here, vocals = slice(blocks.start, blocks.stop), energies[self.sources.index(VOCALS)]
-            shares[here] = vocal_shares(vocals, np.sum(energies, axis=0), levels[here])
-        return Probe(song_score(shares), heard)
+    def _shares(self, stretch: Stretch, heard: Mapping[int, Tensor], level: Level, levels: Energies) -> Energies:
+        """The vocal shares of a stretch's blocks, which are so loud."""
+        block, begin = block_samples(self.sample_rate), stretch.windows[0].start
+        separated = self._fade(stretch.windows, heard, iter(()), level)
+        complete = separated[..., stretch.blocks.start * block - begin : stretch.blocks.stop * block - begin]
+        energies = [block_energies(source, block) for source in complete]
+        return vocal_shares(energies[self.sources.index(VOCALS)], np.sum(energies, axis=0), levels)
 
     def _assemble(
         self, wave: Tensor, plan: Sequence[Window], heard: Mapping[int, Tensor], outputs: Iterator[Tensor]

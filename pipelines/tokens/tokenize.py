@@ -198,7 +198,8 @@ class SongTokenizer:
     def _listen(self, cases: list[_Case]) -> None:
         """Leave out songs that are sung in a few stretches already: the whole song's score is not below a probe's."""
         assert self._separator is not None
-        for case, probe in zip(cases, self._separator.listen([case.wave for case in cases]), strict=True):
+        probes = self._separator.listen([case.wave for case in cases], self._settings.vocal_threshold)
+        for case, probe in zip(cases, probes, strict=True):
             case.probe = probe
             self._sung(case, probe.score)
 

@@ -66,9 +66,7 @@ def test_equals_demucs_for_songs_of_any_length(network: HTDemucs) -> None:
 
 
 @pytest.mark.parametrize("offset", [(0.05, 0.05), (0.2, 0.2), (0.3, -0.1)])
-def test_an_offset_is_in_no_stem_and_changes_nothing_else(
-    network: HTDemucs, offset: tuple[float, float]
-) -> None:
+def test_an_offset_is_in_no_stem_and_changes_nothing_else(network: HTDemucs, offset: tuple[float, float]) -> None:
     wave = song(70_000)
     shifted = wave + np.array(offset, np.float32)[:, None]
     plain, found = Separator([network]).separate([wave, shifted])

@@ -141,9 +141,10 @@ def test_a_probe_never_says_more_than_the_whole_song(
 ) -> None:
     song = sung(length, *parts, level_db=level)
     separator = Separator([Leaking(segment)], batch=1)
+    [first] = separator.listen([song], enough=0.1)
     [probe] = separator.listen([song])
     [stems] = separator.separate([song], [probe])
-    assert probe.score <= vocal_score(song, stems, RATE)
+    assert first.score <= probe.score <= vocal_score(song, stems, RATE)
     assert vocal_score(song, stems, RATE) == separator.vocal_score([song])[0]
 
 
@@ -158,6 +159,15 @@ def test_a_probe_finds_songs_that_are_sung_throughout_in_a_fifth_of_them() -> No
     assert never == 0
     separator.separate(songs)
     assert heard < 0.2 * network.heard
+
+
+def test_a_probe_stops_where_it_has_heard_enough() -> None:
+    network = SideIsVocals(7.8)
+    separator = Separator([network])
+    songs = [sung(240), sung(240, (0, 240)), sung(240)]
+    none, some, _ = separator.listen(songs, DEFAULT_THRESHOLD)
+    assert len(some.heard) == len(none.heard) / 2
+    assert DEFAULT_THRESHOLD < some.score <= separator.vocal_score(songs[1:2])[0]
 
 
 def test_stretches_are_the_loudest_of_their_quarter_and_complete() -> None:

@@ -97,9 +97,9 @@ def test_groups_bound_what_is_in_memory(tiny_models: Any, parts: Any, monkeypatc
     separator, codecs = parts
     listen = separator.listen
 
-    def counted(waves: Sequence[np.ndarray]) -> Any:
+    def counted(waves: Sequence[np.ndarray], enough: float) -> Any:
         seen.append(len(waves))
-        return listen(waves)
+        return listen(waves, enough)
 
     monkeypatch.setattr(separator, "listen", counted)
     songs = [song(name, noise(seconds)) for name, seconds in (("a", 0.5), ("b", 0.5), ("c", 0.9), ("d", 2.0))]
@@ -125,7 +125,7 @@ def test_a_song_that_is_sung_where_no_probe_listened_is_left_out(
 ) -> None:
     separator, codecs = parts
     listen = separator.listen
-    monkeypatch.setattr(separator, "listen", lambda waves: [replace(p, score=0.0) for p in listen(waves)])
+    monkeypatch.setattr(separator, "listen", lambda waves, _: [replace(p, score=0.0) for p in listen(waves)])
     source = song("a", noise(0.6))
     [score] = separator.vocal_score([decoded(source)])
     [dropped] = SongTokenizer(settings(tiny_models, vocal_threshold=score / 2), separator, codecs).process([source])
@@ -162,7 +162,7 @@ def decoded(source: SourceSong) -> np.ndarray:
 
 def test_a_stored_score_is_not_asked_for_again(tiny_models: Any, parts: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     separator, codecs = parts
-    monkeypatch.setattr(separator, "listen", lambda _: pytest.fail("the song was heard again"))
+    monkeypatch.setattr(separator, "listen", lambda *_: pytest.fail("the song was heard again"))
     [verdict] = SongTokenizer(settings(tiny_models), separator, codecs).process(
         [song("a", noise(0.5), vocal_score=0.25)]
     )
@@ -221,7 +221,9 @@ def test_a_verse_in_a_given_vocal_stem_is_sung(tiny_models: Any, parts: Any) -> 
     voice[:, verse] = 10 ** (-10 / 20) * noise(15, rate, 1).samples
     sounds = {"bass": band, "vocals": Audio(voice, rate)}
     blobs = {f"/song/{name}.wav": encode_audio(audio) for name, audio in sounds.items()}
-    entry = CatalogEntry("/song", "f", "song", stems=tuple(GivenStem(name, (f"/song/{name}.wav",)) for name in sounds))
+    entry = CatalogEntry(
+        "/song", "f", "song", stems=tuple(GivenStem(name, (f"/song/{name}.wav",)) for name in sounds)
+    )
     source = SourceSong(Work(entry, "song-id", 240.0, "given", LAYOUT.names), blobs)
     longer = settings(tiny_models, limits=Limits(0.4, 600.0, 100.0), vocal_threshold=0.05)
     [verdict] = SongTokenizer(longer, *parts).process([source])
