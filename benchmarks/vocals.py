@@ -1,13 +1,14 @@
-"""The vocal threshold of a separator, on songs whose voice is known: `python -m benchmarks.vocals --separator htdemucs`.
+"""The vocal threshold of a separator, on songs whose voice is known:
+`python -m benchmarks.vocals --separator htdemucs --songs musdb18hq/test`.
 
-Each song of a multitrack folder (`song/bass.wav`, `song/drums.wav`, `song/other.wav`, `song/vocals.wav`, as in
-MUSDB18-HQ; use its `test` half, the released networks were trained on the other one) is separated as a whole without its
-vocals, with them, with one verse of 15 s of them, and with them 10 dB quieter. What is printed: the scores of each
-kind, the threshold that best parts what has no voice from the first two kinds that have one, and how many songs that
-threshold, and those of --also, get wrong. Songs without vocals count as instrumental alone.
+Each song of the folder (`song/bass.wav`, `song/drums.wav`, `song/other.wav`, `song/vocals.wav`, as in MUSDB18-HQ,
+whose other half the released networks were trained on) is separated as a whole without its vocals, with them, with one
+verse of 15 s of them, and with them 10 dB quieter. What is printed: the scores of each kind, the threshold that best
+parts songs without a voice from songs that are sung or have a verse, and how many songs that threshold, and those of
+--also, get wrong. Songs without vocals count as instrumental alone.
 
-Without --songs, songs are rendered, with a lead instrument in place of the voice as one more kind; --rate_given judges
-the known stems themselves, which no separator has touched.
+Without --songs, songs are rendered, with a lead instrument in place of the voice as one more kind; --given scores the
+known stems themselves, which no separator has touched.
 """
 
 from __future__ import annotations
@@ -106,9 +107,8 @@ def summary(found: Mapping[str, list[tuple[float, float]]], also: list[float]) -
     high = [score for kind in SUNG for score in whole.get(kind, [])]
     best, _ = best_threshold(low, high)
     thresholds = list(dict.fromkeys((best, *also)))
-    table = Table(
-        "", "songs", "lowest", "median", "highest", *(f"above {value:.3f}" for value in thresholds), "early"
-    )
+    above = (f"above {value:.3f}" for value in thresholds)
+    table = Table("", "songs", "lowest", "median", "highest", *above, "early")
     for kind, scores in whole.items():
         counts = [f"{sum(score > value for score in scores)}" for value in thresholds]
         early = sum(probe > best for probe, _ in found[kind])
@@ -131,7 +131,7 @@ def main() -> None:
     parser.add_argument("--rendered", type=int, default=12, help="songs to render")
     parser.add_argument("--seconds", type=float, default=120.0, help="length of those")
     parser.add_argument("--seed", type=int, default=5000, help="of the first of those")
-    parser.add_argument("--rate_given", action="store_true", help="judge the known stems, and separate nothing")
+    parser.add_argument("--given", action="store_true", help="score the known stems, and separate nothing")
     parser.add_argument("--also", type=float, nargs="*", default=[DEFAULT_THRESHOLD], help="other thresholds to try")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=2)
@@ -147,7 +147,7 @@ def main() -> None:
     began = time.perf_counter()
     for name, by_kind in songs:
         for kind, stems in by_kind.items():
-            found.setdefault(kind, []).append(scores_of(separator, stems, arguments.rate_given))
+            found.setdefault(kind, []).append(scores_of(separator, stems, arguments.given))
         said = ", ".join(f"{kind} {found[kind][-1][1]:.3f}" for kind in by_kind)
         console.print(f"{name}: {said}", style="dim")
     if not found:

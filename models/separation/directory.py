@@ -47,8 +47,8 @@ class _Config(BaseModel):
 def save_separator(model: HTDemucs, directory: Path | str, vocal_threshold: float | None = None) -> Path:
     """Write a separator's constructor arguments and weights to a directory, made where it is missing.
 
-    `vocal_threshold` is the vocal score above which a song counts as sung, where it was measured; it is stored with the
-    version of that score.
+    `vocal_threshold` is the vocal score above which a song counts as sung, where it was measured. The version of that
+    score is stored with it.
     """
     from safetensors.torch import save_file
 

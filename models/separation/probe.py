@@ -1,7 +1,7 @@
 """A first answer on singing: a song is sung if a few stretches of it are, which is heard before it is separated.
 
-What a stretch gives are the very blocks of the separated song: its score is one that the whole song reaches, too. So a
-song that is left out for it would be left out in any case.
+What a stretch gives are the very blocks of the separated song, and a score can only grow with more blocks. So a song
+that is left out for a probe's score would be left out in any case.
 """
 
 from __future__ import annotations
@@ -76,12 +76,9 @@ def stretches(plan: Sequence[Window], energies: Energies, block: int, rate: int)
 def _complete(plan: Sequence[Window], first: int, last: int, block: int) -> range:
     """The blocks of a song that the windows from `first` up to `last` separate alone."""
     begin = plan[first - 1].start + plan[first - 1].length if first else 0
-    if last < len(plan):
-        stop = plan[last].start // block
-    else:
-        stop = math.ceil((plan[-1].start + plan[-1].length) / block)
-    start = min(math.ceil(begin / block), stop)
-    return range(start, stop)
+    samples = plan[-1].start + plan[-1].length
+    stop = plan[last].start // block if last < len(plan) else math.ceil(samples / block)
+    return range(min(math.ceil(begin / block), stop), stop)
 
 
 def _joined(firsts: Sequence[int], each: int) -> list[tuple[int, int]]:

@@ -15,7 +15,7 @@ def residual_db(mix: Float[np.ndarray, "channels _"], stems: Mapping[str, Float[
     """The energy of a song that is in none of its stems, against that of the song, in dB.
 
     Sources that add up to the song give `FLOOR_DB`, sources that share nothing with it 0 or more. A silent song has
-    nothing to compare with and gives 0. Offsets, the means of channels, count on neither side: no source has the song's.
+    nothing to compare with and gives 0. Offsets, the means of channels, count on neither side, as no source has them.
 
     Args:
         mix: the song.

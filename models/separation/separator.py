@@ -191,7 +191,7 @@ class Separator:
         return run_windows(self._networks.start, waves, [Level.of(wave) for wave in waves], todo, self.batch)
 
     def _shares(self, stretch: Stretch, heard: Mapping[int, Tensor], level: Level, levels: Energies) -> Energies:
-        """The vocal shares of a stretch's blocks, which are so loud."""
+        """The vocal shares of a stretch's blocks, given their levels."""
         block, begin = block_samples(self.sample_rate), stretch.windows[0].start
         separated = self._fade(stretch.windows, heard, iter(()), level)
         complete = separated[..., stretch.blocks.start * block - begin : stretch.blocks.stop * block - begin]

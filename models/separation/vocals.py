@@ -70,7 +70,8 @@ def vocal_shares(vocals: Energies, total: Energies, level: Energies) -> Energies
     """The vocal share of each block, in 0..1, less where it is quiet.
 
     Args:
-        vocals, total: energies of the voice, and of all sources together, in some of a song's blocks.
+        vocals: energies of the voice in some of a song's blocks.
+        total: those of all sources together.
         level: how loud those blocks are, see :func:`block_levels`.
     """
     return level * np.divide(vocals, total, out=np.zeros_like(vocals), where=total > 0)
