@@ -145,7 +145,7 @@ def main() -> None:
         files = write_songs(root / "songs", arguments.songs, arguments.seconds)
         separator = Separator.load(models[0])
         network, _ = load_separator_directory(models[0])
-        heard = {file.stem: separator.listen([read_audio(file).stereo().samples])[0].score for file in files}
+        heard = {file.stem: separator.vocal_score([read_audio(file).stereo().samples])[0] for file in files}
         scores = sorted(heard.values())
         cut = round(0.7 * len(scores))
         threshold = (scores[cut - 1] + scores[cut]) / 2

@@ -2,7 +2,7 @@
 
 from models.separation.directory import load_separator_directory, save_separator
 from models.separation.network import SeparatorSize, build_htdemucs
+from models.separation.probe import Probe
 from models.separation.separator import Separator
-from models.separation.vocals import Probe
 
 __all__ = ["Probe", "Separator", "SeparatorSize", "build_htdemucs", "load_separator_directory", "save_separator"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models.model_files import foreign, read_settings, read_weights, unreadable
+from models.separation.vocals import SCORE_VERSION
 
 if TYPE_CHECKING:
     from demucs.htdemucs import HTDemucs
@@ -39,12 +41,14 @@ class _Config(BaseModel):
 
     arguments: _Arguments
     vocal_threshold: float | None = Field(default=None, allow_inf_nan=False)
+    vocal_score: int = Field(default=1)
 
 
 def save_separator(model: HTDemucs, directory: Path | str, vocal_threshold: float | None = None) -> Path:
     """Write a separator's constructor arguments and weights to a directory, made where it is missing.
 
-    `vocal_threshold` is the vocal score above which a song counts as sung, where it was measured.
+    `vocal_threshold` is the vocal score above which a song counts as sung, where it was measured. The version of that
+    score is stored with it.
     """
     from safetensors.torch import save_file
 
@@ -52,12 +56,24 @@ def save_separator(model: HTDemucs, directory: Path | str, vocal_threshold: floa
     directory.mkdir(parents=True, exist_ok=True)
     config: dict[str, Any] = {"architecture": "HTDemucs", "arguments": _constructor_arguments(model)}
     if vocal_threshold is not None:
-        config["vocal_threshold"] = float(vocal_threshold)
+        config |= {"vocal_threshold": float(vocal_threshold), "vocal_score": SCORE_VERSION}
     (directory / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     save_file(weights, directory / WEIGHTS)
     (directory / "README.md").write_text(_readme(config), encoding="utf-8")
     return directory
+
+
+def stored_threshold(config: Mapping[str, Any]) -> float | None:
+    """The vocal threshold of a separator's configuration, if it has one of the present score."""
+    threshold = config.get("vocal_threshold")
+    # What is no number is refused where the separator is loaded.
+    return float(threshold) if isinstance(threshold, int | float) and not outdated_threshold(config) else None
+
+
+def outdated_threshold(config: Mapping[str, Any]) -> bool:
+    """Whether a separator's vocal threshold was measured with the score of an earlier release."""
+    return config.get("vocal_threshold") is not None and config.get("vocal_score", 1) != SCORE_VERSION
 
 
 def load_separator_directory(directory: Path | str) -> tuple[HTDemucs, dict[str, Any]]:

@@ -1,7 +1,9 @@
 """Long songs through a network that hears one segment: cut, batch across songs, cross-fade.
 
 The same arithmetic as demucs.apply.apply_model with `shifts=0, split=True, overlap=0.25`, and the song's
-normalisation of demucs.api, except that the windows of many songs share a batch.
+normalisation of demucs.api, except that the windows of many songs share a batch, and that the mean of each channel is
+taken out for good: demucs takes out the mean over both channels and adds it to every source, so that four sources
+hold four times the offset of the song. For songs without an offset both are the same.
 """
 
 from __future__ import annotations
@@ -50,9 +52,9 @@ class Window:
 
 @dataclass(frozen=True)
 class Level:
-    """A song's mean and deviation, over time, of the average of its channels."""
+    """A song's offset, which is the mean of each channel, and the deviation of the average of its channels."""
 
-    mean: float
+    offset: Float[Tensor, "channels 1"]
     deviation: float
 
     @classmethod
@@ -60,11 +62,11 @@ class Level:
         """Measure a song. A single sample has no deviation and counts as 0."""
         reference = wave.mean(0)
         deviation = reference.std().item() if len(reference) > 1 else 0.0
-        return cls(reference.mean().item(), deviation + 1e-8)
+        return cls(wave.mean(1, keepdim=True), deviation + 1e-8)
 
-    def normalise(self, wave: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
+    def normalise(self, wave: Float[Tensor, "channels samples"]) -> Float[Tensor, "channels samples"]:
         """To zero mean and unit deviation."""
-        return (wave - self.mean) / self.deviation
+        return (wave - self.offset) / self.deviation
 
 
 def windows(song: int, samples: int, segment: int) -> list[Window]:
@@ -128,5 +130,5 @@ class CrossFade:
         self._weight[where] += ramp
 
     def finish(self, level: Level) -> Float[Tensor, "sources channels samples"]:
-        """The whole song at its original level. Works in place: to be called once."""
-        return self._sum.div_(self._weight / level.deviation).add_(level.mean)
+        """The whole song at its original level, without its offset. Works in place: to be called once."""
+        return self._sum.div_(self._weight / level.deviation)

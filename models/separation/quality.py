@@ -11,11 +11,11 @@ from jaxtyping import Float
 FLOOR_DB = -120.0
 
 
-def residual_db(mix: Float[np.ndarray, "2 _"], stems: Mapping[str, Float[np.ndarray, "2 _"]]) -> float:
+def residual_db(mix: Float[np.ndarray, "channels _"], stems: Mapping[str, Float[np.ndarray, "channels _"]]) -> float:
     """The energy of a song that is in none of its stems, against that of the song, in dB.
 
     Sources that add up to the song give `FLOOR_DB`, sources that share nothing with it 0 or more. A silent song has
-    nothing to compare with and gives 0.
+    nothing to compare with and gives 0. Offsets, the means of channels, count on neither side, as no source has them.
 
     Args:
         mix: the song.
@@ -30,12 +30,5 @@ def residual_db(mix: Float[np.ndarray, "2 _"], stems: Mapping[str, Float[np.ndar
     return 10 * math.log10(max(_energy(rest) / whole, 10 ** (FLOOR_DB / 10)))
 
 
-def energy_share(stems: Mapping[str, Float[np.ndarray, "2 _"]], name: str) -> float:
-    """The share, in 0..1, of one stem in the energy of all; 0 where it is missing, or all is silent."""
-    energies = {stem: _energy(wave) for stem, wave in stems.items()}
-    total = sum(energies.values())
-    return energies.get(name, 0.0) / total if total else 0.0
-
-
-def _energy(wave: Float[np.ndarray, "2 _"]) -> float:
-    return float(sum(np.dot(channel, channel) for channel in wave.astype(np.float64)))
+def _energy(wave: Float[np.ndarray, "channels _"]) -> float:
+    return float(sum(np.var(channel.astype(np.float64)) * len(channel) for channel in wave))

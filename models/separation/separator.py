@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,14 +14,30 @@ from torch import Tensor
 
 from models.audio import Audio
 from models.errors import StemsError, not_finite
-from models.separation.directory import CONFIG, load_separator_directory
+from models.separation.directory import CONFIG, load_separator_directory, stored_threshold
 from models.separation.ensemble import Ensemble, Precision
 from models.separation.overlap_add import CrossFade, Level, Window, run_windows, windows
+from models.separation.probe import Probe, Stretch, stretches
 from models.separation.released import load_released, load_repository
-from models.separation.vocals import DEFAULT_THRESHOLD, VOCALS, Heard, Probe, probe_windows, song_score
+from models.separation.vocals import (
+    DEFAULT_THRESHOLD,
+    VOCALS,
+    Energies,
+    block_energies,
+    block_levels,
+    block_samples,
+    song_score,
+    vocal_score,
+    vocal_shares,
+)
 
 if TYPE_CHECKING:
     from demucs.htdemucs import HTDemucs
+
+PROCEDURE = 2
+"""Version of how songs are separated, which is part of a separator's id wherever results are kept by it.
+
+1 gave each source the song's mean; 2 gives it to none."""
 
 Wave = Float[np.ndarray, "2 _"]
 
@@ -83,8 +99,7 @@ class Separator:
         path = Path(name_or_directory)
         if (path / CONFIG).exists():
             network, config = load_separator_directory(path)
-            threshold = float(config.get("vocal_threshold", DEFAULT_THRESHOLD))
-            return cls([network], device=device, vocal_threshold=threshold)
+            return cls([network], device=device, vocal_threshold=stored_threshold(config) or DEFAULT_THRESHOLD)
         networks, weights = load_repository(path) if path.exists() else load_released(str(name_or_directory))
         return cls(networks, weights, device=device)
 
@@ -93,32 +108,57 @@ class Separator:
         """Seconds of audio that the network hears at once."""
         return self._segment / self.sample_rate
 
-    def listen(self, songs: Sequence[np.ndarray]) -> list[Probe]:
-        """How vocal each song is, heard on a few of the windows that :meth:`separate` computes.
+    def listen(self, songs: Sequence[np.ndarray], enough: float = 1.0) -> list[Probe]:
+        """Whether each song is sung, as far as a few of the windows that :meth:`separate` computes tell.
 
-        They are spread over the song, about 24 s in all, each the loudest of its part of the song. The score is the
-        vocal share of energy in the most vocal half of them; silence scores 0. A probe needs the memory of the
-        separated excerpts until it is dropped.
+        See :mod:`models.separation.probe`. A probe needs the memory of the separated windows until it is dropped.
+
+        Args:
+            songs: stereo float32 at `sample_rate`.
+            enough: to a song whose score is above it after every other stretch, the probe does not listen further.
 
         Raises:
             StemsError: this separator has no vocals.
         """
-        vocals = self._vocals()
+        if VOCALS not in self.sources:
+            raise self._no_vocals()
         waves = [_as_tensor(song) for song in songs]
-        plans = [probe_windows(self._plan(k, wave), wave, self.sample_rate) for k, wave in enumerate(waves)]
-        outputs = self._outputs(waves, chain.from_iterable(plans))
-        heard = [{window.start: output for window, output in zip(plan, outputs, strict=False)} for plan in plans]
-        return [Probe(song_score([Heard.of(output, vocals) for output in of.values()]), of) for of in heard]
+        block = block_samples(self.sample_rate)
+        mixes = [block_energies(wave.numpy(), block) for wave in waves]
+        plans = [stretches(self._plan(k, wave), mixes[k], block, self.sample_rate) for k, wave in enumerate(waves)]
+        heard: list[dict[int, Tensor]] = [{} for _ in waves]
+        shares = [np.zeros(len(mix)) for mix in mixes]
+        for turn in (slice(0, None, 2), slice(1, None, 2)):
+            now = {k: plan[turn] for k, plan in enumerate(plans) if song_score(shares[k]) <= enough}
+            todo = (window for plan in now.values() for stretch in plan for window in stretch.windows)
+            outputs = self._outputs(waves, todo)
+            for k, plan in now.items():
+                level, levels = Level.of(waves[k]), block_levels(mixes[k])
+                for stretch in plan:
+                    found = {window.start: next(outputs) for window in stretch.windows}
+                    here = slice(stretch.blocks.start, stretch.blocks.stop)
+                    shares[k][here] = self._shares(stretch, found, level, levels[here])
+                    heard[k] |= found
+        return [Probe(song_score(known), of) for known, of in zip(shares, heard, strict=True)]
 
     def vocal_score(self, songs: Sequence[np.ndarray]) -> list[float]:
-        """The scores of :meth:`listen` alone, for songs that are not to be separated."""
-        return [self.listen([song])[0].score for song in songs]
+        """The vocal score of each song as a whole, see :func:`models.separation.vocals.vocal_score`.
+
+        For songs whose stems are not wanted: they are separated one after the other, and dropped.
+
+        Raises:
+            StemsError: this separator has no vocals.
+        """
+        if VOCALS not in self.sources:
+            raise self._no_vocals()
+        return [vocal_score(song, self.separate([song])[0], self.sample_rate) for song in songs]
 
     def separate(
         self, songs: Sequence[np.ndarray], probes: Sequence[Probe | None] | None = None
     ) -> list[dict[str, Wave]]:
         """Take songs apart: stereo float32 at `sample_rate` in, for each song one such wave a source out.
 
+        A song's offset, the mean of each channel, is in none of its sources.
         Segments of all songs share batches; where there are several in one, the songs beside it change how a
         song's last bits are rounded, and nothing else. A song's result needs `len(sources)` times its own memory.
 
@@ -150,26 +190,41 @@ class Separator:
     def _outputs(self, waves: list[Tensor], todo: Iterable[Window]) -> Iterator[Tensor]:
         return run_windows(self._networks.start, waves, [Level.of(wave) for wave in waves], todo, self.batch)
 
+    def _shares(self, stretch: Stretch, heard: Mapping[int, Tensor], level: Level, levels: Energies) -> Energies:
+        """The vocal shares of a stretch's blocks, given their levels."""
+        block, begin = block_samples(self.sample_rate), stretch.windows[0].start
+        separated = self._fade(stretch.windows, heard, iter(()), level)
+        complete = separated[..., stretch.blocks.start * block - begin : stretch.blocks.stop * block - begin]
+        energies = [block_energies(source, block) for source in complete]
+        return vocal_shares(energies[self.sources.index(VOCALS)], np.sum(energies, axis=0), levels)
+
     def _assemble(
         self, wave: Tensor, plan: Sequence[Window], heard: Mapping[int, Tensor], outputs: Iterator[Tensor]
     ) -> dict[str, Wave]:
-        fade = CrossFade(len(self.sources), wave.shape[0], wave.shape[1], self._segment)
-        for window in plan:
-            fade.add(window, heard[window.start] if window.start in heard else next(outputs))
-        separated = fade.finish(Level.of(wave)).numpy()
+        separated = self._fade(plan, heard, outputs, Level.of(wave))
         if not np.isfinite(separated).all():
             raise not_finite("separator")
         return dict(zip(self.sources, separated, strict=True))
 
-    def _vocals(self) -> int:
-        if VOCALS not in self.sources:
-            raise StemsError(
-                f"This separator cannot score singing: its sources are {', '.join(self.sources)}.",
-                f"Use one with the source '{VOCALS}', such as htdemucs.",
-                code="no_vocals",
-                field="separator",
-            )
-        return self.sources.index(VOCALS)
+    def _fade(
+        self, plan: Sequence[Window], heard: Mapping[int, Tensor], outputs: Iterator[Tensor], level: Level
+    ) -> Float[np.ndarray, "sources channels _"]:
+        """Neighbouring windows as one sound; what was not heard comes from `outputs`."""
+        begin, last = plan[0].start, plan[-1]
+        channels = len(level.offset)
+        fade = CrossFade(len(self.sources), channels, last.start + last.length - begin, last.segment)
+        for window in plan:
+            output = heard[window.start] if window.start in heard else next(outputs)
+            fade.add(replace(window, start=window.start - begin), output)
+        return fade.finish(level).numpy()
+
+    def _no_vocals(self) -> StemsError:
+        return StemsError(
+            f"This separator cannot score singing: its sources are {', '.join(self.sources)}.",
+            f"Use one with the source '{VOCALS}', such as htdemucs.",
+            code="no_vocals",
+            field="separator",
+        )
 
 
 def _as_tensor(song: np.ndarray) -> Float[Tensor, "2 _"]:

@@ -1,103 +1,104 @@
-"""Is there singing? Where to listen in a song, and how to turn what was heard into a score."""
+"""Is there singing? One score for any song whose stems are known, separated or given."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import groupby
 
 import numpy as np
-import torch
 from jaxtyping import Float
-from torch import Tensor
-
-from models.separation.overlap_add import Window
 
 VOCALS = "vocals"
 """The source that a vocal score is about, as every Demucs names it."""
 
-DEFAULT_THRESHOLD = 0.05
-"""Score above which a song counts as sung, for separators that come without a measured one."""
+SCORE_VERSION = 2
+"""Thresholds are of one version of the score. 1: of a few excerpts alone, as releases before had it."""
 
-PROBE_SECONDS = 24.0
-"""Seconds of each song that a probe hears: about three segments of the released separators."""
+DEFAULT_THRESHOLD = 0.045
+"""Score above which a song counts as sung, for separators that come without a measured one, such as htdemucs: that of
+a voice 13 dB below the rest. docs/BENCHMARKS.md says what it was tried on."""
+
+BLOCK_SECONDS = 2.0
+"""Songs are looked at in blocks of this length."""
+
+SUNG_SECONDS = 16.0
+"""A song is as vocal as its most vocal blocks, of so many seconds together."""
 
 MOST_VOCAL = 0.75
-"""Share of the excerpts that decide: a song is as vocal as the most vocal three quarters of what was heard of it."""
+"""Of a song that is too short for that, this share of its blocks counts."""
 
-_SILENCE = 1e-4  # of the loudest window's energy: -40 dB
+_QUIET = 0.01  # of a block's mean energy in the song, which is 20 dB below it
 _LEAKAGE = 0.02  # vocal shares below this are what any separator takes for a voice
 _FLOOR = 1e-4  # scores below this count as this
 
-
-@dataclass(frozen=True)
-class Probe:
-    """What listening to a song gave: its vocal score, and what need not be computed again to separate it.
-
-    Attributes:
-        score: how vocal the song is, 0..1.
-        heard: the network's output for some of the song's windows, by the sample at which they start.
-    """
-
-    score: float
-    heard: Mapping[int, Float[Tensor, "sources channels _"]]
+Wave = Float[np.ndarray, "channels _"]
+Energies = Float[np.ndarray, "_"]
 
 
-def probe_windows(plan: Sequence[Window], wave: Float[Tensor, "channels samples"], rate: int) -> list[Window]:
-    """The windows of a song to listen to, spread over it: the loudest one of each part.
+def vocal_score(mix: Wave, stems: Mapping[str, Wave], rate: int) -> float:
+    """How vocal a song is, in 0..1: the mean vocal share of its most vocal 16 seconds, wherever they are.
 
-    The song is cut into as many equal parts as there are segments in `PROBE_SECONDS`, and no part is shorter
-    than a segment. A window belongs to the part in which its middle lies. One that is 40 dB quieter than the
-    loudest is silence, whose noise is nobody's voice, and is left out; a silent song gives none.
+    So a verse counts as much in a long song as in a short one, also if the voice pauses. The mean is a geometric one,
+    of shares of 0.02 at least: an instrument that is taken for a voice for two seconds does not make a song sung.
 
     Args:
-        plan: all windows of the song, in order.
-        wave: the song.
-        rate: its samples a second.
+        mix: the song.
+        stems: all sources that it consists of, as long as the song; without vocals among them the score is 0.
+        rate: samples a second.
     """
-    samples, segment = wave.shape[-1], plan[0].segment
-    parts = max(1, min(math.ceil(PROBE_SECONDS * rate / segment), samples // segment))
-    energy = {window: _energy(wave[:, window.start : window.start + window.length]) for window in plan}
-    by_part = groupby(plan, lambda window: (2 * window.start + window.length) * parts // (2 * samples))
-    chosen = [max(part, key=energy.__getitem__) for _, part in by_part]
-    loudest = max(energy[window] for window in chosen)
-    return [window for window in chosen if energy[window] > loudest * _SILENCE]
+    block = block_samples(rate)
+    if VOCALS not in stems:
+        return 0.0
+    energies = {name: block_energies(stem, block) for name, stem in stems.items()}
+    total = np.sum(list(energies.values()), axis=0)
+    return song_score(vocal_shares(energies[VOCALS], total, block_levels(block_energies(mix, block))))
 
 
-def _energy(wave: Float[Tensor, "*any"]) -> float:
-    return float(torch.linalg.vector_norm(wave, dtype=torch.float64).square())
+def block_samples(rate: int) -> int:
+    """Length of a block in samples."""
+    return max(1, round(BLOCK_SECONDS * rate))
 
 
-@dataclass(frozen=True)
-class Heard:
-    """What a separator heard in one excerpt: the energy of its vocals, and of all its sources together."""
-
-    vocals: float
-    total: float
-
-    @classmethod
-    def of(cls, output: Float[Tensor, "sources channels samples"], vocals: int) -> Heard:
-        """Measure a separated excerpt whose source number `vocals` is the voice."""
-        energy = torch.linalg.vector_norm(output, dim=(1, 2), dtype=torch.float64).square()
-        return cls(float(energy[vocals]), float(energy.sum()))
-
-    @property
-    def share(self) -> float:
-        """The vocal share, in 0..1; silence has none."""
-        return self.vocals / self.total if self.total > 0 else 0.0
+def block_energies(wave: Wave, block: int) -> Energies:
+    """The energy of each block of a sound without its mean, which nobody hears. The last block may be shorter."""
+    starts = range(0, wave.shape[1], block)
+    parts = (wave[:, start : start + block] for start in starts)
+    return np.array([part.var(axis=1, dtype=np.float64).sum() * part.shape[1] for part in parts])
 
 
-def song_score(excerpts: Sequence[Heard]) -> float:
-    """The geometric mean of the vocal shares of the most vocal excerpts, each 0.02 at least, in 0..1; 0 for silence.
+def vocal_shares(vocals: Energies, total: Energies, level: Energies) -> Energies:
+    """The vocal share of each block, in 0..1, less where it is quiet.
 
-    Three quarters of them, as songs are rarely sung throughout; and geometric, so that one excerpt in which an
-    instrument is taken for a voice does not make a song sung. On rendered songs this parts sung from instrumental
-    ones more widely than shares of energy do.
+    Args:
+        vocals: energies of the voice in some of a song's blocks.
+        total: those of all sources together.
+        level: how loud those blocks are, see :func:`block_levels`.
     """
-    shares = sorted((heard.share for heard in excerpts), reverse=True)
-    most = np.maximum(shares[: math.ceil(MOST_VOCAL * len(shares))], _LEAKAGE)
-    return float(np.exp(np.log(most).mean())) if len(most) and shares[0] > 0 else 0.0
+    return level * np.divide(vocals, total, out=np.zeros_like(vocals), where=total > 0)
+
+
+def block_levels(mix: Energies) -> Energies:
+    """1 for blocks of a song, less for those that are more than 20 dB below its mean, in proportion to their energy.
+
+    In them a voice cannot be told from what a separator leaves over.
+    """
+    return np.minimum(1.0, mix / (_QUIET * mix.mean())) if mix.any() else np.zeros_like(mix)
+
+
+def song_score(shares: Energies) -> float:
+    """The geometric mean of the vocal shares of the most vocal blocks, each 0.02 at least; 0 where no block has any.
+
+    Shares that are not known count as 0: once they are, the score is the same or higher.
+
+    Args:
+        shares: of all blocks of the song.
+    """
+    if not shares.any():
+        return 0.0
+    count = min(math.ceil(SUNG_SECONDS / BLOCK_SECONDS), math.ceil(MOST_VOCAL * len(shares)))
+    most = np.maximum(np.sort(shares)[-count:], _LEAKAGE)
+    # As tables store it, so that a stored score decides as it did when it was measured.
+    return float(np.float32(np.exp(np.log(most).mean())))
 
 
 def best_threshold(instrumental: Sequence[float], sung: Sequence[float]) -> tuple[float, float]:

@@ -115,7 +115,10 @@ class Chooser:
         dropped = [
             row for row in self._known.dropped_songs.get(facts.song_id, ()) if row.separator in ("", separator)
         ]
-        score = self._score(facts, separator, made, dropped)
+        whole = self._score(facts, separator, made)
+        # Of a dropped song the table may have a lower bound alone (models.separation.probe): enough to drop it again.
+        heard = [row.vocal_score for row in dropped if row.vocal_score is not None]
+        score = whole if whole is not None else max(heard, default=None)
         sung = self._rule.decide(entry.tags, score)
         if entry.fingerprint in self._known.duplicates and not mine:
             choice.pardoned.add(entry.fingerprint)
@@ -125,11 +128,11 @@ class Chooser:
                 choice.dropped.append(dropped_row(entry, facts, separator, score, sung))
         elif mine:
             if self._keep and (facts.song_id, separator) not in self._known.stems:
-                choice.works.append(self._work(entry, facts, separator, made, score))
+                choice.works.append(self._work(entry, facts, separator, made, whole))
         elif problem := length_problem(entry.uri, facts.seconds, self._limits):
             self._set_aside(entry, facts, problem.code, str(problem), choice)
         else:
-            choice.works.append(self._work(entry, facts, separator, made, score))
+            choice.works.append(self._work(entry, facts, separator, made, whole))
         if not sung:
             choice.readmitted.update((row.fingerprint, row.separator) for row in dropped)
 
@@ -139,14 +142,10 @@ class Chooser:
         elif not sung and any(row.split == SUNG for row in made):
             choice.unsung[song] = separator
 
-    def _score(
-        self, facts: Facts, separator: str, made: Sequence[Made], dropped: Sequence[DroppedRow]
-    ) -> float | None:
-        """The vocal score that is stored, if any."""
+    def _score(self, facts: Facts, separator: str, made: Sequence[Made]) -> float | None:
+        """The vocal score of the whole song that is stored with its tokens or stems, if any."""
         kept = self._known.stems.get((facts.song_id, separator))
-        stored = [row.vocal_score for row in made]
-        stored += [row.vocal_score for row in dropped if row.vocal_score is not None]
-        stored += [kept.vocal_score] if kept is not None else []
+        stored = [row.vocal_score for row in made] + ([kept.vocal_score] if kept is not None else [])
         return stored[0] if stored else None
 
     def _work(

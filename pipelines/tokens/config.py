@@ -72,7 +72,8 @@ class PrepareConfig(TableJob):
     """Hosts from which http(s) addresses in the catalog may be read."""
 
     vocal_threshold: float = Field(0.0, ge=0, le=1)
-    """Vocal score above which a song is dropped; 0 takes the separator's own. Another one needs no new scores."""
+    """Vocal score above which a song is dropped; 0 takes the separator's own. A lower one needs no new scores; with a
+    higher one, songs that come back are separated."""
 
     vocal_tags: list[str] = ["vocals", "vocal", "voice", "singing", "sung", "singer", "choir", "rap", "acapella"]
     """Tags that mean singing: such songs are dropped unheard. Case, hyphens and underscores do not matter."""

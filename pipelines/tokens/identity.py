@@ -50,12 +50,18 @@ def vocal_rule(config: PrepareConfig) -> VocalRule:
 
 
 def model_id(name_or_directory: str, field: str) -> str:
-    """The digest of a model's files; a released separator's name is its own id."""
+    """The digest of a model's files; of a separator, its released name where it has one, and the procedure's version.
+
+    As in ``1f3a5b7c9d0e`` for a codec, ``1f3a5b7c9d0e-2`` and ``htdemucs-2`` for separators.
+    """
     path = Path(name_or_directory)
-    if path.exists():
+    if field == "separator":
+        from models.separation.separator import PROCEDURE
+
+        if path.exists() or "/" not in name_or_directory:
+            return f"{directory_digest(path) if path.exists() else name_or_directory}-{PROCEDURE}"
+    elif path.exists():
         return directory_digest(path)
-    if field == "separator" and "/" not in name_or_directory:
-        return name_or_directory
     raise StemsError(f"There is no model in '{path}'.", "Check the path.", code="missing", field=field)
 
 
@@ -119,11 +125,25 @@ def codec_kind(config: TableJob, layout: StemLayout) -> tuple[int, int]:
 
 
 def vocal_threshold(config: PrepareConfig) -> float:
-    """The score above which a song counts as sung: the configuration's, the separator's, or the general one."""
+    """The score above which a song counts as sung: the configuration's, the separator's, or the general one.
+
+    Raises:
+        StemsError: the separator's was measured with the score of an earlier release, and there is no other.
+    """
+    from models.separation.directory import outdated_threshold, stored_threshold
     from models.separation.vocals import DEFAULT_THRESHOLD
 
-    own = _separator_config(config.separator).get("vocal_threshold", DEFAULT_THRESHOLD)
-    return config.vocal_threshold or float(own)
+    if config.vocal_threshold:
+        return config.vocal_threshold
+    own = _separator_config(config.separator)
+    if outdated_threshold(own):
+        raise StemsError(
+            f"The vocal threshold of '{config.separator}' was measured with the vocal score of an earlier release.",
+            "Give --vocal_threshold (`python -m benchmarks.vocals` measures it), or train the separator again.",
+            code="outdated",
+            field="vocal_threshold",
+        )
+    return stored_threshold(own) or DEFAULT_THRESHOLD
 
 
 def _codebooks(directory: Path) -> int:

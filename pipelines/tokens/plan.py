@@ -38,6 +38,7 @@ class Speed:
         sung: of them.
         bad: files that are no songs.
         audio_seconds: mean length of a song.
+        cost: seconds of work with the models a second of audio, over all songs, however far each went.
     """
 
     by_stage: Mapping[str, float]
@@ -45,6 +46,7 @@ class Speed:
     sung: int
     bad: int
     audio_seconds: float
+    cost: float
 
 
 @dataclass(frozen=True)
@@ -115,16 +117,12 @@ def plan(config: PlanConfig) -> PlanReport:
     unread = [entry for entry in remain if entry.fingerprint not in known.facts]
     works = chooser.choose(remain, known.facts).works
     candidates = unread + [work.entry for work in works]
-    speed = _measure(config, _spread(candidates, config.sample)) if candidates else Speed({}, 0, 0, 0, 0.0)
+    speed = _measure(config, _spread(candidates, config.sample)) if candidates else Speed({}, 0, 0, 0, 0.0, 0.0)
     # What the sample says of unread files: some are no songs.
     songs = len(unread) * (1 - speed.bad / max(1, speed.songs + speed.bad))
     seconds = sum(work.seconds for work in works)
     seconds += sum(entry.seconds or speed.audio_seconds for entry in unread) * songs / max(1, len(unread))
-    sung = speed.sung / max(1, speed.songs)
-    each = {stage: cost for stage, cost in speed.by_stage.items() if stage != "inspect"}
-    late = sum(cost for stage, cost in each.items() if stage not in ("decode", "listen"))
-    cost = sum(each.values()) - sung * late
-    hours = seconds * cost / 3600
+    hours = seconds * speed.cost / 3600
     return PlanReport(
         files=len(entries),
         settled=len(entries) - len(unread) - len(works),
@@ -186,4 +184,5 @@ def _speed(good: Sequence[tuple[CatalogEntry, Inspected]], verdicts: Sequence[Ve
         reached = [(v.took[stage], s) for v, s in zip(verdicts, seconds, strict=True) if stage in v.took]
         by_stage[stage] = math.fsum(took for took, _ in reached) / math.fsum(s for _, s in reached)
     sung = sum(verdict.sung for verdict in verdicts)
-    return Speed(by_stage, len(good), sung, bad, sum(seconds) / len(seconds))
+    cost = math.fsum(took for verdict in verdicts for took in verdict.took.values()) / math.fsum(seconds)
+    return Speed(by_stage, len(good), sung, bad, sum(seconds) / len(seconds), cost)

@@ -55,9 +55,9 @@ def _wanted(config: RetokenizeConfig, known: Known) -> set[str]:
     found = {separator for _, separator in known.stems}
     if not config.separator:
         return found
-    if config.separator in found:
-        return {config.separator}
-    return found & {model_id(config.separator, "separator")}
+    # A name may be an id of an earlier release, too: that is meant where there is nothing by the present procedure.
+    present = found & {model_id(config.separator, "separator")}
+    return present or found & {config.separator}
 
 
 def _entries(table: TokenTable, known: Known) -> dict[str, CatalogEntry]:

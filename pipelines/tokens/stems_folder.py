@@ -27,7 +27,7 @@ def write_stems(root: str, title: str, song_id: str, separator: str, stems: Mapp
 
     Each file appears whole or not at all; the stem table names a folder only when it has all of them.
     """
-    folder = f"{root.rstrip('/')}/{_file_name(title)}-{song_id[:12]}-{_file_name(separator)[:12]}"
+    folder = f"{root.rstrip('/')}/{_file_name(title)}-{song_id[:12]}-{_file_name(separator)[:16]}"
     for name, audio in stems.items():
         write_bytes(stem_uri(folder, name), encode_audio(audio, "flac"))
     return folder

@@ -15,8 +15,8 @@ import numpy as np
 
 from models.audio import Audio, loudness
 from models.errors import StemsError
-from models.separation.quality import energy_share, residual_db
-from models.separation.vocals import VOCALS
+from models.separation.quality import residual_db
+from models.separation.vocals import vocal_score
 from models.stems import StemLayout
 from pipelines.tokens.identity import check_sources
 from pipelines.tokens.limits import Limits
@@ -185,34 +185,44 @@ class SongTokenizer:
     def _take_given(self, case: _Case, mix: Audio, stems: Mapping[str, Audio]) -> None:
         """Stems that the song came with; one that it lacks is silent in it."""
         sides = {name: stem.stereo().samples for name, stem in stems.items()}
-        case.score = energy_share(sides, VOCALS)
-        case.residual = residual_db(mix.stereo().samples, sides)
+        whole = mix.stereo().samples
+        if self._sung(case, vocal_score(whole, sides, mix.rate)):
+            return
+        case.residual = residual_db(whole, sides)
         silence = Audio(np.zeros_like(mix.samples[:1]), mix.rate)
         case.stems = {
             name: as_stored(stems.get(name, silence).mono().resample(self._rate))
             for name in self._settings.layout.names
         }
-        if case.score > self._settings.vocal_threshold:
-            case.verdict = Verdict(vocal_score=case.score, sung=True)
 
     def _listen(self, cases: list[_Case]) -> None:
+        """Leave out songs that are sung in a few stretches already: the whole song's score is not below a probe's."""
         assert self._separator is not None
-        for case, probe in zip(cases, self._separator.listen([case.wave for case in cases]), strict=True):
-            case.probe, case.score = probe, probe.score
-            if probe.score > self._settings.vocal_threshold:
-                case.verdict = Verdict(vocal_score=probe.score, sung=True)
+        probes = self._separator.listen([case.wave for case in cases], self._settings.vocal_threshold)
+        for case, probe in zip(cases, probes, strict=True):
+            case.probe = probe
+            self._sung(case, probe.score)
 
     def _separate(self, cases: list[_Case]) -> None:
         assert self._separator is not None
         separated = self._separator.separate([case.wave for case in cases], [case.probe for case in cases])
         for case, stems in zip(cases, separated, strict=True):
-            if case.work.vocal_score is not None:
-                case.score = case.work.vocal_score
+            if self._sung(case, vocal_score(case.wave, stems, self._separator.sample_rate)):
+                continue
             case.residual = residual_db(case.wave, stems)
             case.stems = {
                 name: as_stored(Audio(stems[name], self._separator.sample_rate).mono().resample(self._rate))
                 for name in self._settings.layout.names
             }
+
+    def _sung(self, case: _Case, score: float) -> bool:
+        """Whether a song is left out for this score; a score that the table has of the song counts instead."""
+        stored = case.work.vocal_score
+        case.score = score if stored is None else stored
+        if case.score <= self._settings.vocal_threshold:
+            return False
+        case.verdict = Verdict(vocal_score=case.score, sung=True)
+        return True
 
     def _keep(self, cases: list[_Case]) -> None:
         for case in cases:

@@ -19,7 +19,7 @@ class Work:
         separator: id of what makes its stems.
         encode: stems whose codes are missing, in layout order.
         folder: where its stems are kept already; empty where they are to be made.
-        vocal_score: as stored; None where nobody has listened yet.
+        vocal_score: of the whole song, as stored with its tokens or stems; None where it has neither.
     """
 
     entry: CatalogEntry

@@ -15,10 +15,13 @@ from models.separation import Separator, build_htdemucs, save_separator
 from models.separation.vocals import VOCALS, best_threshold
 from pipelines.evaluation.sdr import sdr
 from pipelines.training.loop import TrainingResult, train
-from pipelines.training.multitracks import Mixer, Multitrack, hold_out, read_multitracks
+from pipelines.training.multitracks import Mixer, Multitrack, Wave, hold_out, read_multitracks
 from pipelines.training.recipe import Place, Recipe
 from pipelines.training.sampler import rng
 from pipelines.training.separator_config import SeparatorTraining
+
+SONGS_PER_VOICE = 4
+"""Held-out songs over which each held-out voice is laid to measure the vocal threshold, its own among them."""
 
 
 def train_separator(config: SeparatorTraining) -> TrainingResult:
@@ -99,9 +102,23 @@ class SeparatorRecipe(Recipe):
         return Separator([self.module], device=str(self.device))
 
     def _vocal_threshold(self, separator: Separator) -> tuple[float, float]:
-        """The score that parts held-out songs as they are from the same without their vocals, and how well."""
+        """The score that parts held-out songs without their vocals from the same with a voice, and how well.
+
+        The voices are the held-out ones, each over its own song and over others: few songs then give enough pairs.
+        """
         vocals = self.size.sources.index(VOCALS)
         songs = [song.whole(self.size.sources) for song in self.held_out]
         instrumental = [np.delete(stems, vocals, axis=0).sum(0) for stems in songs]
-        sung = [stems.sum(0) for stems in songs if stems[vocals].any()]
+        voices = [(k, stems[vocals]) for k, stems in enumerate(songs) if stems[vocals].any()]
+        sung = [
+            _together(instrumental[(k + shift) % len(songs)], voice)
+            for k, voice in voices
+            for shift in range(min(SONGS_PER_VOICE, len(songs)))
+        ]
         return best_threshold(separator.vocal_score(instrumental), separator.vocal_score(sung))
+
+
+def _together(song: Wave, voice: Wave) -> Wave:
+    """A voice over a song; the song's length is that of the shorter."""
+    length = min(song.shape[1], voice.shape[1])
+    return song[:, :length] + voice[:, :length]

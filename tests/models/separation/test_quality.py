@@ -36,3 +36,10 @@ def test_the_song_itself_is_left_alone() -> None:
 
 def test_silence_has_no_residual() -> None:
     assert residual_db(np.zeros((2, 100), np.float32), {"bass": noise(0)[:, :100]}) == 0.0
+
+
+def test_offsets_count_on_neither_side() -> None:
+    mix, lost = noise(0) + noise(1), 0.1 * noise(2)
+    plain = residual_db(mix + lost, {"bass": noise(0), "drums": noise(1)})
+    assert residual_db(mix + lost + 0.5, {"bass": noise(0), "drums": noise(1)}) == pytest.approx(plain, abs=0.01)
+    assert residual_db(np.full((2, 100), 0.5, np.float32), {"bass": noise(0)[:, :100]}) == 0.0

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.stems import StemLayout
-from pipelines.catalog.schema import CatalogEntry
+from pipelines.catalog.schema import CatalogEntry, GivenStem
 from pipelines.tokens.choose import Choice, Chooser
 from pipelines.tokens.decisions import VocalRule
 from pipelines.tokens.known import Facts, Known, Made
 from pipelines.tokens.limits import Limits
-from pipelines.tokens.schema import DroppedRow, Identity, StemsRow
+from pipelines.tokens.schema import GIVEN, DroppedRow, Identity, StemsRow
 
 LAYOUT = StemLayout.parse("bass:1,drums:1")
 IDENTITY = Identity("sep", "bass=b,drums=d", "5-100 s, 1 MB")
@@ -121,12 +121,12 @@ def test_a_lower_threshold_leaves_a_song_out_whatever_made_its_codes() -> None:
     assert (choice.unsung, choice.sung) == ({"a-song": "sep"}, {})
 
 
-def test_a_higher_threshold_takes_a_dropped_song_back_with_all_its_rows_and_its_score() -> None:
+def test_a_higher_threshold_takes_a_dropped_song_back_with_all_its_rows() -> None:
     state = known(dropped("a"), dropped("twin", song="a-song"))
     assert choose(state, [entry("a")], [facts("a")]) == Choice()
     choice = choose(state, [entry("a")], [facts("a")], threshold=0.6)
     [work] = choice.works
-    assert work.vocal_score == 0.5
+    assert work.vocal_score is None  # what was stored may be of a probe alone: the whole song decides now
     assert choice.readmitted == {("a", "sep"), ("twin", "sep")}
 
 
@@ -183,3 +183,16 @@ def test_every_file_is_in_exactly_one_place(data: st.DataObject) -> None:
         heard = {(row.fingerprint, row.separator) for row in state.dropped_songs.get(work.song_id, ())}
         assert heard <= choice.readmitted
         assert all(row.codecs != IDENTITY.codecs for row in state.made.get(work.song_id, ()))
+
+
+def test_songs_of_another_separation_are_made_again_and_those_with_given_stems_are_not() -> None:
+    multitrack = replace(entry("m"), stems=(GivenStem("bass", ("/m/bass.wav",)),))
+    earlier = known(made("a", separator="sep-before"), made("m", separator=GIVEN))
+    choice = choose(earlier, [entry("a"), multitrack], [facts("a"), facts("m")])
+    [work] = choice.works
+    assert (work.song_id, work.vocal_score) == ("a-song", None)
+
+
+def test_of_several_bounds_of_a_dropped_song_the_highest_decides() -> None:
+    state = known(dropped("a", score=0.15), dropped("twin", score=0.5, song="a-song"))
+    assert choose(state, [entry("a")], [facts("a")]).works == []

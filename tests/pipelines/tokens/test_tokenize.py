@@ -97,9 +97,9 @@ def test_groups_bound_what_is_in_memory(tiny_models: Any, parts: Any, monkeypatc
     separator, codecs = parts
     listen = separator.listen
 
-    def counted(waves: Sequence[np.ndarray]) -> Any:
+    def counted(waves: Sequence[np.ndarray], enough: float) -> Any:
         seen.append(len(waves))
-        return listen(waves)
+        return listen(waves, enough)
 
     monkeypatch.setattr(separator, "listen", counted)
     songs = [song(name, noise(seconds)) for name, seconds in (("a", 0.5), ("b", 0.5), ("c", 0.9), ("d", 2.0))]
@@ -107,9 +107,7 @@ def test_groups_bound_what_is_in_memory(tiny_models: Any, parts: Any, monkeypatc
     assert seen == [2, 1, 1]
 
 
-def test_the_score_decides_before_anything_is_separated(
-    tiny_models: Any, parts: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_song_is_left_out_before_it_is_separated_where_a_probe_is_enough(tiny_models: Any, parts: Any) -> None:
     separator, codecs = parts
     songs = [song("a", noise(0.5)), song("b", noise(0.6))]
     low, high = sorted((separator.listen([decoded(s)])[0].score, k) for k, s in enumerate(songs))
@@ -122,6 +120,41 @@ def test_the_score_decides_before_anything_is_separated(
     assert "separate" not in dropped.took
 
 
+def test_a_song_that_is_sung_where_no_probe_listened_is_left_out(
+    tiny_models: Any, parts: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    separator, codecs = parts
+    listen = separator.listen
+    monkeypatch.setattr(separator, "listen", lambda waves, _: [replace(p, score=0.0) for p in listen(waves)])
+    source = song("a", noise(0.6))
+    [score] = separator.vocal_score([decoded(source)])
+    [dropped] = SongTokenizer(settings(tiny_models, vocal_threshold=score / 2), separator, codecs).process([source])
+    assert (dropped.sung, dropped.codes, dropped.vocal_score) == (True, None, pytest.approx(score, rel=1e-4))
+    assert set(dropped.took) == {"decode", "listen", "separate"}
+    [kept] = SongTokenizer(settings(tiny_models, vocal_threshold=score * 2), separator, codecs).process([source])
+    assert (kept.sung, kept.vocal_score) == (False, pytest.approx(score, rel=1e-4))
+
+
+def test_the_whole_song_decides_without_one_more_window_through_the_network(
+    tiny_models: Any, parts: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    separator, codecs = parts
+    computed: list[int] = []
+    start = separator._networks.start
+
+    def counted(inputs: Any) -> Any:
+        computed.append(len(inputs))
+        return start(inputs)
+
+    monkeypatch.setattr(separator._networks, "start", counted)
+    source = song("a", noise(30.0))
+    SongTokenizer(settings(tiny_models), separator, codecs).process([source])
+    once = sum(computed)
+    computed.clear()
+    separator.separate([decoded(source)])
+    assert once == sum(computed)
+
+
 def decoded(source: SourceSong) -> np.ndarray:
     [data] = source.blobs.values()
     return read_audio(data).stereo().samples
@@ -129,12 +162,15 @@ def decoded(source: SourceSong) -> np.ndarray:
 
 def test_a_stored_score_is_not_asked_for_again(tiny_models: Any, parts: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     separator, codecs = parts
-    monkeypatch.setattr(separator, "listen", lambda _: pytest.fail("the song was heard again"))
+    monkeypatch.setattr(separator, "listen", lambda *_: pytest.fail("the song was heard again"))
     [verdict] = SongTokenizer(settings(tiny_models), separator, codecs).process(
         [song("a", noise(0.5), vocal_score=0.25)]
     )
     assert (verdict.vocal_score, verdict.sung) == (0.25, False)
     assert verdict.codes is not None
+    given = multitrack(0.5)
+    stored = replace(given, work=replace(given.work, vocal_score=0.25))
+    assert SongTokenizer(settings(tiny_models), separator, codecs).process([stored])[0].vocal_score == 0.25
 
 
 def multitrack(level: float) -> SourceSong:
@@ -162,6 +198,36 @@ def test_given_stems_are_not_separated(tiny_models: Any, parts: Any, monkeypatch
     assert quiet.residual_db < -60
     assert sung.sung
     assert sung.vocal_score == pytest.approx(0.25 / (1 + 0.25 + 0.25), rel=0.05)
+
+
+def test_given_and_separated_stems_have_one_score(tiny_models: Any, parts: Any) -> None:
+    separator, codecs = parts
+    mix = noise(3.0)
+    [stems] = separator.separate([mix.samples])
+    sounds = {name: Audio(wave, 44100) for name, wave in stems.items()}
+    blobs = {f"/song/{name}.wav": encode_audio(audio) for name, audio in sounds.items()}
+    given = tuple(GivenStem(name, (f"/song/{name}.wav",)) for name in sounds)
+    entry = CatalogEntry("/song/mix.wav", "f", "song", stems=given)
+    source = SourceSong(
+        Work(entry, "song-id", 3.0, "given", LAYOUT.names), {**blobs, "/song/mix.wav": encode_audio(mix)}
+    )
+    one, other = SongTokenizer(settings(tiny_models), separator, codecs).process([source, song("mix", mix)])
+    assert one.vocal_score == pytest.approx(other.vocal_score, rel=0.02)
+
+
+def test_a_verse_in_a_given_vocal_stem_is_sung(tiny_models: Any, parts: Any) -> None:
+    rate, verse = 8000, slice(100 * 8000, 115 * 8000)
+    voice, band = np.zeros((1, 240 * rate), np.float32), noise(240, rate, 1)
+    voice[:, verse] = 10 ** (-10 / 20) * noise(15, rate, 1).samples
+    sounds = {"bass": band, "vocals": Audio(voice, rate)}
+    blobs = {f"/song/{name}.wav": encode_audio(audio) for name, audio in sounds.items()}
+    entry = CatalogEntry(
+        "/song", "f", "song", stems=tuple(GivenStem(name, (f"/song/{name}.wav",)) for name in sounds)
+    )
+    source = SourceSong(Work(entry, "song-id", 240.0, "given", LAYOUT.names), blobs)
+    longer = settings(tiny_models, limits=Limits(0.4, 600.0, 100.0), vocal_threshold=0.05)
+    [verdict] = SongTokenizer(longer, *parts).process([source])
+    assert (verdict.sung, verdict.vocal_score) == (True, pytest.approx(1 / 11, rel=0.1))
 
 
 def test_one_song_fails_alone(tiny_models: Any, parts: Any, monkeypatch: pytest.MonkeyPatch) -> None:

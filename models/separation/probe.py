@@ -1,0 +1,92 @@
+"""A first answer on singing: a song is sung if a few stretches of it are, which is heard before it is separated.
+
+What a stretch gives are the very blocks of the separated song, and a score can only grow with more blocks. So a song
+that is left out for a probe's score would be left out in any case.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor
+
+from models.separation.overlap_add import OVERLAP, Window
+from models.separation.vocals import Energies
+
+STRETCHES = 4
+"""Stretches of a song that a probe hears, each the loudest of its quarter."""
+
+STRETCH_SECONDS = 9.0
+"""Seconds of each, at least, whose separation is complete: two windows of the released separators."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What listening to a song gave: a bound of its vocal score, and what need not be computed again to separate it.
+
+    Attributes:
+        score: at most the vocal score of the whole song.
+        heard: the network's output for some of the song's windows, by the sample at which they start.
+    """
+
+    score: float
+    heard: Mapping[int, Float[Tensor, "sources channels _"]]
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Neighbouring windows of a song, and the blocks of it to which no other window adds anything.
+
+    Attributes:
+        windows: in order.
+        blocks: numbers of the blocks, counted from the song's beginning.
+    """
+
+    windows: Sequence[Window]
+    blocks: range
+
+
+def stretches(plan: Sequence[Window], energies: Energies, block: int, rate: int) -> list[Stretch]:
+    """The stretches of a song to listen to, in order; those that touch are one.
+
+    Args:
+        plan: all windows of the song, in order.
+        energies: of the song's blocks, by which the loudest stretches are chosen.
+        block: samples of a block.
+        rate: samples a second.
+    """
+    segment = plan[0].segment / rate
+    each = min(len(plan), math.ceil((STRETCH_SECONDS / segment + OVERLAP) / (1 - OVERLAP)))
+    parts = min(STRETCHES, len(plan) // each)
+    edges = [part * len(plan) // parts for part in range(parts + 1)]
+    before = np.concatenate([[0.0], np.cumsum(energies)])
+
+    def energy(first: int) -> float:
+        blocks = _complete(plan, first, first + each, block)
+        return float(before[blocks.stop] - before[blocks.start])
+
+    firsts = [max(range(edges[k], edges[k + 1] - each + 1), key=energy) for k in range(parts)]
+    return [Stretch(plan[a:b], _complete(plan, a, b, block)) for a, b in _joined(firsts, each)]
+
+
+def _complete(plan: Sequence[Window], first: int, last: int, block: int) -> range:
+    """The blocks of a song that the windows from `first` up to `last` separate alone."""
+    begin = plan[first - 1].start + plan[first - 1].length if first else 0
+    samples = plan[-1].start + plan[-1].length
+    stop = plan[last].start // block if last < len(plan) else math.ceil(samples / block)
+    return range(min(math.ceil(begin / block), stop), stop)
+
+
+def _joined(firsts: Sequence[int], each: int) -> list[tuple[int, int]]:
+    """Runs of `each` from these numbers on; where one ends as the next begins they are one."""
+    runs: list[tuple[int, int]] = []
+    for first in firsts:
+        if runs and runs[-1][1] == first:
+            runs[-1] = (runs[-1][0], first + each)
+        else:
+            runs.append((first, first + each))
+    return runs

@@ -1,0 +1,51 @@
+"""What rows are keyed by, and which threshold is in force."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models.audio import Audio
+from models.digest import directory_digest
+from models.errors import StemsError
+from models.separation.vocals import DEFAULT_THRESHOLD
+from pipelines.tokens.config import PrepareConfig
+from pipelines.tokens.identity import identity_of, model_id, vocal_threshold
+from pipelines.tokens.stems_folder import write_stems
+
+
+def config(models: Any, **changes: Any) -> PrepareConfig:
+    given = {"catalog": "songs", "table": "table", "separator": models.separator, "codecs": models.codecs}
+    return PrepareConfig(**given | changes)
+
+
+def test_a_separator_is_known_by_its_files_and_by_the_procedure(tiny_models: Any) -> None:
+    digest = directory_digest(tiny_models.separator)
+    assert identity_of(config(tiny_models)).separator == f"{digest}-2"
+    assert identity_of(config(tiny_models, separator="htdemucs")).separator == "htdemucs-2"
+    assert model_id(f"{tiny_models.codecs}/bass", "codecs") == directory_digest(f"{tiny_models.codecs}/bass")
+    with pytest.raises(StemsError, match="no model in 'no/where'"):
+        model_id("no/where", "separator")
+
+
+def test_stems_of_another_procedure_lie_in_another_folder(tmp_path: Path) -> None:
+    ids = ("1f3a5b7c9d0e", "1f3a5b7c9d0e-2", "htdemucs_ft", "htdemucs_ft-2")
+    folders = {write_stems(str(tmp_path), "song", "0123456789abcdef", name, dict[str, Audio]()) for name in ids}
+    assert len(folders) == len(ids)
+
+
+def test_a_threshold_of_another_score_is_refused_and_another_one_taken(tiny_models: Any, tmp_path: Path) -> None:
+    assert vocal_threshold(config(tiny_models)) == DEFAULT_THRESHOLD
+    separator = Path(shutil.copytree(tiny_models.separator, tmp_path / "separator"))
+    settings = json.loads((separator / "config.json").read_text())
+    (separator / "config.json").write_text(json.dumps({**settings, "vocal_threshold": 0.3, "vocal_score": 2}))
+    assert vocal_threshold(config(tiny_models, separator=str(separator))) == 0.3
+    (separator / "config.json").write_text(json.dumps({**settings, "vocal_threshold": 0.3}))  # of a release before
+    with pytest.raises(StemsError, match="vocal score of an earlier release") as error:
+        vocal_threshold(config(tiny_models, separator=str(separator)))
+    assert (error.value.field, "--vocal_threshold" in error.value.mend) == ("vocal_threshold", True)
+    assert vocal_threshold(config(tiny_models, separator=str(separator), vocal_threshold=0.1)) == 0.1
