@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import soundfile
 
-from models.audio_formats import READ_SUFFIXES
+from models.audio_formats import listed_suffixes
 from models.containers.ffmpeg import FfmpegReader
 from models.containers.parts import truncated
 from models.errors import StemsError
@@ -109,7 +109,7 @@ def unreadable(label: str, error: Exception) -> StemsError:
         reason = "it is cut short"
     return StemsError(
         f"'{label}' cannot be read as audio ({reason}).",
-        f"Give a whole file in one of these formats: {', '.join(name.lstrip('.') for name in READ_SUFFIXES)}.",
+        f"Give a whole file of one of these kinds: {listed_suffixes()}.",
         code="unreadable",
     )
 
