@@ -2,7 +2,7 @@
 `python -m benchmarks.vocals --separator htdemucs --songs musdb18hq/test`.
 
 Each song of the folder (`song/bass.wav`, `song/drums.wav`, `song/other.wav`, `song/vocals.wav`, as in MUSDB18-HQ,
-whose other half the released networks were trained on) is separated as a whole without its vocals, with them, with one
+whose other half the released networks learned from) is separated as a whole without its vocals, with them, with one
 verse of 15 s of them, and with them 10 dB quieter. What is printed: the scores of each kind, the threshold that best
 parts songs without a voice from songs that are sung or have a verse, and how many songs that threshold, and those of
 --also, get wrong. Songs without vocals count as instrumental alone.
@@ -91,7 +91,7 @@ def verse(voice: np.ndarray, rate: int) -> np.ndarray:
 
 def scores_of(separator: Separator, stems: Stems, given: bool) -> tuple[float, float]:
     """The score of a probe, and that of the whole song."""
-    mix = np.sum(list(stems.values()), axis=0, dtype=np.float32)
+    mix = np.stack(list(stems.values())).sum(0)
     if given:
         whole = vocal_score(mix, stems, separator.sample_rate)
         return whole, whole
@@ -114,11 +114,13 @@ def summary(found: Mapping[str, list[tuple[float, float]]], also: list[float]) -
         early = sum(probe > best for probe, _ in found[kind])
         spread = [f"{value:.3f}" for value in (min(scores), float(np.median(scores)), max(scores))]
         table.add_row(kind, f"{len(scores)}", *spread, *counts, f"{early}")
-    missed = [f"{np.mean([score <= value for score in high]):.1%}" for value in thresholds]
-    lost = [f"{np.mean([score > value for score in low]):.1%}" for value in thresholds]
     table.add_section()
-    table.add_row("sung or a verse, taken for instrumental", "", "", "", "", *missed, "")
-    table.add_row("instrumental, taken for sung", "", "", "", "", *lost, "")
+    for what, scores, wrong in (
+        ("sung or a verse, taken for instrumental", high, lambda score, value: score <= value),
+        ("instrumental, taken for sung", low, lambda score, value: score > value),
+    ):
+        shares = [sum(wrong(score, value) for score in scores) / max(1, len(scores)) for value in thresholds]
+        table.add_row(what, f"{len(scores)}", "", "", "", *(f"{share:.1%}" for share in shares), "")
     table.title = f"The best threshold is {best:.3f}; 'early': above it for a probe already"
     return table
 

@@ -56,7 +56,7 @@ class Separator:
     Attributes:
         sources: names of the stems, in the network's order.
         sample_rate: the rate of songs and stems in Hz (44,100 for every released network).
-        vocal_threshold: the vocal score above which a song counts as sung: measured in training, else 0.05.
+        vocal_threshold: the vocal score above which a song counts as sung: measured in training, else 0.045.
         batch: segments that go through the network at once: 16, but one on a CPU. There more take memory and hardly
             less time, and one alone gives a song the same bits whatever songs are beside it.
     """

@@ -13,8 +13,11 @@ from models.audio import Audio
 from models.digest import directory_digest
 from models.errors import StemsError
 from models.separation.vocals import DEFAULT_THRESHOLD
-from pipelines.tokens.config import PrepareConfig
+from pipelines.tokens.config import PrepareConfig, RetokenizeConfig
 from pipelines.tokens.identity import identity_of, model_id, vocal_threshold
+from pipelines.tokens.known import Known
+from pipelines.tokens.retokenize import _wanted
+from pipelines.tokens.schema import StemsRow
 from pipelines.tokens.stems_folder import write_stems
 
 
@@ -49,3 +52,22 @@ def test_a_threshold_of_another_score_is_refused_and_another_one_taken(tiny_mode
         vocal_threshold(config(tiny_models, separator=str(separator)))
     assert (error.value.field, "--vocal_threshold" in error.value.mend) == ("vocal_threshold", True)
     assert vocal_threshold(config(tiny_models, separator=str(separator), vocal_threshold=0.1)) == 0.1
+
+
+@pytest.mark.parametrize(
+    ("kept", "asked", "meant"),
+    [
+        (("htdemucs", "htdemucs-2"), "htdemucs", {"htdemucs-2"}),
+        (("htdemucs",), "htdemucs", {"htdemucs"}),
+        (("htdemucs", "htdemucs-2"), "htdemucs-2", {"htdemucs-2"}),
+        (("given", "htdemucs-2"), "given", {"given"}),
+        (("htdemucs-2",), "htdemucs_ft", set()),
+        (("a", "b"), "", {"a", "b"}),
+    ],
+)
+def test_kept_stems_are_meant_by_the_name_or_the_id_of_their_separator(
+    kept: tuple[str, ...], asked: str, meant: set[str]
+) -> None:
+    rows = {("song", name): StemsRow("song", name, "", (), 32000, 1.0, 0.0, (), 0.0) for name in kept}
+    known = Known({}, {}, {}, {}, {}, frozenset(), rows, frozenset(), frozenset())
+    assert _wanted(RetokenizeConfig(table="table", codecs="codecs", separator=asked), known) == meant
