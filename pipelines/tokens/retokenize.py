@@ -16,6 +16,7 @@ from pipelines.tokens.run import Run
 from pipelines.tokens.schema import Identity, StemsRow
 from pipelines.tokens.splits import SUNG
 from pipelines.tokens.table import TokenTable
+from pipelines.tokens.words import with_words
 from pipelines.tokens.work import Work
 
 
@@ -47,6 +48,7 @@ def retokenize(config: RetokenizeConfig) -> PrepareReport:
             facts = {work.entry.fingerprint: known.facts[work.entry.fingerprint] for work in works}
             run.tokenize(works, Identity(separator, codecs, ""), layout, facts, known)
         run.songs = sum(separator in wanted for _, separator in known.stems)
+        run.check_errors()
     return run.report()
 
 
@@ -85,7 +87,8 @@ def _works(
         if there or sung or left_out or row.song_id not in entries:
             continue
         encode = missing_stems(layout, codecs, made) or layout.names
-        entry = entries[row.song_id]
+        of_song = known.made.get(row.song_id, ())
+        entry = with_words(entries[row.song_id], of_song[0].words) if of_song else entries[row.song_id]
         works.append(Work(entry, row.song_id, row.seconds, separator, encode, row.folder, row.vocal_score))
     return works
 

@@ -12,13 +12,13 @@ from models.stems import StemLayout
 from pipelines.catalog.schema import CatalogEntry
 from pipelines.tokens.choose import Choice, Chooser
 from pipelines.tokens.decisions import VocalRule
-from pipelines.tokens.known import Facts, Known, Made
+from pipelines.tokens.known import NOTHING_KNOWN, Facts, Known, Made
 from pipelines.tokens.limits import Limits
 from pipelines.tokens.schema import DroppedRow, Identity, StemsRow
+from pipelines.tokens.words import SongWords
 
 LAYOUT = StemLayout.parse("bass:1,drums:1")
 IDENTITY = Identity("sep", "bass=b,drums=d", "5-100 s, 1 MB")
-NOTHING = Known({}, {}, {}, {}, {}, frozenset(), {}, frozenset(), frozenset())
 
 
 def entry(name: str, *tags: str) -> CatalogEntry:
@@ -30,7 +30,8 @@ def facts(name: str, song: str = "", seconds: float = 10.0) -> Facts:
 
 
 def made(name: str, song: str = "", **changes: Any) -> Made:
-    row = Made(song or f"{name}-song", name, f"/{name}.wav", "sep", IDENTITY.codecs, str(LAYOUT), (), 0.1, "train")
+    words = SongWords(name, "", ())
+    row = Made(song or f"{name}-song", name, f"/{name}.wav", "sep", IDENTITY.codecs, str(LAYOUT), words, 0.1, "train")
     return replace(row, **changes)
 
 
@@ -53,7 +54,7 @@ def known(
             if row.song_id:
                 heard.setdefault(row.song_id, []).append(row)
     return replace(
-        NOTHING,
+        NOTHING_KNOWN,
         made=songs,
         dropped=files,
         dropped_songs=heard,
@@ -72,7 +73,7 @@ def choose(
 
 
 def test_of_files_with_the_same_audio_the_first_is_the_song() -> None:
-    choice = choose(NOTHING, [entry("a"), entry("b")], [facts("a", "s"), facts("b", "s")])
+    choice = choose(NOTHING_KNOWN, [entry("a"), entry("b")], [facts("a", "s"), facts("b", "s")])
     assert [work.entry.uri for work in choice.works] == ["/a.wav"]
     [row] = choice.quarantine
     assert (row.uri, row.reason, row.message) == ("/b.wav", "duplicate", "The same audio as '/a.wav'.")
@@ -82,7 +83,8 @@ def test_a_file_that_has_tokens_stays_the_song_and_its_twins_are_said_once() -> 
     entries, found = [entry("a"), entry("b")], [facts("a", "s"), facts("b", "s")]
     choice = choose(known(made("b", "s")), entries, found)
     assert (choice.works, [row.uri for row in choice.quarantine]) == ([], ["/a.wav"])
-    assert choose(known(made("b", "s"), duplicates=("a",)), entries, found) == Choice()
+    state = known(made("b", "s", words=choice.words["s"]), duplicates=("a",))
+    assert choose(state, entries, found) == Choice()
 
 
 def test_a_twin_becomes_the_song_when_the_other_file_is_gone() -> None:
@@ -131,7 +133,7 @@ def test_a_higher_threshold_takes_a_dropped_song_back_with_all_its_rows_and_its_
 
 
 def test_a_tag_that_means_nothing_any_more_leaves_the_score_alone() -> None:
-    state = known(dropped("a", None, "tag:hummed"), dropped("a"))
+    state = known(*(replace(row, tags=("hummed",)) for row in (dropped("a", None, "tag:hummed"), dropped("a"))))
     chooser = Chooser(state, IDENTITY, LAYOUT, VocalRule(0.2, frozenset({"sung"})), Limits(5.0, 100.0, 1.0))
     remain, early = chooser.before_reading([entry("a", "hummed")])
     assert (len(remain), early.readmitted) == (1, {("a", "")})
@@ -139,12 +141,12 @@ def test_a_tag_that_means_nothing_any_more_leaves_the_score_alone() -> None:
 
 
 def test_tags_decide_before_a_file_is_read_and_are_said_once() -> None:
-    chooser = Chooser(NOTHING, IDENTITY, LAYOUT, VocalRule(0.2, frozenset({"sung"})), Limits(5.0, 100.0, 1.0))
+    chooser = Chooser(NOTHING_KNOWN, IDENTITY, LAYOUT, VocalRule(0.2, frozenset({"sung"})), Limits(5.0, 100.0, 1.0))
     remain, early = chooser.before_reading([entry("a", "Sung"), entry("b", "calm")])
     assert [each.uri for each in remain] == ["/b.wav"]
     [row] = early.dropped
     assert (row.uri, row.decided_by, row.vocal_score) == ("/a.wav", "tag:sung", None)
-    state = known(dropped("a", None, "tag:sung"))
+    state = known(replace(dropped("a", None, "tag:sung"), tags=("Sung",)))
     chooser = Chooser(state, IDENTITY, LAYOUT, VocalRule(0.2, frozenset({"sung"})), Limits(5.0, 100.0, 1.0))
     assert chooser.before_reading([entry("a", "Sung")]) == ([], Choice())
 

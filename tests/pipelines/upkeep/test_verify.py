@@ -242,7 +242,7 @@ def test_songs_dropped_by_another_separator_or_left_out_as_sung_break_nothing(ta
     drop(table, "another")
     assert offenders(table) == {}
     drop(table, "s")
-    table.set_splits("s", {song(3).song_id: "sung"})
+    table.revise_songs({}, {(song(3).song_id, "s"): "sung"})
     assert offenders(table) == {}
 
 
