@@ -118,3 +118,7 @@ class RetokenizeConfig(TableJob):
 
     separator: str = ""
     """Only stems that this separator made: its directory, its name, or its id; by default all."""
+
+    stems: str = ""
+    """Folder that holds the kept stems now, where they were moved since: it takes the place of the folder that they
+    were kept in, also in the table; local or s3://."""

@@ -199,6 +199,13 @@ class TokenTable:
                 ("fingerprint", "entry"), lambda row: (row[0], entries.get(row[0], row[1]))
             )
 
+    def revise_stems(self, folders: Mapping[tuple[str, str], str]) -> None:
+        """Say where stems are kept now, by song and separator."""
+        if folders:
+            self.tables["stems"].rewrite(
+                ("song_id", "separator", "folder"), lambda row: (*row[:2], folders.get(row[:2], row[2]))
+            )
+
     def revise_dropped(self, rows: Mapping[tuple[str, str], DroppedRow]) -> None:
         """Put other titles, tags and reasons, by file and separator, in the place of those that are there."""
 
