@@ -18,25 +18,24 @@ class Coverage:
     """Which addresses a catalog speaks of: with one that it does not list, it says that there is no such file.
 
     Args:
-        folder: with everything in it.
-        folders: those that hold a listed file, where a manifest lists them; without what lies deeper.
-        whole: whether all files of the folder are listed, not those alone that a manifest names.
+        folder: of the catalog.
+        folders: those that hold a file that a manifest lists.
+        whole: whether all files below the folder are listed, not those alone that a manifest names.
     """
 
     folder: str
     folders: frozenset[str]
     whole: bool
 
-    def holds(self, uri: str) -> bool:
+    def lists(self, uri: str) -> bool:
         """Whether the file would be listed if it were there."""
         place = local_name(uri)
-        return place.startswith(f"{self.folder}/") or parent(place) in self.folders
+        below = place.startswith(f"{self.folder}/")
+        return (below and (self.whole or _deleted(uri))) or parent(place) in self.folders
 
     def lacks(self, uri: str) -> bool:
         """Whether there is no such file any more, as far as this machine can say without asking a store."""
-        if not self.holds(uri):
-            return False
-        return self.whole or (not is_remote(uri) and not Path(local_name(uri)).exists())
+        return self.lists(uri) and (self.whole or _deleted(uri))
 
 
 def coverage(path: str, manifest: str, entries: Iterable[CatalogEntry]) -> Coverage:
@@ -71,7 +70,7 @@ def gone_and_replaced(
             continue
         if file.uri in listed and (listed[file.uri].size or is_http(file.uri)):
             replaced.add(file.uri)
-        elif file.uri in listed or covered.holds(file.uri):
+        elif file.uri in listed or covered.lists(file.uri):
             gone.add(file.uri)
     return sorted(gone), sorted(replaced)
 
@@ -84,3 +83,7 @@ def no_longer_aside(covered: Coverage, entries: Collection[CatalogEntry], known:
         for fingerprint, uri in known.aside.items()
         if fingerprint not in fingerprints and (uri in uris or covered.lacks(uri))
     }
+
+
+def _deleted(uri: str) -> bool:
+    return not is_remote(uri) and not Path(local_name(uri)).exists()

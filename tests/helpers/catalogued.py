@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipelines.catalog.files import read_bytes
 from pipelines.catalog.importing import import_catalog
 from pipelines.catalog.schema import CatalogEntry, entry_to_json
 from pipelines.tokens.config import PrepareConfig
@@ -26,7 +27,7 @@ def put_files(root: Path, **contents: str) -> None:
 
 def song_of(entry: CatalogEntry) -> str:
     """The song's id, by the file's contents."""
-    return hashlib.blake2b(Path(entry.uri).read_bytes(), digest_size=16).hexdigest()
+    return hashlib.blake2b(read_bytes(entry.uri), digest_size=16).hexdigest()
 
 
 def catalog_row(entry: CatalogEntry) -> CatalogRow:

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import s3fs
 from helpers.catalogued import compute_nothing, put_files, put_table
+from helpers.s3 import Bucket
 from helpers.tables import shown
 
 import cli
@@ -76,17 +78,42 @@ def test_files_that_are_gone_or_replaced_are_named_and_those_that_moved_are_not(
     assert str(file(config, "a")) in report.to_html()
 
 
-def test_a_file_that_a_manifest_no_longer_lists_is_named_and_other_folders_are_left_alone(
+def test_of_files_that_a_manifest_does_not_list_those_of_other_folders_are_gone_where_they_are_deleted(
     config: PrepareConfig,
 ) -> None:
     put_table(config)
-    put_files(Path(config.catalog).parent / "others", x="five")
-    put_table(config.model_copy(update={"catalog": str(Path(config.catalog).parent / "others")}))
-    manifest = Path(config.catalog).parent / "lists" / "songs.jsonl"
-    manifest.parent.mkdir()
-    lines = [json.dumps({"file_name": f"../songs/{name}.wav"}) for name in "abc"]
+    root = Path(config.catalog).parent
+    for folder in ("others", "deleted"):
+        put_files(root / folder, x=folder)
+        put_table(config.model_copy(update={"catalog": str(root / folder)}))
+    (root / "deleted" / "x.wav").unlink()
+    manifest = root / "songs.jsonl"
+    lines = [json.dumps({"file_name": f"songs/{name}.wav"}) for name in "abc"]
     manifest.write_text("\n".join(lines), encoding="utf-8")
-    assert prepare(config.model_copy(update={"catalog": str(manifest)})).gone == (str(file(config, "d")),)
+    report = prepare(config.model_copy(update={"catalog": str(manifest)}))
+    assert report.gone == (str(root / "deleted" / "x.wav"), str(file(config, "d")))
+
+
+def test_a_bucket_is_looked_at_in_the_same_way(config: PrepareConfig, s3: Bucket) -> None:
+    store = s3fs.S3FileSystem()
+    for name, content in (("a", "one"), ("b", "two"), ("c", "three")):
+        store.pipe_file(f"{s3.uri}/songs/{name}.wav", content.encode())
+    there = config.model_copy(update={"catalog": f"{s3.uri}/songs/", "table": f"{s3.uri}/table"})
+    table = put_table(there)
+    store.pipe_file(f"{s3.uri}/songs/bad.wav", b"-")
+    set_aside(there, "bad")
+    for name in ("a", "bad"):
+        store.rm_file(f"{s3.uri}/songs/{name}.wav")
+    store.pipe_file(f"{s3.uri}/songs/b.wav", b"another")
+    store.pipe_file(f"{s3.uri}/songs/c.txt", b"a late caption")
+    put_table(there)
+    report = prepare(there)
+    assert (report.gone, report.replaced) == ((f"{s3.uri}/songs/a.wav",), (f"{s3.uri}/songs/b.wav",))
+    assert (report.words_updated, report.cleared, len(table.quarantine())) == (1, 1, 0)
+    assert "a late caption" in table.rows()["caption"].to_pylist()
+    lost = info(InfoConfig(table=table.root, sources=True)).sources
+    assert lost is not None
+    assert (len(lost.gone), len(lost.replaced)) == (1, 1)
 
 
 def test_many_lost_files_are_counted_and_the_first_named() -> None:
