@@ -25,8 +25,8 @@ class Choice:
         works: songs to tokenize.
         dropped: songs that are sung by what is known of them.
         quarantine: files that are set aside for what is known of them.
-        sung: songs whose tokens are there, and which the rule in force leaves out, by separator.
-        unsung: such songs that it takes back.
+        sung: song and separator of rows of tokens that the rule in force leaves out.
+        unsung: of such rows that it takes back.
         readmitted: file and separator of dropped songs that the rule in force takes back.
         pardoned: files that were duplicates, and are songs now that the others are gone.
         words: of songs whose rows of tokens say something else, by song.
@@ -38,8 +38,8 @@ class Choice:
     works: list[Work] = field(default_factory=list)
     dropped: list[DroppedRow] = field(default_factory=list)
     quarantine: list[QuarantineRow] = field(default_factory=list)
-    sung: dict[str, str] = field(default_factory=dict)
-    unsung: dict[str, str] = field(default_factory=dict)
+    sung: set[tuple[str, str]] = field(default_factory=set)
+    unsung: set[tuple[str, str]] = field(default_factory=set)
     readmitted: set[tuple[str, str]] = field(default_factory=set)
     pardoned: set[str] = field(default_factory=set)
     words: dict[str, SongWords] = field(default_factory=dict)
@@ -170,7 +170,7 @@ class Chooser:
         sung = self._rule.decide(words.tags, score)
         if entry.fingerprint in self._known.duplicates and not mine:
             choice.pardoned.add(entry.fingerprint)
-        self._resplit(facts.song_id, separator, made, bool(sung), choice)
+        self._resplit(facts.song_id, separator, bool(sung), words, choice)
         if sung:
             if not mine and all(row.fingerprint != entry.fingerprint for row in dropped):
                 choice.dropped.append(dropped_row(entry, facts, separator, score, sung))
@@ -184,11 +184,17 @@ class Chooser:
         if not sung:
             choice.readmitted.update((row.fingerprint, row.separator) for row in dropped)
 
-    def _resplit(self, song: str, separator: str, made: Sequence[Made], sung: bool, choice: Choice) -> None:
-        if sung and any(row.split != SUNG for row in made):
-            choice.sung[song] = separator
-        elif not sung and any(row.split == SUNG for row in made):
-            choice.unsung[song] = separator
+    def _resplit(self, song: str, separator: str, sung: bool, words: SongWords, choice: Choice) -> None:
+        """Rows by the run's separator follow the rule; a tag, new or taken back, moves those by others as well."""
+        for row in self._known.made.get(song, ()):
+            if row.separator == separator:
+                left_out = sung
+            elif self._rule.by_tag(words.tags) or self._rule.by_tag(row.words.tags):
+                left_out = bool(self._rule.decide(words.tags, row.vocal_score))
+            else:
+                continue
+            if left_out != (row.split == SUNG):
+                (choice.sung if left_out else choice.unsung).add((song, row.separator))
 
     def _score(
         self, facts: Facts, separator: str, made: Sequence[Made], dropped: Sequence[DroppedRow]

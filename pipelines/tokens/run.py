@@ -87,9 +87,9 @@ class Run:
             self._builder.problem(aside.uri, aside.reason, aside.message)
             self._writer.add(aside)
         self._writer.commit()
-        moved = dict.fromkeys(choice.sung.items(), SUNG)
-        back = self._splits(list(choice.unsung))
-        self.table.revise_songs(choice.words, moved | {(song, choice.unsung[song]): back[song] for song in back})
+        back = self._splits([song for song, _ in choice.unsung])
+        splits = {(song, separator): back[song] for song, separator in choice.unsung}
+        self.table.revise_songs(choice.words, splits | dict.fromkeys(choice.sung, SUNG))
         self.table.revise_dropped(choice.redropped)
         # Last: by it, the words that a file has lost are known.
         self.table.revise_catalog(choice.entries)

@@ -117,10 +117,20 @@ def test_stems_are_made_later_where_they_are_wanted_later() -> None:
 def test_a_lower_threshold_leaves_a_song_out_whatever_made_its_codes() -> None:
     for codecs in (IDENTITY.codecs, "bass=other,drums=other"):
         choice = choose(known(made("a", codecs=codecs, vocal_score=0.3)), [entry("a")], [facts("a")])
-        assert choice.sung == {"a-song": "sep"}
+        assert choice.sung == {("a-song", "sep")}
         assert choice.works == []
     choice = choose(known(made("a", vocal_score=0.3, split="sung")), [entry("a")], [facts("a")], threshold=0.4)
-    assert (choice.unsung, choice.sung) == ({"a-song": "sep"}, {})
+    assert (choice.unsung, choice.sung) == ({("a-song", "sep")}, set())
+
+
+def test_a_tag_moves_rows_by_every_separator_and_a_threshold_those_by_its_own() -> None:
+    rows = [made("a", vocal_score=0.3), made("a", separator="other", vocal_score=0.3)]
+    assert choose(known(*rows), [entry("a")], [facts("a")]).sung == {("a-song", "sep")}
+    choice = choose(known(*rows), [entry("a", "sung")], [facts("a")], threshold=0.4)
+    assert choice.sung == {("a-song", "sep"), ("a-song", "other")}
+    left_out = [replace(row, split="sung", words=choice.words["a-song"]) for row in rows]
+    assert choose(known(*left_out), [entry("a")], [facts("a")], threshold=0.4).unsung == choice.sung
+    assert choose(known(*left_out), [entry("a")], [facts("a")]).unsung == set()
 
 
 def test_a_higher_threshold_takes_a_dropped_song_back_with_all_its_rows_and_its_score() -> None:
