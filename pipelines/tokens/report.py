@@ -14,8 +14,8 @@ from itertools import count
 from typing import Any
 
 from pydantic import TypeAdapter
+from rich.markup import escape
 from rich.table import Table
-from rich.text import Text
 
 from pipelines.catalog.files import write_bytes
 
@@ -171,7 +171,7 @@ class PrepareReport:
             for reason, files in sorted(below.get(name, {}).items()):
                 table.add_row(f"  {reason}", str(files), style="dim")
             for file in named.get(name, ())[:_SHOWN_LOST]:
-                table.add_row(Text(f"  {file}"), "", style="dim")
+                table.add_row(escape(f"  {file}"), "", style="dim")
             if name in named and number > _SHOWN_LOST:
                 table.add_row(f"  and {number - _SHOWN_LOST} more", "", style="dim")
         table.add_row("hours of audio", f"{self.hours:.2f}")

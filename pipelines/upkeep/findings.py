@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from rich.markup import escape
 from rich.table import Table
 
 
@@ -122,7 +123,7 @@ class VerifyReport:
             style = None if not result.offenders else ("yellow" if RULES[rule].warning else "red")
             table.add_row(rule, state, RULES[rule].says, style=style)
             for offender in result.first:
-                table.add_row("", "", f"  {offender}", style="dim")
+                table.add_row("", "", escape(f"  {offender}"), style="dim")
         return table
 
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
+from rich.markup import escape
 from rich.table import Table
-from rich.text import Text
 
 from models.stems import StemLayout
 from pipelines.tokens.entropy import unigram_entropy
@@ -95,7 +95,7 @@ class InfoReport:
             for what, songs in (("gone", self.sources.gone), ("replaced or written again", self.sources.replaced)):
                 table.add_row(f"songs whose file is {what}", str(len(songs)), "")
                 for song in songs[:_NAMED]:
-                    table.add_row(Text(f"  {song}"), "", "", style="dim")
+                    table.add_row(escape(f"  {song}"), "", "", style="dim")
                 if len(songs) > _NAMED:
                     table.add_row(f"  and {len(songs) - _NAMED} more", "", "", style="dim")
         table.add_section()

@@ -118,10 +118,11 @@ def test_a_bucket_is_looked_at_in_the_same_way(config: PrepareConfig, s3: Bucket
 
 def test_many_lost_files_are_counted_and_the_first_named() -> None:
     builder = ReportBuilder()
-    builder.lost([f"/{k:03}.wav" for k in range(300)], [])
+    builder.lost([f"/{k:03}.wav" for k in range(300)], ["/[bold].wav"])
     report = builder.build({}, songs=1)
     assert (len(report.gone), report.gone_count) == (200, 300)
     said = shown(report)
+    assert "/[bold].wav" in said
     assert "/009.wav" in said
     assert "/010.wav" not in said
     assert "and 290 more" in said

@@ -275,11 +275,11 @@ def test_a_missing_file_is_named(table: TokenTable) -> None:
 
 
 def test_the_summary_names_each_rule_and_its_offenders(table: TokenTable) -> None:
-    add(table, song(8, "test"))
+    add(table, song(8, "test", separator="[bold]"))
     text = shown(report(table))
     assert all(rule in text for rule in RULES if rule != "sources")
     assert "1 wrong" in text
-    assert song(8).song_id in text
+    assert f"{song(8).song_id} / [bold]" in text
 
 
 def test_measures_of_songs_of_every_shape() -> None:
