@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import resource
 import signal
 import subprocess
 import sys
@@ -80,12 +81,18 @@ def kill_when(config: PrepareConfig, commits: int) -> float:
     return time.perf_counter() - began
 
 
+def cpu_seconds() -> float:
+    """Of all processes that were started here and have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--songs", type=int, default=100_000)
     parser.add_argument("--frames", type=int, default=500)
     options = parser.parse_args()
-    shown = Table("new captions for all songs", "seconds", "commits", "captions there", "codes as before")
+    shown = Table("new captions for all songs", "seconds", "of CPU", "commits", "captions there", "codes as before")
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         write_files(root / "songs", options.songs)
@@ -97,13 +104,16 @@ def main() -> None:
             codecs=str(root / "codecs"),
         )
         table = fill(config, import_catalog(config.catalog), options.frames)
-        codes, version = codes_of(table), table.version
+        codes, version, spent = codes_of(table), table.version, cpu_seconds()
 
         def note(what: str, took: float) -> None:
-            nonlocal version
+            nonlocal version, spent
             version, before = table.version, version
+            spent, cpu = cpu_seconds(), cpu_seconds() - spent
             same = "yes" if codes_of(table) == codes else "NO"
-            shown.add_row(what, f"{took:.1f}", f"{version - before}", f"{captioned(table, kind):,}", same)
+            shown.add_row(
+                what, f"{took:.1f}", f"{cpu:.1f}", f"{version - before}", f"{captioned(table, kind):,}", same
+            )
 
         kind = "first"
         write_captions(root / "songs", kind)
