@@ -13,7 +13,7 @@ from helpers.catalogued import catalog_row, compute_nothing, drop, put_files, pu
 from models.errors import StemsError
 from pipelines.catalog.formats.catalog import write_catalog_file
 from pipelines.catalog.importing import import_catalog
-from pipelines.catalog.schema import entry_from_json
+from pipelines.catalog.schema import CatalogEntry, entry_from_json
 from pipelines.tokens.config import PlanConfig, PrepareConfig
 from pipelines.tokens.identity import identity_of
 from pipelines.tokens.plan import plan
@@ -21,6 +21,7 @@ from pipelines.tokens.prepare import prepare
 from pipelines.tokens.report import PrepareReport
 from pipelines.tokens.schema import QuarantineRow
 from pipelines.tokens.table import TokenTable
+from pipelines.tokens.words import SongWords, words_from_elsewhere
 
 OTHER_CODECS = "bass=1,drums=2,other=3"
 
@@ -187,3 +188,22 @@ def test_words_of_a_song_that_these_models_failed_on_arrive_as_well(config: Prep
     with pytest.raises(StemsError, match="1 of 1 files"):
         prepare(config)
     assert rows(table)["a"]["caption"] == "later"
+
+
+@pytest.mark.parametrize(
+    ("uri", "title", "before", "row"),
+    [
+        ("/music/song 1.wav", "song 1", None, "Old"),  # the file's name, which nobody gave it
+        ("/music/song 1/mix.wav", "song 1", None, "Old"),  # a multitrack's folder
+        ("/music/song 1/", "song 1", None, "Old"),
+        ("s3://b/a.b.flac", "a.b", "a.b", "Old"),
+        ("/music/song 1.wav", "Given", None, "Given"),
+        ("/music/song 1.wav", "song 1", "Given", "song 1"),  # taken back
+    ],
+)
+def test_a_copy_elsewhere_renames_a_song_only_by_a_title_that_it_was_given(
+    uri: str, title: str, before: str | None, row: str
+) -> None:
+    earlier = None if before is None else SongWords(before, "", ())
+    found = words_from_elsewhere(CatalogEntry(uri, "f", title), earlier, SongWords("Old", "c", ("t",)))
+    assert found == SongWords(row, "c", ("t",))
