@@ -134,7 +134,7 @@ class Chooser:
         if not made or speaks_for(entries, {row.fingerprint for row in made}, {row.uri for row in made}):
             return words_of(first)
         stored = self._known.files.get(first.fingerprint)
-        return words_from_elsewhere(first, stored and stored.words, made[0].words)
+        return words_from_elsewhere(first, stored.words if stored else None, made[0].words)
 
     def _redrop(self, entry: CatalogEntry, rows: Sequence[DroppedRow], choice: Choice) -> None:
         for row in rows:

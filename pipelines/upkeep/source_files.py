@@ -36,7 +36,8 @@ def lost_sources(songs: pa.Table, catalog: pa.Table) -> LostSources:
         if song in files:
             files[song].append(entry_from_json(text))
     there = _described(entry for entries in files.values() for entry in entries)
-    gone, replaced = [], []
+    gone: list[str] = []
+    replaced: list[str] = []
     for song, entries in sorted(files.items()):
         if not entries or any(is_http(entry.uri) or _same(entry, there) for entry in entries):
             continue

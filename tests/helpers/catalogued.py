@@ -66,7 +66,8 @@ def token_row(entry: CatalogEntry, config: PrepareConfig, **changes: Any) -> Tok
 
 def put_table(config: PrepareConfig, again: str = "") -> TokenTable:
     """The catalog's songs as tokens, and once more by other codecs where these are given."""
-    table, songs = TokenTable(config.table), {}
+    table = TokenTable(config.table)
+    songs: dict[str, CatalogEntry] = {}
     table.create()
     entries = import_catalog(config.catalog, config.manifest)
     for entry in entries:

@@ -79,7 +79,7 @@ def sidecars(config: PrepareConfig) -> PrepareConfig:
 
 
 def manifest_in_the_folder(config: PrepareConfig) -> PrepareConfig:
-    lines = [{"file_name": "a.wav", "caption": "a slow song"}]
+    lines: list[dict[str, Any]] = [{"file_name": "a.wav", "caption": "a slow song"}]
     lines += [{"file_name": "b.wav", "caption": "a fast song", "title": "B", "tags": ["live", "rock"]}]
     (songs(config) / "metadata.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
     return config
