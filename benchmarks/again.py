@@ -31,6 +31,7 @@ from pipelines.tokens.schema import CatalogRow, Identity, TokenRow
 from pipelines.tokens.table import TokenTable
 
 FILES_IN_A_FOLDER = 1000
+CARDINALITY = 2048
 
 
 def write_files(root: Path, songs: int) -> None:
@@ -50,14 +51,16 @@ def write_models(root: Path) -> None:
         )
 
 
-def rows_of(entry: CatalogEntry, identity: Identity, layout: str, streams: int) -> tuple[CatalogRow, TokenRow]:
+def rows_of(
+    entry: CatalogEntry, identity: Identity, layout: str, streams: int, frames: int
+) -> tuple[CatalogRow, TokenRow]:
     """What a run would have written of a song."""
     song = hashlib.blake2b(entry.uri.encode(), digest_size=16).hexdigest()
     rng = np.random.default_rng(int(song[:8], 16))
     catalog = CatalogRow(
         entry.fingerprint, song, entry_to_json(entry), 180.0, 44100, 2, -14.0, 0.0, 0.0, rng.bytes(1024)
     )
-    codes = rng.integers(0, 16, (streams, 50), np.int16)
+    codes = rng.integers(0, CARDINALITY, (streams, frames), np.int16)
     tokens = TokenRow(
         song_id=song,
         uri=entry.uri,
@@ -70,7 +73,7 @@ def rows_of(entry: CatalogEntry, identity: Identity, layout: str, streams: int) 
         source_channels=2,
         frame_rate=50.0,
         codes=codes,
-        cardinality=16,
+        cardinality=CARDINALITY,
         layout=layout,
         separator=identity.separator,
         codecs=identity.codecs,
@@ -85,12 +88,12 @@ def rows_of(entry: CatalogEntry, identity: Identity, layout: str, streams: int) 
     return catalog, tokens
 
 
-def fill(config: PrepareConfig, entries: Sequence[CatalogEntry]) -> TokenTable:
+def fill(config: PrepareConfig, entries: Sequence[CatalogEntry], frames: int = 50) -> TokenTable:
     table, identity, layout = TokenTable(config.table), identity_of(config), layout_of(config)
     table.create()
     for start in range(0, len(entries), config.commit_songs):
         some = entries[start : start + config.commit_songs]
-        made = [rows_of(entry, identity, str(layout), layout.streams) for entry in some]
+        made = [rows_of(entry, identity, str(layout), layout.streams, frames) for entry in some]
         table.commit_catalog([catalog for catalog, _ in made])
         table.commit_tokens([tokens for _, tokens in made])
     return table

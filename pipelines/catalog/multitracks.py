@@ -54,12 +54,10 @@ def entry_of_stems(song: Multitrack, problems: Problems) -> CatalogEntry:
     for file in files:
         check_file(file, problems)
     uri = song.mix.uri if song.mix else song.uri
-    stamps = "\n".join(sorted(f"{file.name}\0{file.size}\0{file.stamp}" for file in files))
-    stamp = hashlib.blake2b(stamps.encode(errors="surrogateescape"), digest_size=16).hexdigest()
     size = sum(file.size for file in given) if given else sum(file.size for file in files)
     return CatalogEntry(
         uri=uri,
-        fingerprint=fingerprint(uri, size, stamp),
+        fingerprint=fingerprint(uri, size, stamp_of(files)),
         title=song.words.title or PurePosixPath(song.name.encode(errors="replace").decode()).name,
         caption=song.words.caption,
         tags=song.words.tags,
@@ -70,6 +68,12 @@ def entry_of_stems(song: Multitrack, problems: Problems) -> CatalogEntry:
             for name in sorted(song.stems)
         ),
     )
+
+
+def stamp_of(files: Iterable[SourceFile]) -> str:
+    """What changes when one of a song's files does."""
+    stamps = "\n".join(sorted(f"{file.name}\0{file.size}\0{file.stamp}" for file in files))
+    return hashlib.blake2b(stamps.encode(errors="surrogateescape"), digest_size=16).hexdigest()
 
 
 def by_folder(files: Iterable[SourceFile]) -> dict[str, list[SourceFile]]:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from models.stems import StemLayout
-from pipelines.catalog.schema import CatalogEntry
+from pipelines.catalog.schema import CatalogEntry, entry_to_json
 from pipelines.tokens.decisions import VocalRule
 from pipelines.tokens.known import Facts, Known, Made, codec_by_stem
 from pipelines.tokens.limits import Limits, length_problem
 from pipelines.tokens.reasons import DUPLICATE, REMOVED
 from pipelines.tokens.schema import GIVEN, DroppedRow, Identity, QuarantineRow
 from pipelines.tokens.splits import SUNG
+from pipelines.tokens.words import SongWords, speaks_for, with_words, words_from_elsewhere, words_of
 from pipelines.tokens.work import Work
 
 
@@ -24,23 +25,33 @@ class Choice:
         works: songs to tokenize.
         dropped: songs that are sung by what is known of them.
         quarantine: files that are set aside for what is known of them.
-        sung: songs whose tokens are there, and which the rule in force leaves out, by separator.
-        unsung: such songs that it takes back.
+        sung: song and separator of rows of tokens that the rule in force leaves out.
+        unsung: of such rows that it takes back.
         readmitted: file and separator of dropped songs that the rule in force takes back.
         pardoned: files that were duplicates, and are songs now that the others are gone.
+        words: of songs whose rows of tokens say something else, by song.
+        entries: of files whose row in the catalog says something else, by fingerprint, as JSON.
+        redropped: rows of dropped songs that say something else, as they are to be, by file and separator.
+        reworded: all that these three are about: songs, and fingerprints of files that were never read.
     """
 
     works: list[Work] = field(default_factory=list)
     dropped: list[DroppedRow] = field(default_factory=list)
     quarantine: list[QuarantineRow] = field(default_factory=list)
-    sung: dict[str, str] = field(default_factory=dict)
-    unsung: dict[str, str] = field(default_factory=dict)
+    sung: set[tuple[str, str]] = field(default_factory=set)
+    unsung: set[tuple[str, str]] = field(default_factory=set)
     readmitted: set[tuple[str, str]] = field(default_factory=set)
     pardoned: set[str] = field(default_factory=set)
+    words: dict[str, SongWords] = field(default_factory=dict)
+    entries: dict[str, str] = field(default_factory=dict)
+    redropped: dict[tuple[str, str], DroppedRow] = field(default_factory=dict)
+    reworded: set[str] = field(default_factory=set)
 
 
 class Chooser:
     """Decides song by song. Of files with the same audio, one is the song: one that has tokens, else the first.
+
+    What is said of the song is what is said of the first of them, in the catalog's order.
 
     Args:
         known: the table's state.
@@ -75,15 +86,21 @@ class Chooser:
                 if not said:
                     row = DroppedRow(entry.fingerprint, "", entry.uri, entry.title, entry.tags, 0.0, "", None, tag)
                     choice.dropped.append(row)
+                self._redrop(entry, said, choice)
                 continue
             choice.readmitted.update((row.fingerprint, row.separator) for row in said)
             remain.append(entry)
         return remain, choice
 
     def choose(self, entries: Sequence[CatalogEntry], facts: Mapping[str, Facts]) -> Choice:
-        """What to do with entries whose facts are known; the others are left out."""
+        """What to do with entries whose facts are known; the others are left out.
+
+        Of files in the quarantine, only what is said of them counts.
+        """
         choice = Choice()
         there = [(entry, facts[entry.fingerprint]) for entry in entries if entry.fingerprint in facts]
+        words = self._reword(there, choice)
+        there = [(entry, found) for entry, found in there if entry.fingerprint not in self._known.quarantined]
         owners = self._owners(there)
         for entry, found in there:
             if found.song_id in self._known.removed_songs:
@@ -91,8 +108,42 @@ class Chooser:
             elif owners[found.song_id].fingerprint != entry.fingerprint:
                 self._duplicate(entry, found, owners[found.song_id].uri, choice)
             else:
-                self._song(entry, found, choice)
+                self._song(entry, found, words[found.song_id], choice)
         return choice
+
+    def _reword(self, there: Sequence[tuple[CatalogEntry, Facts]], choice: Choice) -> dict[str, SongWords]:
+        """Note which rows say something else than the catalog does now; the words of each song."""
+        files: dict[str, list[CatalogEntry]] = {}
+        for entry, facts in there:
+            files.setdefault(facts.song_id, []).append(entry)
+            heard = [row for row in self._known.dropped.get(entry.fingerprint, ()) if row.song_id]
+            self._redrop(entry, heard, choice)
+            stored = self._known.files.get(entry.fingerprint)
+            if stored is not None and stored.words != words_of(entry):
+                choice.entries[entry.fingerprint] = entry_to_json(entry)
+                choice.reworded.add(facts.song_id)
+        words = {song: self._words_of_song(song, entries) for song, entries in files.items()}
+        for song, said in words.items():
+            if any(row.words != said for row in self._known.made.get(song, ())):
+                choice.words[song] = said
+                choice.reworded.add(song)
+        return words
+
+    def _words_of_song(self, song: str, entries: Sequence[CatalogEntry]) -> SongWords:
+        first, made = entries[0], self._known.made.get(song, ())
+        if not made or speaks_for(entries, {row.fingerprint for row in made}, {row.uri for row in made}):
+            return words_of(first)
+        stored = self._known.files.get(first.fingerprint)
+        return words_from_elsewhere(first, stored.words if stored else None, made[0].words)
+
+    def _redrop(self, entry: CatalogEntry, rows: Sequence[DroppedRow], choice: Choice) -> None:
+        for row in rows:
+            if (row.title, row.tags) != (entry.title, entry.tags):
+                by = self._rule.decide(entry.tags, row.vocal_score) or row.decided_by
+                choice.redropped[row.fingerprint, row.separator] = replace(
+                    row, title=entry.title, tags=entry.tags, decided_by=by
+                )
+                choice.reworded.add(row.song_id or row.fingerprint)
 
     def _owners(self, there: Sequence[tuple[CatalogEntry, Facts]]) -> dict[str, CatalogEntry]:
         """The entry of each song, of those that hold its audio."""
@@ -108,7 +159,7 @@ class Chooser:
         if entry.fingerprint not in self._known.duplicates:
             self._set_aside(entry, facts, DUPLICATE, f"The same audio as '{of}'.", choice)
 
-    def _song(self, entry: CatalogEntry, facts: Facts, choice: Choice) -> None:
+    def _song(self, entry: CatalogEntry, facts: Facts, words: SongWords, choice: Choice) -> None:
         separator = GIVEN if entry.stems else self._identity.separator
         made = [row for row in self._known.made.get(facts.song_id, ()) if row.separator == separator]
         mine = [row for row in made if row.codecs == self._identity.codecs]
@@ -119,28 +170,34 @@ class Chooser:
         # Of a dropped song the table may have a lower bound alone (models.separation.probe): enough to drop it again.
         heard = [row.vocal_score for row in dropped if row.vocal_score is not None]
         score = whole if whole is not None else max(heard, default=None)
-        sung = self._rule.decide(entry.tags, score)
+        sung = self._rule.decide(words.tags, score)
         if entry.fingerprint in self._known.duplicates and not mine:
             choice.pardoned.add(entry.fingerprint)
-        self._resplit(facts.song_id, separator, made, bool(sung), choice)
+        self._resplit(facts.song_id, separator, bool(sung), words, choice)
         if sung:
             if not mine and all(row.fingerprint != entry.fingerprint for row in dropped):
                 choice.dropped.append(dropped_row(entry, facts, separator, score, sung))
         elif mine:
             if self._keep and (facts.song_id, separator) not in self._known.stems:
-                choice.works.append(self._work(entry, facts, separator, made, whole))
+                choice.works.append(self._work(with_words(entry, words), facts, separator, made, whole))
         elif problem := length_problem(entry.uri, facts.seconds, self._limits):
             self._set_aside(entry, facts, problem.code, str(problem), choice)
         else:
-            choice.works.append(self._work(entry, facts, separator, made, whole))
+            choice.works.append(self._work(with_words(entry, words), facts, separator, made, whole))
         if not sung:
             choice.readmitted.update((row.fingerprint, row.separator) for row in dropped)
 
-    def _resplit(self, song: str, separator: str, made: Sequence[Made], sung: bool, choice: Choice) -> None:
-        if sung and any(row.split != SUNG for row in made):
-            choice.sung[song] = separator
-        elif not sung and any(row.split == SUNG for row in made):
-            choice.unsung[song] = separator
+    def _resplit(self, song: str, separator: str, sung: bool, words: SongWords, choice: Choice) -> None:
+        """Rows by the run's separator follow the rule; a tag, new or taken back, moves those by others as well."""
+        for row in self._known.made.get(song, ()):
+            if row.separator == separator:
+                left_out = sung
+            elif self._rule.by_tag(words.tags) or self._rule.by_tag(row.words.tags):
+                left_out = bool(self._rule.decide(words.tags, row.vocal_score))
+            else:
+                continue
+            if left_out != (row.split == SUNG):
+                (choice.sung if left_out else choice.unsung).add((song, row.separator))
 
     def _score(self, facts: Facts, separator: str, made: Sequence[Made]) -> float | None:
         """The vocal score of the whole song that is stored with its tokens or stems, if any."""

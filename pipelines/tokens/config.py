@@ -46,7 +46,9 @@ class TableJob(BaseModel):
     """Share of songs kept for validation, chosen by a hash of the song; near-duplicates stay together."""
 
     max_error_rate: float = Field(0.5, ge=0, le=1)
-    """Share of files put in quarantine above which the job stops, with exit code 3. Duplicates do not count."""
+    """Share of files in quarantine above which the job ends with exit code 3. It counts all files of the catalog when
+    the job is done, however few they are, and stops the job before that once 20 files were looked at. Duplicates do
+    not count. Where not one file is a song, the exit code is 3 in any case."""
 
     report: str = ""
     """Folder for the run's report, and for its log where that is no address of a store; by default reports/ in the
@@ -117,3 +119,7 @@ class RetokenizeConfig(TableJob):
 
     separator: str = ""
     """Only stems that this separator made: its directory, its name, or its id; by default all."""
+
+    stems: str = ""
+    """Folder that holds the kept stems now, where they were moved since: it takes the place of the folder that they
+    were kept in, also in the table; local or s3://."""

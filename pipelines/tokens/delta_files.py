@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from operator import and_
@@ -74,8 +74,16 @@ class Version:
             counts[batch.fragment.path] = counts.get(batch.fragment.path, 0) + batch.record_batch.num_rows
         return {path: count for path, count in sorted(counts.items()) if count}
 
-    def tables(self, paths: Collection[str], matching: ds.Expression) -> Iterator[pa.Table]:
-        """The matching rows of some files, a few at a time."""
+    def count_where(self, columns: Sequence[str], test: Callable[[pa.RecordBatch], int]) -> dict[str, int]:
+        """How many rows pass a test of some columns, by file, where some do; ``test`` counts those of a batch."""
+        counts: dict[str, int] = {}
+        scanner = self.dataset().scanner(columns=list(columns), fragment_readahead=FILES_AT_A_TIME)
+        for batch in scanner.scan_batches():
+            counts[batch.fragment.path] = counts.get(batch.fragment.path, 0) + test(batch.record_batch)
+        return {path: count for path, count in sorted(counts.items()) if count}
+
+    def tables(self, paths: Collection[str], matching: ds.Expression | None = None) -> Iterator[pa.Table]:
+        """The matching rows of some files, all by default, a few at a time."""
         for batch in self.dataset(paths).to_batches(filter=matching, batch_readahead=2, fragment_readahead=1):
             yield pa.Table.from_batches([batch])
 
@@ -117,6 +125,19 @@ def groups_of(files: Iterable[DataFile], target_bytes: float) -> list[list[str]]
         groups[-1].append(file.path)
         size += file.bytes
     return [group for group in groups if len(group) > 1]
+
+
+def few_rows(paths: Iterable[str], files: Mapping[str, DataFile], most: int) -> list[list[str]]:
+    """Files in groups of so many rows at most; one with more is a group by itself."""
+    groups: list[list[str]] = []
+    rows = most
+    for path in paths:
+        if rows + files[path].rows > most:
+            groups.append([])
+            rows = 0
+        groups[-1].append(path)
+        rows += files[path].rows
+    return groups
 
 
 def key_tuples(rows: pa.Table | pa.RecordBatch, key: Sequence[str]) -> list[tuple[str, ...]]:

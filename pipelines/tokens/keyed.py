@@ -18,11 +18,15 @@ import pyarrow.dataset as ds
 from models.errors import StemsError
 from pipelines.tokens.delta_change import Change, Plan
 from pipelines.tokens.delta_commit import CHECKPOINT_EVERY, DataFile
-from pipelines.tokens.delta_files import FILES_AT_A_TIME, KnownKeys, Version, groups_of, key_tuples
+from pipelines.tokens.delta_files import FILES_AT_A_TIME, KnownKeys, Version, few_rows, groups_of, key_tuples
+from pipelines.tokens.delta_rewrite import Rewriting, Values
 from pipelines.tokens.delta_storage import DeltaStorage
 from pipelines.tokens.delta_vacuum import delete_files, unneeded_files
 
 _TARGET_MB = 128
+_REWRITTEN_ROWS = 4096
+"""Rows of the data files that one commit rewrites."""
+_ROUNDS = 5
 VERSION_KEY = "stems.schema_version"
 
 
@@ -149,36 +153,54 @@ class KeyedTable:
         done = self._change("insert", absent, lambda _, plan: [rows.take(pa.array(plan.rows, pa.int64()))])
         return len(done.rows) if done else 0
 
-    def revise(self, by: str, values: Sequence[str], change: Callable[[pa.Table], pa.Table]) -> None:
-        """Put other rows in the place of some, in one atomic commit: for a few hundred rows.
+    def replace(self, rows: pa.Table, by: str) -> None:
+        """Delete all rows whose ``by`` is among the values in ``rows``, and append ``rows``, in one atomic commit.
 
         Args:
+            rows: no key twice.
             by: a column of the key.
-            values: of that column in the rows to replace.
-            change: the rows in question, as they are when it is committed, to those that take their place. It gives
-                no other values of ``by``, and no key twice.
 
         Raises:
             StemsError: other writers were quicker every time, or the object store does not answer.
         """
         if by not in self.key:
             raise ValueError(f"rows are replaced by a column of the key {self.key}, not by {by}")
-        wanted = self._among(by, values)
+        if not len(rows):
+            return
+        wanted = self._among(by, rows[by].unique().to_pylist())
 
         def content(newest: Version, plan: Plan) -> Iterator[pa.Table]:
-            yield change(newest.dataset(plan.removed).to_table(filter=wanted))
+            yield rows
             yield from newest.tables(plan.removed, ~wanted)
 
         self._change("replace", lambda newest: Plan(newest.count_matching(wanted, by)), content)
 
-    def replace(self, rows: pa.Table, by: str) -> None:
-        """Delete all rows whose ``by`` is among the values in ``rows``, and append ``rows``, in one atomic commit.
+    def rewrite(self, columns: Sequence[str], now: Callable[[Values], Values | None]) -> None:
+        """Change rows where they are: whole data files at a time, some thousand rows in each atomic commit.
+
+        Other columns pass through in Arrow's memory, a few rows at a time. A job that is killed leaves whole commits,
+        and the next call finds what is left. Others may write meanwhile.
+
+        Args:
+            columns: by which rows are changed, and which are; no value of the key may change.
+            now: a row's values in these columns (lists as tuples) to what they become; None where the row goes.
+                Asked about what it gave, it gives the same.
 
         Raises:
             StemsError: other writers were quicker every time, or the object store does not answer.
         """
-        if len(rows):
-            self.revise(by, rows[by].unique().to_pylist(), lambda _: rows)
+        rewriting = Rewriting(columns, now)
+        for _ in range(_ROUNDS):  # a file that others rewrote meanwhile may hold old values
+            newest = self._open()
+            found = self._storage.retried(partial(newest.count_where, columns, rewriting.outdated))
+            if not found:
+                return
+            for group in few_rows(found, newest.files, _REWRITTEN_ROWS):
+                self._change(
+                    "rewrite",
+                    partial(_present, {path: found[path] for path in group}),
+                    lambda version, plan: map(rewriting.done, version.tables(plan.removed)),
+                )
 
     def delete(self, column: str, values: Sequence[str]) -> int:
         """Delete the rows with these values, in one atomic commit; return how many they were."""
@@ -256,6 +278,12 @@ class KeyedTable:
                 field="table",
             )
         return Version(table, self._storage.filesystem, self.key)
+
+
+def _present(found: Mapping[str, int], newest: Version) -> Plan | None:
+    """Of files, those that are there still, and how many rows of each the change is about."""
+    left = {path: count for path, count in found.items() if path in newest.files}
+    return Plan(left) if left else None
 
 
 def _merging(group: Sequence[str], newest: Version) -> Plan | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,9 +12,11 @@ from models.errors import StemsError
 from pipelines.tokens.reasons import DUPLICATE
 from pipelines.tokens.schema import DroppedRow, Identity, StemsRow
 from pipelines.tokens.table import TokenTable
+from pipelines.tokens.words import SongWords, StoredFile
 
 _FACTS = ("fingerprint", "song_id", "seconds", "source_rate", "source_channels", "loudness", "clipped", "silence")
-_MADE = ("song_id", "fingerprint", "uri", "separator", "codecs", "layout", "tags", "vocal_score", "split")
+_WORDS = ("title", "caption", "tags")
+_MADE = ("song_id", "fingerprint", "uri", "separator", "codecs", "layout", *_WORDS, "vocal_score", "split")
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class Made:
     separator: str
     codecs: str
     layout: str
-    tags: tuple[str, ...]
+    words: SongWords
     vocal_score: float
     split: str
 
@@ -59,6 +62,8 @@ class Known:
         stems: kept stems, by song and separator.
         removed_songs: songs that were taken down.
         removed_files: fingerprints of their files.
+        files: readable files as the table has them, by fingerprint.
+        aside: addresses of all files in the quarantine, whatever run put them there, by fingerprint.
     """
 
     facts: Mapping[str, Facts]
@@ -70,11 +75,17 @@ class Known:
     stems: Mapping[tuple[str, str], StemsRow]
     removed_songs: frozenset[str]
     removed_files: frozenset[str]
+    files: Mapping[str, StoredFile]
+    aside: Mapping[str, str]
+
+
+NOTHING_KNOWN = Known({}, {}, {}, {}, {}, frozenset(), {}, frozenset(), frozenset(), {}, {})
+"""Of a table that is not there yet."""
 
 
 def read_known(table: TokenTable, identity: Identity) -> Known:
     """Read what the table knows. Quarantined are files that are no songs, and those that these models failed on."""
-    aside = table.quarantine().select(["fingerprint", "reason", "separator", "codecs", "limits"]).to_pylist()
+    aside = table.quarantine().select(["fingerprint", "uri", "reason", "separator", "codecs", "limits"]).to_pylist()
     duplicates = frozenset(row["fingerprint"] for row in aside if row["reason"] == DUPLICATE)
     quarantined = {
         row["fingerprint"]: row["reason"]
@@ -95,6 +106,8 @@ def read_known(table: TokenTable, identity: Identity) -> Known:
         stems=read_stems(table),
         removed_songs=frozenset(removed["song_id"].to_pylist()),
         removed_files=frozenset(name for names in removed["fingerprints"].to_pylist() for name in names),
+        files=_read_files(table),
+        aside={row["fingerprint"]: row["uri"] for row in aside},
     )
 
 
@@ -103,6 +116,15 @@ def read_facts(table: TokenTable) -> dict[str, Facts]:
     rows = table.catalog(_FACTS)
     columns = (rows[name].to_pylist() for name in _FACTS)
     return {row[0]: Facts(*row) for row in zip(*columns, strict=True)}
+
+
+def _read_files(table: TokenTable) -> dict[str, StoredFile]:
+    rows = table.catalog(("fingerprint", "entry"))
+    entries = map(json.loads, rows["entry"].to_pylist())
+    return {
+        fingerprint: StoredFile(entry["uri"], SongWords(entry["title"], entry["caption"], tuple(entry["tags"])))
+        for fingerprint, entry in zip(rows["fingerprint"].to_pylist(), entries, strict=True)
+    }
 
 
 def read_stems(table: TokenTable) -> dict[tuple[str, str], StemsRow]:
@@ -131,7 +153,8 @@ def _by_song(rows: pa.Table) -> dict[str, list[Made]]:
     made: dict[str, list[Made]] = {}
     for values in zip(*columns, strict=True):
         row = dict(zip(_MADE, values, strict=True))
-        made.setdefault(row["song_id"], []).append(Made(**{**row, "tags": tuple(row["tags"])}))
+        words = SongWords(row.pop("title"), row.pop("caption"), tuple(row.pop("tags")))
+        made.setdefault(row["song_id"], []).append(Made(**row, words=words))
     return made
 
 

@@ -16,7 +16,7 @@ from pipelines.tokens.choose import Chooser
 from pipelines.tokens.config import PlanConfig
 from pipelines.tokens.identity import identity_of, layout_of, limits_of, vocal_rule
 from pipelines.tokens.inspect import Inspected, inspect_file
-from pipelines.tokens.known import Known, read_known
+from pipelines.tokens.known import NOTHING_KNOWN, read_known
 from pipelines.tokens.places import check_apart, check_no_own_stems
 from pipelines.tokens.run import tokenizer_settings
 from pipelines.tokens.schema import GIVEN
@@ -24,8 +24,6 @@ from pipelines.tokens.source import fetch
 from pipelines.tokens.table import TokenTable
 from pipelines.tokens.tokenize import SourceSong, Verdict
 from pipelines.tokens.work import Work
-
-_NOTHING = Known({}, {}, {}, {}, {}, frozenset(), {}, frozenset(), frozenset())
 
 
 @dataclass(frozen=True)
@@ -58,6 +56,7 @@ class PlanReport:
         settled: about which there is nothing to do.
         to_read: whose sound nobody has looked at.
         to_tokenize: songs that would reach the models, as far as is known.
+        words_to_update: songs whose title, caption or tags have changed.
         hours: of audio in them, estimated from the sample where nobody says.
         worker_hours: of one worker with the models.
         wall_hours: by number of workers; the models' part, which rules.
@@ -70,6 +69,7 @@ class PlanReport:
     settled: int
     to_read: int
     to_tokenize: int
+    words_to_update: int
     hours: float
     worker_hours: float
     wall_hours: Mapping[int, float]
@@ -86,6 +86,7 @@ class PlanReport:
             ("nothing to do for", f"{self.settled}"),
             ("to be read and checked", f"{self.to_read}"),
             ("to reach the models", f"{self.to_tokenize}"),
+            ("words to update", f"{self.words_to_update}"),
             ("hours of audio in them", f"{self.hours:.2f}"),
             (f"measured on {self.device}", f"{self.speed.songs} songs, {self.speed.sung} sung, {self.speed.bad} bad"),
             *((f"  {stage}", f"{each:.3f} s a second of audio") for stage, each in self.speed.by_stage.items()),
@@ -109,13 +110,14 @@ def plan(config: PlanConfig) -> PlanReport:
     entries = import_catalog(config.catalog, config.manifest, format=config.format, allow_hosts=config.allow_hosts)
     layout, identity = layout_of(config), identity_of(config)
     table = TokenTable(config.table)
-    known = read_known(table, identity) if table.tables["tokens"].exists() else _NOTHING
+    known = read_known(table, identity) if table.tables["tokens"].exists() else NOTHING_KNOWN
     check_no_own_stems(entries, (row.folder for row in known.stems.values()))
-    chooser = Chooser(known, identity, layout, vocal_rule(config), limits_of(config))
+    chooser = Chooser(known, identity, layout, vocal_rule(config), limits_of(config), keep=bool(config.keep_stems))
     present = [entry for entry in entries if entry.fingerprint not in known.removed_files]
-    remain, _ = chooser.before_reading(present)
+    remain, early = chooser.before_reading(present)
     unread = [entry for entry in remain if entry.fingerprint not in known.facts]
-    works = chooser.choose(remain, known.facts).works
+    choice = chooser.choose(present, known.facts)
+    works = choice.works
     candidates = unread + [work.entry for work in works]
     speed = _measure(config, _spread(candidates, config.sample)) if candidates else Speed({}, 0, 0, 0, 0.0, 0.0)
     # What the sample says of unread files: some are no songs.
@@ -128,6 +130,7 @@ def plan(config: PlanConfig) -> PlanReport:
         settled=len(entries) - len(unread) - len(works),
         to_read=len(unread),
         to_tokenize=round(songs) + len(works),
+        words_to_update=len(early.reworded) + len(choice.reworded),
         hours=seconds / 3600,
         worker_hours=hours,
         wall_hours={n: hours / n for n in config.workers},

@@ -14,6 +14,7 @@ from pipelines.catalog.importing import import_catalog
 from pipelines.catalog.schema import CatalogEntry
 from pipelines.tokens.choose import Chooser
 from pipelines.tokens.config import PrepareConfig, RetryConfig
+from pipelines.tokens.gone import coverage
 from pipelines.tokens.identity import check_models, identity_of, layout_of, limits_of, vocal_rule
 from pipelines.tokens.known import Known, read_known
 from pipelines.tokens.places import check_no_own_stems
@@ -24,10 +25,10 @@ from pipelines.tokens.table import TokenTable
 
 
 def prepare(config: PrepareConfig) -> PrepareReport:
-    """Tokenize the songs of a catalog that the table does not know yet.
+    """Tokenize the songs of a catalog that the table does not know yet, and bring the others' words up to date.
 
     Files that are no songs land in the table's quarantine with a reason, songs with vocals among the dropped.
-    Run again, nothing happens: no model is loaded and no version is written.
+    Run again on what has not changed, nothing happens: no model is loaded and no version is written.
 
     Raises:
         StemsError: the catalog, a model directory or the table is at fault, the cluster is too small, or more files
@@ -65,9 +66,11 @@ def _prepare(config: PrepareConfig, again: Collection[str]) -> PrepareReport:
         if unread:
             check_models(config, layout)
         facts = {**known.facts, **run.survey(unread, limits, config.allow_hosts, known)}
-        choice = chooser.choose(remain, facts)
+        choice = chooser.choose(present, facts)
         run.apply(choice)
+        run.look_around(entries, coverage(config.catalog, config.manifest, entries), known, facts)
         run.tokenize(choice.works, identity, layout, facts, known)
+        run.check_errors([known.quarantined[e.fingerprint] for e in present if e.fingerprint in known.quarantined])
     return run.report()
 
 

@@ -7,13 +7,14 @@ import math
 import uuid
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
 from pydantic import TypeAdapter
+from rich.markup import escape
 from rich.table import Table
 
 from pipelines.catalog.files import write_bytes
@@ -21,7 +22,8 @@ from pipelines.catalog.files import write_bytes
 STAGES = ("inspect", "decode", "listen", "separate", "keep", "encode")
 """In the order in which a song goes through them."""
 
-MOST_SLOW, MOST_PROBLEMS = 20, 200
+MOST_SLOW, MOST_PROBLEMS, MOST_LOST = 20, 200, 200
+_SHOWN_LOST = 10
 _LONGEST_TEXT = 500
 
 # By name: unit and edges of the bins; what lies outside is counted in the outermost ones.
@@ -96,6 +98,12 @@ class PrepareReport:
         versions: of the table after it.
         removed: files of songs that were taken down earlier, passed over.
         retokenized: of ``tokenized``, songs that kept some streams they had.
+        words_updated: songs of which rows got another title, caption or tags.
+        cleared: rows of the quarantine that went, since their files were replaced or deleted.
+        gone: files with songs in the table that the catalog no longer lists; the first :data:`MOST_LOST`.
+        gone_count: of all.
+        replaced: files that hold another song than the table has of them; the first :data:`MOST_LOST`.
+        replaced_count: of all.
         stages: what each stage did.
         slowest: songs, the slowest first.
         dropped_by: songs with vocals by what decided: ``tag:<tag>`` or ``score``.
@@ -117,6 +125,12 @@ class PrepareReport:
     versions: Mapping[str, int] = field(default_factory=dict)
     removed: int = 0
     retokenized: int = 0
+    words_updated: int = 0
+    cleared: int = 0
+    gone: tuple[str, ...] = ()
+    gone_count: int = 0
+    replaced: tuple[str, ...] = ()
+    replaced_count: int = 0
     stages: tuple[StageFacts, ...] = ()
     slowest: tuple[SlowSong, ...] = ()
     dropped_by: Mapping[str, int] = field(default_factory=dict)
@@ -128,7 +142,14 @@ class PrepareReport:
 
     def counts(self) -> dict[str, int]:
         """The counts under the names that a person reads; those that are seldom other than 0 only where they are."""
-        seldom = {"taken down earlier": self.removed, "with some codes kept": self.retokenized}
+        seldom = {
+            "taken down earlier": self.removed,
+            "with some codes kept": self.retokenized,
+            "words updated": self.words_updated,
+            "no longer quarantined": self.cleared,
+            "files gone": self.gone_count,
+            "files replaced": self.replaced_count,
+        }
         return {
             "songs in": self.songs,
             "already there": self.already_there,
@@ -144,10 +165,15 @@ class PrepareReport:
         table = Table("prepare", "", title=None)
         table.columns[1].justify = "right"
         below = {"with vocals, dropped": self.dropped_by, "quarantined": self.quarantined}
+        named = {"files gone": self.gone, "files replaced": self.replaced}
         for name, number in self.counts().items():
             table.add_row(name, str(number))
             for reason, files in sorted(below.get(name, {}).items()):
                 table.add_row(f"  {reason}", str(files), style="dim")
+            for file in named.get(name, ())[:_SHOWN_LOST]:
+                table.add_row(escape(f"  {file}"), "", style="dim")
+            if name in named and number > _SHOWN_LOST:
+                table.add_row(f"  and {number - _SHOWN_LOST} more", "", style="dim")
         table.add_row("hours of audio", f"{self.hours:.2f}")
         table.add_row("seconds", f"{self.seconds:.0f}")
         for stage in self.stages:
@@ -176,6 +202,8 @@ class ReportBuilder:
         self._dropped: Counter[str] = Counter()
         self._problems: list[Problem] = []
         self._problem_count = 0
+        self._gone: Sequence[str] = ()
+        self._replaced: Sequence[str] = ()
 
     def stage(self, name: str, songs: int, audio_seconds: float, busy: float) -> None:
         """Add work that one of :data:`STAGES` did: songs, their seconds of audio, a worker's seconds."""
@@ -205,6 +233,10 @@ class ReportBuilder:
         if len(self._problems) < MOST_PROBLEMS:
             self._problems.append(Problem(_clean(uri), reason, _clean(message)))
 
+    def lost(self, gone: Sequence[str], replaced: Sequence[str]) -> None:
+        """Note the files with songs in the table that are not listed any more, and those that hold another song."""
+        self._gone, self._replaced = gone, replaced
+
     def dropped(self, rule: str) -> None:
         """Count a song dropped for its singing, by what decided."""
         self._dropped[rule] += 1
@@ -227,6 +259,10 @@ class ReportBuilder:
             },
             problems=tuple(self._problems),
             problem_count=self._problem_count,
+            gone=tuple(map(_clean, self._gone[:MOST_LOST])),
+            gone_count=len(self._gone),
+            replaced=tuple(map(_clean, self._replaced[:MOST_LOST])),
+            replaced_count=len(self._replaced),
             settings={name: _clean(value) for name, value in settings.items()},
             **counts,
         )

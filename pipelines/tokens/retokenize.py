@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 from models.errors import StemsError
 from models.stems import StemLayout
+from pipelines.catalog.files import exists, in_parallel
 from pipelines.catalog.schema import CatalogEntry, entry_from_json
 from pipelines.tokens.choose import missing_stems
 from pipelines.tokens.config import RetokenizeConfig
 from pipelines.tokens.identity import check_models, codec_ids, layout_of, model_id
 from pipelines.tokens.known import Known, read_known
+from pipelines.tokens.places import place
 from pipelines.tokens.report import PrepareReport
 from pipelines.tokens.run import Run
 from pipelines.tokens.schema import Identity, StemsRow
 from pipelines.tokens.splits import SUNG
 from pipelines.tokens.table import TokenTable
+from pipelines.tokens.words import with_words
 from pipelines.tokens.work import Work
+
+logger = logging.getLogger(__name__)
 
 
 def retokenize(config: RetokenizeConfig) -> PrepareReport:
@@ -25,7 +32,8 @@ def retokenize(config: RetokenizeConfig) -> PrepareReport:
     Stems whose codec has not changed keep their codes, byte for byte. Songs that count as sung are passed over.
 
     Raises:
-        StemsError: there is no table, it keeps no stems, it lacks a stem of the layout, or the codecs are at fault.
+        StemsError: there is no table, it keeps no stems, they lack a stem of the layout or are not where the
+            configuration says, the codecs are at fault, or more songs fail than the job accepts.
     """
     with Run(config) as run:
         layout = layout_of(config)
@@ -39,14 +47,19 @@ def retokenize(config: RetokenizeConfig) -> PrepareReport:
                 code="empty",
                 field="table",
             )
+        if config.stems:
+            known = _moved(run.table, known, wanted, place(config.stems))
         entries = _entries(run.table, known)
         todo = {name: _works(name, known, layout, codecs, entries) for name in sorted(wanted)}
         if any(todo.values()):
             check_models(config, layout)
         for separator, works in todo.items():
             facts = {work.entry.fingerprint: known.facts[work.entry.fingerprint] for work in works}
+            if failed := facts.keys() & known.aside.keys():
+                run.table.pardon(failed)
             run.tokenize(works, Identity(separator, codecs, ""), layout, facts, known)
         run.songs = sum(separator in wanted for _, separator in known.stems)
+        run.check_errors()
     return run.report()
 
 
@@ -58,6 +71,30 @@ def _wanted(config: RetokenizeConfig, known: Known) -> set[str]:
     # A name may be an id of an earlier release, too: that is meant where there is nothing by the present procedure.
     present = found & {model_id(config.separator, "separator")}
     return present or found & {config.separator}
+
+
+def _moved(table: TokenTable, known: Known, wanted: Collection[str], root: str) -> Known:
+    """The same, with stems at their new place where they are there, which the table remembers."""
+    rows = [row for row in known.stems.values() if row.separator in wanted]
+    folders = [f"{root.rstrip('/')}/{row.folder.rstrip('/').rpartition('/')[2]}" for row in rows]
+    there = in_parallel(exists, folders)
+    found = {
+        (row.song_id, row.separator): folder
+        for row, folder, is_there in zip(rows, folders, there, strict=True)
+        if is_there
+    }
+    if not found:
+        raise StemsError(
+            f"None of the {len(rows)} kept stems lies in '{root}'; the first was kept in '{rows[0].folder}'.",
+            "Name the folder that holds one folder for each song.",
+            code="missing",
+            field="stems",
+        )
+    if len(found) < len(rows):
+        logger.warning("%d of %d kept stems do not lie in '%s'.", len(rows) - len(found), len(rows), root)
+    table.revise_stems(found)
+    moved = {key: replace(known.stems[key], folder=folder) for key, folder in found.items()}
+    return replace(known, stems={**known.stems, **moved})
 
 
 def _entries(table: TokenTable, known: Known) -> dict[str, CatalogEntry]:
@@ -85,7 +122,8 @@ def _works(
         if there or sung or left_out or row.song_id not in entries:
             continue
         encode = missing_stems(layout, codecs, made) or layout.names
-        entry = entries[row.song_id]
+        of_song = known.made.get(row.song_id, ())
+        entry = with_words(entries[row.song_id], of_song[0].words) if of_song else entries[row.song_id]
         works.append(Work(entry, row.song_id, row.seconds, separator, encode, row.folder, row.vocal_score))
     return works
 

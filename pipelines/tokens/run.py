@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -20,12 +21,13 @@ from pipelines.tokens.actor import fetch_files
 from pipelines.tokens.choose import Choice
 from pipelines.tokens.collect import Collector, Plan
 from pipelines.tokens.config import PrepareConfig, TableJob
+from pipelines.tokens.gone import Coverage, gone_and_replaced, no_longer_aside
 from pipelines.tokens.identity import codec_kind, limits_of, vocal_rule
 from pipelines.tokens.known import Facts, Known
 from pipelines.tokens.limits import Limits
 from pipelines.tokens.places import check_outputs, model_place, place
 from pipelines.tokens.progress import Progress, logged
-from pipelines.tokens.reasons import DUPLICATE
+from pipelines.tokens.reasons import DUPLICATE, REMOVED
 from pipelines.tokens.report import PrepareReport, ReportBuilder, new_name, save
 from pipelines.tokens.schema import Identity
 from pipelines.tokens.splits import SUNG, TRAIN, VALID, splits
@@ -35,7 +37,7 @@ from pipelines.tokens.table import TokenTable
 from pipelines.tokens.tokenize import TokenizerSettings
 from pipelines.tokens.work import Work, work_to_json
 from pipelines.tokens.workers import Workers, plan_workers
-from pipelines.tokens.writer import Writer
+from pipelines.tokens.writer import Writer, bad_files, too_many_errors
 
 
 class Run:
@@ -53,7 +55,7 @@ class Run:
     def __init__(self, config: TableJob) -> None:
         check_outputs(config)
         self.table = TokenTable(place(config.table))
-        self.songs = self.removed = self._retokenized = 0
+        self.songs = self.removed = self._retokenized = self._reworded = self._cleared = 0
         self._config, self._started = config, time.monotonic()
         self._writer, self._builder = Writer(self.table, config), ReportBuilder()
         self._progress = Progress()
@@ -85,10 +87,37 @@ class Run:
             self._builder.problem(aside.uri, aside.reason, aside.message)
             self._writer.add(aside)
         self._writer.commit()
-        for separator in {*choice.sung.values(), *choice.unsung.values()}:
-            moved = {song: SUNG for song, by in choice.sung.items() if by == separator}
-            back = [song for song, by in choice.unsung.items() if by == separator]
-            self.table.set_splits(separator, {**moved, **self._splits(back)})
+        back = self._splits([song for song, _ in choice.unsung])
+        splits = {(song, separator): back[song] for song, separator in choice.unsung}
+        self.table.revise_songs(choice.words, splits | dict.fromkeys(choice.sung, SUNG))
+        self.table.revise_dropped(choice.redropped)
+        # Last: by it, the words that a file has lost are known.
+        self.table.revise_catalog(choice.entries)
+        self._reworded += len(choice.reworded)
+
+    def look_around(
+        self, entries: Sequence[CatalogEntry], covered: Coverage, known: Known, facts: Mapping[str, Facts]
+    ) -> None:
+        """Name the files that are gone or replaced, and drop what the quarantine says of such files."""
+        gone, replaced = gone_and_replaced(covered, entries, known, facts)
+        self._builder.lost(gone, replaced)
+        if left := no_longer_aside(covered, entries, known):
+            self._cleared += self.table.pardon(left)
+
+    def check_errors(self, quarantined: Collection[str] = ()) -> None:
+        """Refuse a catalog of which too many files are no songs, or all of them, however few they are.
+
+        Args:
+            quarantined: reasons of its files that were in quarantine before.
+
+        Raises:
+            StemsError: ``too_many_errors``.
+        """
+        bad = bad_files(self._writer.reasons) + bad_files(Counter(quarantined))
+        taken_down = self._writer.reasons[REMOVED] + Counter(quarantined)[REMOVED]
+        files = self.songs - self.removed - taken_down
+        if bad > self._config.max_error_rate * files or (bad and bad == files):
+            raise too_many_errors(bad, files, self._config.max_error_rate)
 
     def survey(
         self, entries: Sequence[CatalogEntry], limits: Limits, allow_hosts: Sequence[str], known: Known
@@ -155,13 +184,15 @@ class Run:
             quarantined=reasons,
             removed=self.removed,
             retokenized=self._retokenized,
+            words_updated=self._reworded,
+            cleared=self._cleared,
             hours=self._writer.hours,
             seconds=time.monotonic() - self._started,
             versions=self.table.versions(),
             settings={name: str(value) for name, value in self._config.model_dump().items()},
             workers=str(self._workers or "none"),
         )
-        if new:
+        if new or self._reworded or self._cleared:
             save(report, self._folder, self._name)
         return report
 

@@ -20,6 +20,7 @@ from functools import cached_property
 import pyarrow as pa
 import pyarrow.dataset as ds
 
+from pipelines.tokens.delta_rewrite import Values
 from pipelines.tokens.keyed import KeyedTable
 from pipelines.tokens.schema import (
     CATALOG,
@@ -38,6 +39,7 @@ from pipelines.tokens.schema import (
     plain_table,
     tokens_table,
 )
+from pipelines.tokens.words import SongWords
 
 _SCHEMAS: dict[str, tuple[pa.Schema, tuple[str, ...]]] = {
     "tokens": (TOKENS, ("song_id", "separator", "codecs")),
@@ -48,9 +50,7 @@ _SCHEMAS: dict[str, tuple[pa.Schema, tuple[str, ...]]] = {
     "removed": (REMOVED, ("song_id",)),
 }
 TABLES = tuple(_SCHEMAS)
-
-_REVISED = 200
-"""Rows that one commit changes."""
+_DROPPED_KEY = _SCHEMAS["dropped"][1]
 
 
 class TokenTable:
@@ -170,26 +170,48 @@ class TokenTable:
 
     def readmit(self, rows: Collection[tuple[str, str]]) -> None:
         """Take songs out of the dropped ones, each by its file and the separator that heard it."""
-        for names in _few(sorted({fingerprint for fingerprint, _ in rows})):
-            self.tables["dropped"].revise("fingerprint", names, lambda found: _without(found, rows))
+        wanted = set(rows)
+        if wanted:
+            self.tables["dropped"].rewrite(_DROPPED_KEY, lambda key: None if key in wanted else key)
 
-    def set_splits(self, separator: str, splits: Mapping[str, str]) -> None:
-        """Change the split of songs in their rows by one separator, a few hundred songs a commit."""
+    def revise_songs(self, words: Mapping[str, SongWords], splits: Mapping[tuple[str, str], str]) -> None:
+        """Give songs other words, in all their rows, and other splits, in their rows by one separator.
 
-        def change(found: pa.Table) -> pa.Table:
-            ids, by, was = (found[name].to_pylist() for name in ("song_id", "separator", "split"))
-            now = [splits[song] if who == separator else old for song, who, old in zip(ids, by, was, strict=True)]
-            return found.set_column(found.schema.get_field_index("split"), TOKENS.field("split"), pa.array(now))
+        Codes stay as they are, to the bit; some thousand rows go in one commit.
 
-        for names in _few(sorted(splits)):
-            self.tables["tokens"].revise("song_id", names, change)
+        Args:
+            words: by song.
+            splits: by song and separator.
+        """
 
+        def now(row: Values) -> Values:
+            song, separator, title, caption, tags, split = row
+            said = words.get(song, SongWords(title, caption, tags))
+            return song, separator, said.title, said.caption, said.tags, splits.get((song, separator), split)
 
-def _few(names: Sequence[str]) -> Iterator[Sequence[str]]:
-    """A few hundred at a time: so many rows are rewritten in memory."""
-    return (names[start : start + _REVISED] for start in range(0, len(names), _REVISED))
+        if words or splits:
+            self.tables["tokens"].rewrite(("song_id", "separator", "title", "caption", "tags", "split"), now)
 
+    def revise_catalog(self, entries: Mapping[str, str]) -> None:
+        """Put other entries (JSON), by fingerprint, in the place of those that are there."""
+        if entries:
+            self.tables["catalog"].rewrite(
+                ("fingerprint", "entry"), lambda row: (row[0], entries.get(row[0], row[1]))
+            )
 
-def _without(found: pa.Table, rows: Collection[tuple[str, str]]) -> pa.Table:
-    keys = zip(found["fingerprint"].to_pylist(), found["separator"].to_pylist(), strict=True)
-    return found.filter(pa.array([key not in rows for key in keys], pa.bool_()))
+    def revise_stems(self, folders: Mapping[tuple[str, str], str]) -> None:
+        """Say where stems are kept now, by song and separator."""
+        if folders:
+            self.tables["stems"].rewrite(
+                ("song_id", "separator", "folder"), lambda row: (*row[:2], folders.get(row[:2], row[2]))
+            )
+
+    def revise_dropped(self, rows: Mapping[tuple[str, str], DroppedRow]) -> None:
+        """Put other titles, tags and reasons, by file and separator, in the place of those that are there."""
+
+        def now(was: Values) -> Values:
+            row = rows.get(was[:2])
+            return (*was[:2], row.title, row.tags, row.decided_by) if row else was
+
+        if rows:
+            self.tables["dropped"].rewrite((*_DROPPED_KEY, "title", "tags", "decided_by"), now)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 from typing import TypeVar
 
 from models.errors import StemsError
@@ -16,7 +17,7 @@ Wanted = TypeVar("Wanted", CatalogRow, StemsRow, TokenRow)
 Row = CatalogRow | StemsRow | TokenRow | DroppedRow | QuarantineRow
 
 _ENOUGH_FILES = 20
-"""Files after which a share of bad ones says something."""
+"""Files after which a share of bad ones stops a run before its end."""
 
 
 class Writer:
@@ -99,14 +100,25 @@ class Writer:
         return [row for row in rows if row.song_id not in removed]
 
     def _check_errors(self) -> None:
-        bad = sum(count for reason, count in self.reasons.items() if reason not in (DUPLICATE, REMOVED))
+        bad = bad_files(self.reasons)
         # A song is written once in each phase, and a run may begin in the second.
         files = max(self._good.values(), default=0) + bad
         if files >= _ENOUGH_FILES and bad > self._config.max_error_rate * files:
-            raise StemsError(
-                f"{bad} of {files} files were put in quarantine: more than {self._config.max_error_rate:.0%}.",
-                "`stems table info` counts the reasons. What was done is in the table; raise max_error_rate to "
-                "accept more.",
-                code="too_many_errors",
-                field="max_error_rate",
-            )
+            raise too_many_errors(bad, files, self._config.max_error_rate)
+
+
+def bad_files(reasons: Mapping[str, int]) -> int:
+    """Files that are no songs, of files by the reason why they were set aside."""
+    return sum(count for reason, count in reasons.items() if reason not in (DUPLICATE, REMOVED))
+
+
+def too_many_errors(bad: int, files: int, most: float) -> StemsError:
+    """The error of a job of whose files so many are bad, though a share of ``most`` is accepted."""
+    return StemsError(
+        f"{bad} of {files} files are in quarantine: "
+        + (f"more than {most:.0%}." if bad > most * files else "not one is a song."),
+        "`stems table info` counts the reasons. What was done is in the table"
+        + ("; raise max_error_rate to accept more." if bad < files else "."),
+        code="too_many_errors",
+        field="max_error_rate",
+    )

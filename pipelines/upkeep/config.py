@@ -19,12 +19,20 @@ class TableCommand(BaseModel):
 class InfoConfig(TableCommand):
     """Say what a token table holds."""
 
+    sources: bool = False
+    """Look for the file of each song as well, and name the songs whose file is gone or was replaced: where the files
+    can be reached from this machine."""
+
 
 class VerifyConfig(TableCommand):
     """Check a token table against its contract (docs/TABLE.md); exit code 4 where a rule is broken."""
 
     examples: int = Field(5, ge=1)
     """Rows that are named for each broken rule."""
+
+    sources: bool = False
+    """Look for the file of each song as well, and warn of songs whose file is gone or was replaced: where the files
+    can be reached from this machine."""
 
 
 class DiffConfig(BaseModel):

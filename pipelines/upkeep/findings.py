@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from rich.markup import escape
 from rich.table import Table
 
 
@@ -39,6 +40,7 @@ RULES: dict[str, Rule] = {
     "signatures": Rule("a signature has its length, or is empty"),
     "near_duplicates": Rule("songs that nearly sound alike are on one side of the split", warning=True),
     "reasons": Rule("each reason in the quarantine is a known one"),
+    "sources": Rule("the file of each song is there, as it was when it was read", warning=True),
 }
 
 
@@ -47,10 +49,11 @@ class Findings:
 
     Args:
         examples: how many offenders of a rule are named.
+        unchecked: rules that are left out.
     """
 
-    def __init__(self, examples: int) -> None:
-        self._examples = examples
+    def __init__(self, examples: int, unchecked: Collection[str] = ()) -> None:
+        self._examples, self._unchecked = examples, unchecked
         self._counts = dict.fromkeys(RULES, 0)
         self._first: dict[str, list[str]] = {rule: [] for rule in RULES}
 
@@ -72,7 +75,11 @@ class Findings:
             table: that was checked.
             rows: how many were, by table.
         """
-        results = {rule: Result(self._counts[rule], tuple(self._first[rule])) for rule in RULES}
+        results = {
+            rule: Result(self._counts[rule], tuple(self._first[rule]))
+            for rule in RULES
+            if rule not in self._unchecked
+        }
         return VerifyReport(table, rows, results)
 
 
@@ -91,7 +98,7 @@ class VerifyReport:
     Args:
         table: its folder.
         rows: that were checked, by table.
-        results: by the rule's id, of every rule.
+        results: by the rule's id, of every rule that was checked.
     """
 
     table: str
@@ -116,7 +123,7 @@ class VerifyReport:
             style = None if not result.offenders else ("yellow" if RULES[rule].warning else "red")
             table.add_row(rule, state, RULES[rule].says, style=style)
             for offender in result.first:
-                table.add_row("", "", f"  {offender}", style="dim")
+                table.add_row("", "", escape(f"  {offender}"), style="dim")
         return table
 
 

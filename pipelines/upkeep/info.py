@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
+from rich.markup import escape
 from rich.table import Table
 
 from models.stems import StemLayout
@@ -16,8 +17,10 @@ from pipelines.tokens.entropy import unigram_entropy
 from pipelines.tokens.schema import SCHEMA_VERSION, TOKENS
 from pipelines.tokens.table import TokenTable
 from pipelines.upkeep.config import InfoConfig
+from pipelines.upkeep.source_files import LostSources, lost_sources
 
 _SAMPLE = 256
+_NAMED = 20
 _SONGS_AT_A_TIME = 32
 _SET = ("layout", "separator", "codecs")
 
@@ -54,6 +57,7 @@ class InfoReport:
         stems: songs whose stems are kept.
         removed: songs that were taken down.
         stored: by table.
+        sources: songs whose files are gone or replaced; None where they were not looked for.
         bits: a code takes on disk, all columns of its song included; 0 without songs.
         entropy_bits: a code takes at least when each stream's codes are coded by how often they occur alone; of the
             first songs of each set.
@@ -69,6 +73,7 @@ class InfoReport:
     stems: int
     removed: int
     stored: dict[str, Stored]
+    sources: LostSources | None
     bits: float
     entropy_bits: float
 
@@ -86,6 +91,13 @@ class InfoReport:
             table.add_row(f"quarantined: {reason}", str(count), "")
         table.add_row("songs with kept stems", str(self.stems), "")
         table.add_row("songs taken down", str(self.removed), "")
+        if self.sources is not None:
+            for what, songs in (("gone", self.sources.gone), ("replaced or written again", self.sources.replaced)):
+                table.add_row(f"songs whose file is {what}", str(len(songs)), "")
+                for song in songs[:_NAMED]:
+                    table.add_row(escape(f"  {song}"), "", "", style="dim")
+                if len(songs) > _NAMED:
+                    table.add_row(f"  and {len(songs) - _NAMED} more", "", "", style="dim")
         table.add_section()
         for name, stored in self.stored.items():
             size = f"{stored.files} files, {stored.bytes / 1e6:.1f} MB"
@@ -118,9 +130,14 @@ def info(config: InfoConfig) -> InfoReport:
         stems=sum(_counts(table, "stems", "separator").values()),
         removed=len(table.removed()),
         stored=stored,
+        sources=_sources(table, versions["tokens"]) if config.sources else None,
         bits=8 * stored["tokens"].bytes / total if total else 0.0,
         entropy_bits=_entropy_bits(table, versions["tokens"], codes),
     )
+
+
+def _sources(table: TokenTable, version: int) -> LostSources:
+    return lost_sources(table.rows(version=version, columns=("song_id", "uri")), table.catalog(("song_id", "entry")))
 
 
 def _parts(songs: pa.Table, columns: Sequence[str]) -> dict[tuple[str, ...], Part]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow.dataset as ds
+from rich.markup import escape
 from rich.table import Table
 
 from pipelines.catalog.files import remove_tree
@@ -42,7 +43,7 @@ class RemoveReport:
         """The report for a terminal."""
         table = Table("would remove" if self.dry_run else "removed", "title", "files")
         for song_id, title, files in self.songs:
-            table.add_row(song_id, title, str(files))
+            table.add_row(song_id, escape(title), str(files))
         table.add_section()
         for name, count in self.counts.items():
             table.add_row(name, "", str(count))

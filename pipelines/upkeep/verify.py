@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 
 from pipelines.tokens.table import TokenTable
-from pipelines.upkeep import code_rules, stem_rules, table_rules
+from pipelines.upkeep import code_rules, source_files, stem_rules, table_rules
 from pipelines.upkeep.config import VerifyConfig
 from pipelines.upkeep.data_files import readable_rows
 from pipelines.upkeep.findings import Findings, VerifyReport
@@ -15,14 +15,14 @@ from pipelines.upkeep.findings import Findings, VerifyReport
 _SONGS_AT_A_TIME = 64
 _ROWS_AT_A_TIME = 4096
 _COLUMNS = {
-    "catalog": ("fingerprint", "song_id", "signature"),
+    "catalog": ("fingerprint", "song_id", "signature", "entry"),
     "dropped": ("fingerprint", "separator", "song_id"),
     "quarantine": ("fingerprint", "separator", "codecs", "limits", "uri", "reason"),
     "stems": ("song_id", "separator", "folder", "stems", "rate", "seconds"),
     "removed": ("song_id",),
 }
 _LATER = ("catalog", "dropped", "quarantine", "stems")
-_KEPT = ("song_id", "separator", "codecs", "split")
+_KEPT = ("song_id", "separator", "codecs", "split", "uri")
 
 
 def verify(config: VerifyConfig) -> VerifyReport:
@@ -34,7 +34,8 @@ def verify(config: VerifyConfig) -> VerifyReport:
     Raises:
         StemsError: there is no table, or its schema is of another release.
     """
-    table, findings = TokenTable(config.table), Findings(config.examples)
+    table = TokenTable(config.table)
+    findings = Findings(config.examples, unchecked=() if config.sources else ("sources",))
     # Jobs may be writing: who was taken down is read first, and a song's catalog row, committed before its tokens,
     # after them.
     removed = _read(table, "removed", findings)
@@ -50,13 +51,15 @@ def verify(config: VerifyConfig) -> VerifyReport:
     table_rules.check_reasons(rows["quarantine"], findings)
     stem_rules.check_stems(rows["stems"], findings)
     stem_rules.check_strays(rows["stems"], findings)
+    if config.sources:
+        source_files.check_sources(songs, rows["catalog"], findings)
     return findings.report(table.root, {name: len(found) for name, found in rows.items()})
 
 
 def _check_songs(table: TokenTable, findings: Findings) -> pa.Table:
     """Check each song by itself; return all of them without their codes."""
     kept = []
-    for batch in _batches(table, "tokens", code_rules.COLUMNS, _SONGS_AT_A_TIME, findings):
+    for batch in _batches(table, "tokens", (*code_rules.COLUMNS, "uri"), _SONGS_AT_A_TIME, findings):
         code_rules.check_songs(batch, findings)
         kept.append(batch.select(list(_KEPT)))
     return pa.Table.from_batches(kept, _schema(table, "tokens", _KEPT))

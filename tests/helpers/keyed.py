@@ -57,12 +57,18 @@ def data_files(folder: Path) -> set[str]:
     return {path.name for path in folder.glob("*.parquet")}
 
 
+def rewritten(row: tuple[str, str]) -> tuple[str, str] | None:
+    """Another note for each row; b goes."""
+    return None if row[0] == "b" else (row[0], "new")
+
+
 # What each operation does to a table of a, b and c, in two files.
 BEFORE = dict.fromkeys("abc", "first")
 OPERATIONS: dict[str, tuple[Callable[[KeyedTable], Any], Content]] = {
     "insert": (lambda table: table.insert(rows("cd", "new")), {**BEFORE, "d": "new"}),
     "replace": (lambda table: table.replace(rows("be", "new"), by="id"), {**BEFORE, "b": "new", "e": "new"}),
     "delete": (lambda table: table.delete("id", ["b", "x"]), {"a": "first", "c": "first"}),
+    "rewrite": (lambda table: table.rewrite(["id", "note"], rewritten), {"a": "new", "c": "new"}),
     "compact": (lambda table: table.compact(), BEFORE),
 }
 

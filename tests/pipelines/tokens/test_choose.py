@@ -12,13 +12,13 @@ from models.stems import StemLayout
 from pipelines.catalog.schema import CatalogEntry, GivenStem
 from pipelines.tokens.choose import Choice, Chooser
 from pipelines.tokens.decisions import VocalRule
-from pipelines.tokens.known import Facts, Known, Made
+from pipelines.tokens.known import NOTHING_KNOWN, Facts, Known, Made
 from pipelines.tokens.limits import Limits
 from pipelines.tokens.schema import GIVEN, DroppedRow, Identity, StemsRow
+from pipelines.tokens.words import SongWords
 
 LAYOUT = StemLayout.parse("bass:1,drums:1")
 IDENTITY = Identity("sep", "bass=b,drums=d", "5-100 s, 1 MB")
-NOTHING = Known({}, {}, {}, {}, {}, frozenset(), {}, frozenset(), frozenset())
 
 
 def entry(name: str, *tags: str) -> CatalogEntry:
@@ -30,7 +30,8 @@ def facts(name: str, song: str = "", seconds: float = 10.0) -> Facts:
 
 
 def made(name: str, song: str = "", **changes: Any) -> Made:
-    row = Made(song or f"{name}-song", name, f"/{name}.wav", "sep", IDENTITY.codecs, str(LAYOUT), (), 0.1, "train")
+    words = SongWords(name, "", ())
+    row = Made(song or f"{name}-song", name, f"/{name}.wav", "sep", IDENTITY.codecs, str(LAYOUT), words, 0.1, "train")
     return replace(row, **changes)
 
 
@@ -53,7 +54,7 @@ def known(
             if row.song_id:
                 heard.setdefault(row.song_id, []).append(row)
     return replace(
-        NOTHING,
+        NOTHING_KNOWN,
         made=songs,
         dropped=files,
         dropped_songs=heard,
@@ -72,7 +73,7 @@ def choose(
 
 
 def test_of_files_with_the_same_audio_the_first_is_the_song() -> None:
-    choice = choose(NOTHING, [entry("a"), entry("b")], [facts("a", "s"), facts("b", "s")])
+    choice = choose(NOTHING_KNOWN, [entry("a"), entry("b")], [facts("a", "s"), facts("b", "s")])
     assert [work.entry.uri for work in choice.works] == ["/a.wav"]
     [row] = choice.quarantine
     assert (row.uri, row.reason, row.message) == ("/b.wav", "duplicate", "The same audio as '/a.wav'.")
@@ -82,7 +83,8 @@ def test_a_file_that_has_tokens_stays_the_song_and_its_twins_are_said_once() -> 
     entries, found = [entry("a"), entry("b")], [facts("a", "s"), facts("b", "s")]
     choice = choose(known(made("b", "s")), entries, found)
     assert (choice.works, [row.uri for row in choice.quarantine]) == ([], ["/a.wav"])
-    assert choose(known(made("b", "s"), duplicates=("a",)), entries, found) == Choice()
+    state = known(made("b", "s", words=choice.words["s"]), duplicates=("a",))
+    assert choose(state, entries, found) == Choice()
 
 
 def test_a_twin_becomes_the_song_when_the_other_file_is_gone() -> None:
@@ -115,10 +117,20 @@ def test_stems_are_made_later_where_they_are_wanted_later() -> None:
 def test_a_lower_threshold_leaves_a_song_out_whatever_made_its_codes() -> None:
     for codecs in (IDENTITY.codecs, "bass=other,drums=other"):
         choice = choose(known(made("a", codecs=codecs, vocal_score=0.3)), [entry("a")], [facts("a")])
-        assert choice.sung == {"a-song": "sep"}
+        assert choice.sung == {("a-song", "sep")}
         assert choice.works == []
     choice = choose(known(made("a", vocal_score=0.3, split="sung")), [entry("a")], [facts("a")], threshold=0.4)
-    assert (choice.unsung, choice.sung) == ({"a-song": "sep"}, {})
+    assert (choice.unsung, choice.sung) == ({("a-song", "sep")}, set())
+
+
+def test_a_tag_moves_rows_by_every_separator_and_a_threshold_those_by_its_own() -> None:
+    rows = [made("a", vocal_score=0.3), made("a", separator="other", vocal_score=0.3)]
+    assert choose(known(*rows), [entry("a")], [facts("a")]).sung == {("a-song", "sep")}
+    choice = choose(known(*rows), [entry("a", "sung")], [facts("a")], threshold=0.4)
+    assert choice.sung == {("a-song", "sep"), ("a-song", "other")}
+    left_out = [replace(row, split="sung", words=choice.words["a-song"]) for row in rows]
+    assert choose(known(*left_out), [entry("a")], [facts("a")], threshold=0.4).unsung == choice.sung
+    assert choose(known(*left_out), [entry("a")], [facts("a")]).unsung == set()
 
 
 def test_a_higher_threshold_takes_a_dropped_song_back_with_all_its_rows() -> None:
@@ -131,7 +143,7 @@ def test_a_higher_threshold_takes_a_dropped_song_back_with_all_its_rows() -> Non
 
 
 def test_a_tag_that_means_nothing_any_more_leaves_the_score_alone() -> None:
-    state = known(dropped("a", None, "tag:hummed"), dropped("a"))
+    state = known(*(replace(row, tags=("hummed",)) for row in (dropped("a", None, "tag:hummed"), dropped("a"))))
     chooser = Chooser(state, IDENTITY, LAYOUT, VocalRule(0.2, frozenset({"sung"})), Limits(5.0, 100.0, 1.0))
     remain, early = chooser.before_reading([entry("a", "hummed")])
     assert (len(remain), early.readmitted) == (1, {("a", "")})
@@ -139,12 +151,12 @@ def test_a_tag_that_means_nothing_any_more_leaves_the_score_alone() -> None:
 
 
 def test_tags_decide_before_a_file_is_read_and_are_said_once() -> None:
-    chooser = Chooser(NOTHING, IDENTITY, LAYOUT, VocalRule(0.2, frozenset({"sung"})), Limits(5.0, 100.0, 1.0))
+    chooser = Chooser(NOTHING_KNOWN, IDENTITY, LAYOUT, VocalRule(0.2, frozenset({"sung"})), Limits(5.0, 100.0, 1.0))
     remain, early = chooser.before_reading([entry("a", "Sung"), entry("b", "calm")])
     assert [each.uri for each in remain] == ["/b.wav"]
     [row] = early.dropped
     assert (row.uri, row.decided_by, row.vocal_score) == ("/a.wav", "tag:sung", None)
-    state = known(dropped("a", None, "tag:sung"))
+    state = known(replace(dropped("a", None, "tag:sung"), tags=("Sung",)))
     chooser = Chooser(state, IDENTITY, LAYOUT, VocalRule(0.2, frozenset({"sung"})), Limits(5.0, 100.0, 1.0))
     assert chooser.before_reading([entry("a", "Sung")]) == ([], Choice())
 

@@ -82,20 +82,20 @@ def test_rows_without_a_value_outlive_a_deletion(table: KeyedTable) -> None:
     assert table.read(["id"])["id"].to_pylist() == ["a"]
 
 
-def test_revising_sees_the_rows_as_they_are_when_it_commits(
+def test_rewriting_sees_the_rows_as_they_are_when_it_commits(
     table: KeyedTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    table.insert(rows({"a": "1", "b": "1"}))
+    table.insert(rows({"a": "1", "b": "1", "c": "1"}))
     rival = partial(at(table.uri).replace, rows({"a": "2"}), by="id")
     meanwhile(monkeypatch, CommitStep.FILE_WRITTEN, rival)
 
-    def shout(found: pa.Table) -> pa.Table:
-        return rows({row["id"]: row["note"] + "!" for row in found.to_pylist()})
+    def shout(row: tuple[str, str]) -> tuple[str, str] | None:
+        return (row[0], row[1].removesuffix("!") + "!") if row[0] == "a" else None if row[0] == "c" else row
 
-    table.revise("id", ["a", "z"], shout)
+    table.rewrite(["id", "note"], shout)
     assert content(table) == {"a": "2!", "b": "1"}
     version = table.version
-    table.revise("id", ["z"], shout)
+    table.rewrite(["id", "note"], shout)
     assert table.version == version
     with pytest.raises(ValueError, match="note"):
         table.replace(rows("a"), by="note")

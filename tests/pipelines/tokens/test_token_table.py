@@ -153,7 +153,7 @@ def test_jobs_at_the_same_time_lose_nothing_and_repeat_nothing(table: TokenTable
 
 def test_another_threshold_changes_the_split_in_rows_by_that_separator_alone(table: TokenTable) -> None:
     table.commit_tokens([token_row("a"), token_row("b"), token_row("a", separator="given")])
-    table.set_splits("sep", {"a": "sung"})
+    table.revise_songs({}, {("a", "sep"): "sung"})
     found = {(row["song_id"], row["separator"]): row for row in table.rows().to_pylist()}
     assert {key: row["split"] for key, row in found.items()} == {
         ("a", "sep"): "sung",
