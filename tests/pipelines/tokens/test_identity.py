@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from models.errors import StemsError
 from models.separation.vocals import DEFAULT_THRESHOLD
 from pipelines.tokens.config import PrepareConfig, RetokenizeConfig
 from pipelines.tokens.identity import identity_of, model_id, vocal_threshold
-from pipelines.tokens.known import Known
+from pipelines.tokens.known import NOTHING_KNOWN
 from pipelines.tokens.retokenize import _wanted
 from pipelines.tokens.schema import StemsRow
 from pipelines.tokens.stems_folder import write_stems
@@ -69,5 +70,5 @@ def test_kept_stems_are_meant_by_the_name_or_the_id_of_their_separator(
     kept: tuple[str, ...], asked: str, meant: set[str]
 ) -> None:
     rows = {("song", name): StemsRow("song", name, "", (), 32000, 1.0, 0.0, (), 0.0) for name in kept}
-    known = Known({}, {}, {}, {}, {}, frozenset(), rows, frozenset(), frozenset())
+    known = replace(NOTHING_KNOWN, stems=rows)
     assert _wanted(RetokenizeConfig(table="table", codecs="codecs", separator=asked), known) == meant
