@@ -115,7 +115,7 @@ def bad_files(reasons: Mapping[str, int]) -> int:
 def too_many_errors(bad: int, files: int, most: float) -> StemsError:
     """The error of a job of whose files so many are bad, though a share of ``most`` is accepted."""
     return StemsError(
-        f"{bad} of {files} files are in quarantine: "
+        f"{bad} of {files} files are in quarantine or out of reach: "
         + (f"more than {most:.0%}." if bad > most * files else "not one is a song."),
         "`stems table info` counts the reasons. What was done is in the table"
         + ("; raise max_error_rate to accept more." if bad < files else "."),

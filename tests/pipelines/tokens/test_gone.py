@@ -171,12 +171,12 @@ def test_the_quarantine_keeps_files_of_another_manifest_in_the_same_folder(confi
 @pytest.mark.parametrize(
     ("bad", "rate", "said"),
     [
-        ("abcd", 0.5, "4 of 4 files are in quarantine: more than 50%"),
-        ("abc", 0.5, "3 of 4 files are in quarantine: more than 50%"),
+        ("abcd", 0.5, "4 of 4 files are in quarantine or out of reach: more than 50%"),
+        ("abc", 0.5, "3 of 4 files are in quarantine or out of reach: more than 50%"),
         ("ab", 0.5, ""),
-        ("a", 0.2, "1 of 4 files are in quarantine: more than 20%"),
+        ("a", 0.2, "1 of 4 files are in quarantine or out of reach: more than 20%"),
         ("abc", 1.0, ""),
-        ("abcd", 1.0, "4 of 4 files are in quarantine: not one is a song"),
+        ("abcd", 1.0, "4 of 4 files are in quarantine or out of reach: not one is a song"),
     ],
 )
 def test_too_many_bad_files_of_a_few_end_with_an_error_however_often_the_job_runs(
