@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from pyarrow.fs import AwsStandardS3RetryStrategy, FileSystem, LocalFileSystem, S3FileSystem, SubTreeFileSystem
 
 from models.errors import StemsError
+from models.storage import NO_ROOM, storage_error, storage_reason
 
 T = TypeVar("T")
 TRIES = 6
@@ -90,6 +91,9 @@ class DeltaStorage:
                 field="table",
             ) from error
         except (DeltaError, OSError) as error:
+            full = storage_error(error, self.uri, field="table") if storage_reason(error) in NO_ROOM else None
+            if full is not None and not self._remote:
+                raise full from error
             asked = "" if version is None else f" at version {version}"
             raise StemsError(
                 f"'{self.uri}' cannot be used{asked}: {error}.",
@@ -143,9 +147,8 @@ class DeltaStorage:
 
 def may_pass(error: Exception) -> bool:
     """Whether what failed may work if it is tried again. Delta wraps what its object store says, in either of two."""
-    return "Generic S3 error" in str(error) or (
-        isinstance(error, OSError) and not isinstance(error, FileNotFoundError)
-    )
+    lasts = isinstance(error, FileNotFoundError) or storage_reason(error) in NO_ROOM
+    return "Generic S3 error" in str(error) or (isinstance(error, OSError) and not lasts)
 
 
 def _seconds(duration: str) -> float:

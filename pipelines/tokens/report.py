@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import TypeAdapter
 from rich.table import Table
 
-from pipelines.catalog.files import write_bytes
+from pipelines.catalog.files import not_written, write_bytes
 
 STAGES = ("inspect", "decode", "listen", "separate", "keep", "encode")
 """In the order in which a song goes through them."""
@@ -238,11 +238,18 @@ def new_name() -> str:
 
 
 def save(report: PrepareReport, folder: str, name: str) -> tuple[str, str]:
-    """Write ``<folder>/<name>.json`` and ``.html``, local or ``s3://``; return both addresses."""
+    """Write ``<folder>/<name>.json`` and ``.html``, local or ``s3://``; return both addresses.
+
+    Raises:
+        StemsError: with code ``storage``, naming the folder.
+    """
     name = f"{folder.rstrip('/')}/{name}"
     data, page = f"{name}.json", f"{name}.html"
-    write_bytes(data, report.to_json().encode())
-    write_bytes(page, report.to_html().encode())
+    try:
+        write_bytes(data, report.to_json().encode())
+        write_bytes(page, report.to_html().encode())
+    except Exception as error:
+        raise not_written(folder, error, "report") from error
     return data, page
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -38,6 +39,9 @@ from pipelines.tokens.workers import Workers, plan_workers
 from pipelines.tokens.writer import Writer
 
 
+log = logging.getLogger(__name__)
+
+
 class Run:
     """What a run does, as a context: its report is saved at the end, also when too many files were bad.
 
@@ -69,9 +73,12 @@ class Run:
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
         self._progress.stop()
-        self._log.__exit__(None, None, None)
         if isinstance(error, StemsError) and error.code == "too_many_errors":
-            self.report()
+            try:
+                self.report()
+            except StemsError as lost:
+                log.warning("There is no report: %s", lost)
+        self._log.__exit__(None, None, None)
 
     def apply(self, choice: Choice) -> None:
         """Write down what is decided without any model."""
@@ -125,18 +132,24 @@ class Run:
             stems=known.stems,
             rate=rate,
         )
-        collector = Collector(self.table, plan, todo, self._writer, self._builder)
+        separates = isinstance(self._config, PrepareConfig)
+        collector = Collector(self.table, plan, todo, self._writer, self._builder, separates)
         advance = self._progress.stage("tokenize", len(works))
-        lines = {song: work_to_json(work) for song, work in todo.items()}
         settings = tokenizer_settings(self._config, layout, max(work.seconds for work in works))
         try:
             stream = partial(self._stream, settings, workers)
             with watch(wants(workers)):
-                for song, row in run_rounds(lines, stream, self._config.songs_per_batch, LostNodes()):
-                    collector.take(row)
-                    advance(todo[song].seconds)
+                while todo:
+                    lines = {song: work_to_json(work) for song, work in todo.items()}
+                    for song, row in run_rounds(lines, stream, self._config.songs_per_batch, LostNodes()):
+                        if collector.take(row):
+                            advance(todo[song].seconds)
+                    todo = collector.again()
         except (StemsError, KeyboardInterrupt):
-            collector.rescue()
+            try:
+                collector.rescue()
+            except StemsError as error:  # as where both lie on one disk
+                log.warning("What was done since the last commit is lost: %s", error)
             raise
         collector.finish()
         self._retokenized += collector.completed

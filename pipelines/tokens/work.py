@@ -8,6 +8,10 @@ from dataclasses import asdict, dataclass
 from pipelines.catalog.schema import CatalogEntry, entry_from_json, entry_to_json
 
 
+PROBE = ""
+"""A line that goes through a phase's stages as any other, and holds no song: it shows that the cluster works."""
+
+
 @dataclass(frozen=True)
 class Work:
     """One song to tokenize.
@@ -20,6 +24,7 @@ class Work:
         encode: stems whose codes are missing, in layout order.
         folder: where its stems are kept already; empty where they are to be made.
         vocal_score: as stored; None where nobody has listened yet.
+        repair: where its stems are kept, but damaged; they are made again, and written there.
     """
 
     entry: CatalogEntry
@@ -29,6 +34,7 @@ class Work:
     encode: tuple[str, ...]
     folder: str = ""
     vocal_score: float | None = None
+    repair: str = ""
 
 
 def work_to_json(work: Work) -> str:
