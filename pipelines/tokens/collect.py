@@ -104,20 +104,16 @@ class Collector:
         """
         if row["reason"] == NOT_WRITTEN:
             raise StemsError(row["message"], "What was done is in the table.", code=NOT_WRITTEN, field="keep_stems")
-        if row["reason"] == MODELS_FAIL:
-            raise StemsError(
-                f"The models cannot be loaded. {row['message']}",
-                "What was done so far is in the table.",
-                code=MODELS_FAIL,
-                field="separator",
-            )
+        check_models(row)
         work = self._todo.pop(row["song_id"])
         if row["reason"] == BROKEN_STEMS and self._separates:
             log.warning("%s They are made again from '%s'.", _damaged(work, row), work.entry.uri)
             self._again[work.song_id] = replace(work, folder="", repair=work.folder)
             return False
         self._note(work, row)
-        if row["reason"] in PASSED_OVER or row["reason"] == MISSING:  # what is gone now was there when it was looked at
+        if (
+            row["reason"] in PASSED_OVER or row["reason"] == MISSING
+        ):  # what is gone now was there when it was looked at
             lost = row["reason"] == BROKEN_STEMS
             said = f"{_damaged(work, row)} {_REPAIR}" if lost else row["message"]
             self._writer.pass_over(row["reason"])
@@ -275,3 +271,14 @@ class Collector:
 
 def _damaged(work: Work, row: Mapping[str, Any]) -> str:
     return f"The kept stems in '{work.folder}' are gone or damaged ({row['message'].rstrip('.')})."
+
+
+def check_models(row: Mapping[str, Any]) -> None:
+    """StemsError where a row of :data:`pipelines.tokens.actor.TOKENIZED` says that the models are at fault."""
+    if row["reason"] == MODELS_FAIL:
+        raise StemsError(
+            f"The models cannot be loaded. {row['message']}",
+            "What was done so far is in the table.",
+            code=MODELS_FAIL,
+            field="separator",
+        )

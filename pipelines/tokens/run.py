@@ -19,7 +19,7 @@ from pipelines.catalog.files import is_remote
 from pipelines.catalog.schema import CatalogEntry
 from pipelines.tokens.actor import fetch_files
 from pipelines.tokens.choose import Choice
-from pipelines.tokens.collect import Collector, Plan
+from pipelines.tokens.collect import Collector, Plan, check_models
 from pipelines.tokens.config import PrepareConfig, TableJob
 from pipelines.tokens.identity import codec_kind, limits_of, vocal_rule
 from pipelines.tokens.known import Facts, Known
@@ -37,7 +37,6 @@ from pipelines.tokens.tokenize import TokenizerSettings
 from pipelines.tokens.work import Work, work_to_json
 from pipelines.tokens.workers import Workers, plan_workers
 from pipelines.tokens.writer import Writer
-
 
 log = logging.getLogger(__name__)
 
@@ -188,6 +187,7 @@ class Run:
             max_bytes=limits_of(prepare).max_bytes if prepare else None,
         )
         for row in read_stream(tokenizing(fetch, settings, workers), "line", lines, block):
+            check_models(row)  # of a probe, too
             yield row["song_id"], row
 
     def _room(self, longest: float) -> Workers:

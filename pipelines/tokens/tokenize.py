@@ -20,8 +20,8 @@ from models.separation.vocals import VOCALS
 from models.stems import StemLayout
 from models.storage import NO_ROOM, storage_reason
 from pipelines.tokens.identity import check_sources
-from pipelines.tokens.limits import Limits
 from pipelines.tokens.inspect import song_id
+from pipelines.tokens.limits import Limits
 from pipelines.tokens.reasons import BROKEN_STEMS, CHANGED, FAILED, NOT_WRITTEN
 from pipelines.tokens.source import decode
 from pipelines.tokens.stems_folder import as_stored, read_stem, stems_folder, write_stems
@@ -190,7 +190,7 @@ class SongTokenizer:
             sound = decode(work.entry, blobs, self._settings.limits)
             if song_id(sound.mix) != work.song_id:
                 raise StemsError(
-                    f"'{work.entry.uri}' is not the recording that was looked at: it has been replaced or written to.",
+                    f"'{work.entry.uri}' is another recording than was looked at: it was replaced or written to.",
                     "Run the same command again; where it reads a catalog file, write that again before.",
                     code=CHANGED,
                 )

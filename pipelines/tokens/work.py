@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 
 from pipelines.catalog.schema import CatalogEntry, entry_from_json, entry_to_json
 
-
 PROBE = ""
 """A line that goes through a phase's stages as any other, and holds no song: it shows that the cluster works."""
 

@@ -18,7 +18,9 @@ from models.errors import StemsError
 from models.separation import Separator
 from models.stems import StemLayout
 from pipelines.catalog.schema import CatalogEntry, GivenStem
+from pipelines.tokens.inspect import song_id
 from pipelines.tokens.limits import Limits
+from pipelines.tokens.source import decode
 from pipelines.tokens.stems_folder import as_stored
 from pipelines.tokens.tokenize import SongTokenizer, SourceSong, TokenizerSettings
 from pipelines.tokens.work import Work
@@ -54,8 +56,9 @@ def noise(seconds: float, rate: int = 44100, channels: int = 2) -> Audio:
 
 def song(name: str, audio: Audio, title: str = "", **changes: Any) -> SourceSong:
     entry = CatalogEntry(uri=f"/{name}.wav", fingerprint=name, title=title or name)
-    work = Work(entry, f"{name}-id", audio.seconds, "sep", LAYOUT.names)
-    return SourceSong(replace(work, **changes), {entry.uri: encode_audio(audio)})
+    data = encode_audio(audio)
+    work = Work(entry, song_id(read_audio(data)), audio.seconds, "sep", LAYOUT.names)
+    return SourceSong(replace(work, **changes), {entry.uri: data})
 
 
 def test_songs_of_any_rate_and_channels_become_codes(tiny_models: Any, parts: Any) -> None:
@@ -145,8 +148,9 @@ def multitrack(level: float) -> SourceSong:
     }
     stems = tuple(GivenStem(name, (f"/song/{name}.wav",)) for name in sounds)
     entry = CatalogEntry(uri="/song", fingerprint="f", title="song", stems=stems)
-    work = Work(entry, "song-id", 0.6, "given", LAYOUT.names)
-    return SourceSong(work, {f"/song/{name}.wav": encode_audio(audio) for name, audio in sounds.items()})
+    blobs = {f"/song/{name}.wav": encode_audio(audio) for name, audio in sounds.items()}
+    known = song_id(decode(entry, blobs, Limits(0.4, 60.0, 100.0)).mix)
+    return SourceSong(Work(entry, known, 0.6, "given", LAYOUT.names), blobs)
 
 
 def test_given_stems_are_not_separated(tiny_models: Any, parts: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,12 +190,12 @@ def test_one_song_fails_alone(tiny_models: Any, parts: Any, monkeypatch: pytest.
 
 def test_kept_stems_give_the_same_codes_at_any_later_time(tiny_models: Any, parts: Any, tmp_path: Path) -> None:
     tokenizer = SongTokenizer(settings(tiny_models, keep_stems=str(tmp_path)), *parts)
-    named = song("a", noise(0.6), title="../a/b: ça\0", song_id="0123456789abcdef")
+    named = song("a", noise(0.6), title="../a/b: ça\0")
     [first] = tokenizer.process([named])
     [again] = tokenizer.process([named])
     (folder,) = tmp_path.iterdir()
     assert str(folder) == first.folder == again.folder
-    assert folder.name == "_a_b_ ça_-0123456789ab-sep"
+    assert folder.name == f"_a_b_ ça_-{named.work.song_id[:12]}-sep"
     assert sorted(file.name for file in folder.iterdir()) == ["bass.flac", "drums.flac", "other.flac"]
     stem = read_audio(folder / "bass.flac")
     assert (stem.rate, stem.samples.shape) == (32000, (1, 19200))
