@@ -58,7 +58,7 @@ def fetch(
         max_bytes: refuse larger files.
 
     Raises:
-        StemsError: with code ``missing``, ``unreadable``, ``too_large``, ``changed`` where the files have another size
+        StemsError: with code ``missing``, ``unreadable``, ``too_large``, ``changed`` where files have another size
             than the catalog says, or what ``read_bytes`` gives.
     """
     blobs = {uri: _read(uri, allow_hosts, max_bytes) for uri in dict.fromkeys(_uris(entry))}

@@ -18,7 +18,7 @@ Stage = Callable[[pa.Table], pa.Table]
 def run_in_process(patch: pytest.MonkeyPatch) -> None:
     """Let jobs that are called from now on run so."""
     patch.setattr("pipelines.tokens.run.connect", lambda: False)
-    patch.setattr("pipelines.tokens.run.read_shapes", lambda: [NodeShape("here", {"CPU": 2.0, "memory": 8e9})])
+    patch.setattr("pipelines.tokens.run.read_shapes", lambda: [NodeShape({"CPU": 2.0, "memory": 8e9})])
     patch.setattr("pipelines.tokens.run.tokenizing", lambda task, settings, _: (task, TokenizerActor(settings)))
     patch.setattr("pipelines.tokens.survey.inspection", lambda task, _: (task,))
     for module in ("run", "survey"):

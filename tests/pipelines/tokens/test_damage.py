@@ -175,6 +175,8 @@ def test_a_full_disk_under_table_or_report_is_named(
         said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("stems:")]
         assert f"The disk of '{disk / setting}" in said[0]
         assert quarantined(root) == []
+        done = [row for row in rows(root if setting == "report" else disk) if row["layout"] == OTHER_LAYOUT]
+        assert len(done) == (2 if setting == "report" else 0)
         ballast.unlink()
         assert cli.main(words) == 0
         table = root if setting == "report" else disk

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import errno
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,11 @@ from models.codec.codec import StemCodec
 from models.errors import StemsError
 from models.separation import Separator
 from models.stems import StemLayout
+from pipelines.catalog.files import Unreachable
 from pipelines.catalog.schema import CatalogEntry, GivenStem
 from pipelines.tokens.inspect import song_id
 from pipelines.tokens.limits import Limits
+from pipelines.tokens.reasons import NOT_WRITTEN
 from pipelines.tokens.source import decode
 from pipelines.tokens.stems_folder import as_stored
 from pipelines.tokens.tokenize import SongTokenizer, SourceSong, TokenizerSettings
@@ -186,6 +189,78 @@ def test_one_song_fails_alone(tiny_models: Any, parts: Any, monkeypatch: pytest.
     assert [v.reason for v in verdicts] == ["", "failed:ZeroDivisionError", "unreadable", ""]
     assert [v.codes is None for v in verdicts] == [False, True, True, False]
     assert verdicts[1].message == "one second exactly"
+
+
+def test_a_song_whose_file_was_replaced_gets_no_codes(tiny_models: Any, parts: Any, tmp_path: Path) -> None:
+    plain, other, given = song("a", noise(0.6)), song("a", noise(0.7)), multitrack(0.1)
+    bass = {"/song/bass.wav": encode_audio(noise(0.55))}
+    verdicts = SongTokenizer(settings(tiny_models, keep_stems=str(tmp_path)), *parts).process(
+        [SourceSong(plain.work, other.blobs), SourceSong(given.work, {**given.blobs, **bass}), plain, given]
+    )
+    assert [verdict.reason for verdict in verdicts] == ["changed", "changed", "", ""]
+    assert verdicts[0].codes is None
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError(errno.EIO, "Input/output error"),
+        PermissionError("Access Denied"),
+        FileNotFoundError("The specified bucket does not exist"),
+        Unreachable("s3://stems/x", "503"),
+    ],
+    ids=lambda error: type(error).__name__ + str(getattr(error, "errno", "")),
+)
+@pytest.mark.parametrize("place", ["s3://bucket/stems", "/media/stems"])
+def test_a_place_that_takes_no_stems_is_no_songs_fault(
+    tiny_models: Any, parts: Any, monkeypatch: pytest.MonkeyPatch, error: Exception, place: str
+) -> None:
+    def refuse(uri: str, data: bytes) -> None:
+        raise error
+
+    monkeypatch.setattr("pipelines.tokens.stems_folder.write_bytes", refuse)
+    [verdict] = SongTokenizer(settings(tiny_models, keep_stems=place), *parts).process([song("a", noise(0.5))])
+    assert verdict.reason == NOT_WRITTEN
+    assert f"'{place}'" in verdict.message
+    assert verdict.codes is None
+
+
+def test_a_full_disk_of_a_worker_is_no_songs_fault(
+    tiny_models: Any, parts: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> Any:
+        raise OSError(errno.ENOSPC, "No space left on device", "/tmp/part")
+
+    separator, codecs = parts
+    monkeypatch.setattr(separator, "separate", full)
+    [verdict] = SongTokenizer(settings(tiny_models), separator, codecs).process([song("a", noise(0.5))])
+    assert verdict.reason == NOT_WRITTEN
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:100], lambda data: b"", lambda _: encode_audio(noise(0.3))])
+def test_kept_stems_that_are_damaged_are_said_to_be(
+    tiny_models: Any, parts: Any, tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    kept = song("a", noise(0.6))
+    [made] = SongTokenizer(settings(tiny_models, keep_stems=str(tmp_path)), *parts).process([kept])
+    blobs = {str(file): file.read_bytes() for file in Path(made.folder).iterdir()}
+    bass = f"{made.folder}/bass.flac"
+    work = replace(kept.work, folder=made.folder)
+    [verdict] = SongTokenizer(settings(tiny_models), *parts).process(
+        [SourceSong(work, {**blobs, bass: damage(blobs[bass])})]
+    )
+    assert verdict.reason == "broken_stems"
+    assert bass in verdict.message
+
+
+def test_models_are_tried_out_on_noise(tiny_models: Any, parts: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    SongTokenizer(settings(tiny_models), *parts).try_out()
+    SongTokenizer(settings(tiny_models, separator=""), None, parts[1]).try_out()
+    monkeypatch.setattr(parts[1]["bass"], "encode_song", lambda _: pytest.fail("it was tried"))
+    with pytest.raises(pytest.fail.Exception, match="it was tried"):
+        SongTokenizer(settings(tiny_models), *parts).try_out()
 
 
 def test_kept_stems_give_the_same_codes_at_any_later_time(tiny_models: Any, parts: Any, tmp_path: Path) -> None:
