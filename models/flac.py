@@ -1,7 +1,7 @@
 """Whether a FLAC file is whole, by its two ends: one that was cut off, or whose end is not its own, is not.
 
-The last frame says which samples it holds, and ends with a checksum of its own; the header says how many samples there
-are. So a few kilobytes tell what a header alone does not.
+The last frame says which samples it holds, and ends with a checksum; the header says how many samples there are. So a
+few kilobytes tell what a header alone does not.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class FlacStream:
 
 
 def _coded_number(header: bytes) -> tuple[int, int]:
-    """The number of a frame, or of its first sample, written as in UTF-8, and where it ends; -1 where there is none."""
+    """The number of a frame or of its first sample, written as in UTF-8, and where it ends; -1 for none."""
     first = header[4]
     more = 0
     while more < 7 and first & (0x80 >> more):
