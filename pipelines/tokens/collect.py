@@ -85,7 +85,7 @@ class Collector:
         report: ReportBuilder,
         separates: bool = False,
     ) -> None:
-        self._separates, self._again = separates, dict[str, Work]()
+        self._separates, self._again, self._damage = separates, dict[str, Work](), ""
         self._table, self._plan, self._writer, self._report = table, plan, writer, report
         self._todo = dict(works)
         self._suspects: list[QuarantineRow] = []
@@ -107,7 +107,7 @@ class Collector:
         check_models(row)
         work = self._todo.pop(row["song_id"])
         if row["reason"] == BROKEN_STEMS and self._separates:
-            log.warning("%s They are made again from '%s'.", _damaged(work, row), work.entry.uri)
+            self._damage = self._damage or _damaged(work, row)
             self._again[work.song_id] = replace(work, folder="", repair=work.folder)
             return False
         self._note(work, row)
@@ -129,6 +129,8 @@ class Collector:
     def again(self) -> dict[str, Work]:
         """Songs that are to be made from their files, since their kept stems are damaged; each is given once."""
         found, self._again = self._again, {}
+        if found:
+            log.warning("%s Stems of %d songs are made again, from the songs' files.", self._damage, len(found))
         self._todo |= found
         return found
 

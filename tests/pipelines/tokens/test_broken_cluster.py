@@ -32,8 +32,3 @@ def test_a_driver_that_a_cluster_does_not_trust_blames_no_song(
         assert driver.returncode == 2, said
         assert "stems: The cluster" in said
         assert len(table.quarantine()) == 0
-
-        monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-        driver = start_command(*words, address=nodes.address, folder=tmp_path)
-        assert (driver.communicate(timeout=100), driver.returncode)[1] == 0
-        assert len(table.rows()) == 2
