@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -96,7 +97,7 @@ class DeltaStorage:
                 raise full from error
             asked = "" if version is None else f" at version {version}"
             raise StemsError(
-                f"'{self.uri}' cannot be used{asked}: {error}.",
+                f"'{self.uri}' cannot be used{asked}: {_said(error)}.",
                 "Check the address, the credentials, the network and the version; what is committed stays."
                 if self._remote
                 else "Check the path, the version and the disk.",
@@ -149,6 +150,12 @@ def may_pass(error: Exception) -> bool:
     """Whether what failed may work if it is tried again. Delta wraps what its object store says, in either of two."""
     lasts = isinstance(error, FileNotFoundError) or storage_reason(error) in NO_ROOM
     return "Generic S3 error" in str(error) or (isinstance(error, OSError) and not lasts)
+
+
+def _said(error: Exception) -> str:
+    """What went wrong: of an object store's answer, which is a page long, its message."""
+    told = re.search(r"<Message>([^<]+)</Message>", str(error))
+    return told[1].rstrip(".") if told else str(error)
 
 
 def _seconds(duration: str) -> float:
