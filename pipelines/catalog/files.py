@@ -10,7 +10,9 @@ from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from models.errors import StemsError, first_line
 from models.partial import hidden
+from models.storage import CODE, storage_error
 from pipelines.catalog.addresses import MISSING, SourceFile, absolute, is_remote, local_name, local_path, local_uri
 from pipelines.catalog.http import is_http, read_http, too_large
 from pipelines.catalog.stores import Store, Unreachable
@@ -28,6 +30,7 @@ __all__ = [
     "list_folder",
     "local_path",
     "local_uri",
+    "not_written",
     "read_bytes",
     "remove_tree",
     "write_bytes",
@@ -151,6 +154,24 @@ def write_bytes(uri: str, data: bytes) -> None:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def not_written(folder: str, error: Exception, field: str) -> StemsError:
+    """The error for a folder, on a disk or in an object store, that did not take a file.
+
+    Args:
+        folder: where it was written.
+        error: what was raised.
+        field: the setting that names the folder.
+    """
+    if is_remote(folder):
+        why = error.why if isinstance(error, Unreachable) else first_line(error)
+        mend = "Check the bucket, the credentials and the network, or name another folder."
+    else:
+        if (told := storage_error(error, local_path(folder), field=field)) is not None:
+            return told
+        why, mend = first_line(error), "Check the disk, or name another folder."
+    return StemsError(f"Nothing can be written to '{folder}': {why}.", mend, code=CODE, field=field)
 
 
 def remove_tree(uri: str) -> None:

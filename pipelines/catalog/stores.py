@@ -94,6 +94,11 @@ class Store:
         data: bytes = self._call("cat_file", self.path, start=0, end=count)
         return data
 
+    def tail(self, count: int) -> bytes:
+        """The last ``count`` bytes of the object, or what there is; it must not be empty."""
+        data: bytes = self._call("cat_file", self.path, start=-count)
+        return data
+
     def info(self) -> dict[str, Any]:
         """Size and stamp, as fsspec names them."""
         info: dict[str, Any] = self._call("info", self.path)

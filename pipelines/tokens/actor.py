@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from models.errors import StemsError
-from pipelines.catalog.files import read_bytes
+from pipelines.catalog.files import Unreachable, read_bytes
 from pipelines.tokens.metrics import StageMetrics
-from pipelines.tokens.reasons import FAILED, MISSING, MODELS_FAIL
+from pipelines.tokens.reasons import BROKEN_STEMS, FAILED, MISSING, MODELS_FAIL, NOT_WRITTEN
 from pipelines.tokens.source import fetch
 from pipelines.tokens.stems_folder import stem_uri
 from pipelines.tokens.tokenize import SongTokenizer, SourceSong, TokenizerSettings, Verdict
-from pipelines.tokens.work import Work, work_from_json
+from pipelines.tokens.work import PROBE, work_from_json
 
 FETCHED = pa.schema(
     [
@@ -53,18 +55,26 @@ def fetch_files(batch: pa.Table, *, allow_hosts: tuple[str, ...], max_bytes: int
 
 
 def _fetch(line: str, allow_hosts: tuple[str, ...], max_bytes: int | None) -> dict[str, Any]:
+    if line == PROBE:
+        return _fetched(line)
     work = work_from_json(line)
     try:
         if work.folder:
-            blobs = {uri: read_bytes(uri) for uri in (stem_uri(work.folder, name) for name in work.encode)}
-        else:
-            blobs = fetch(work.entry, allow_hosts=allow_hosts, max_bytes=max_bytes)
-    except StemsError as error:
-        return {"line": line, "reason": error.code, "message": str(error), "uris": [], "blobs": []}
+            return _fetched(line, {uri: read_bytes(uri) for uri in (stem_uri(work.folder, n) for n in work.encode)})
+        return _fetched(line, fetch(work.entry, allow_hosts=allow_hosts, max_bytes=max_bytes))
     except Exception as error:  # whatever a store's client may raise
-        reason = MISSING if isinstance(error, FileNotFoundError) else f"{FAILED}{type(error).__name__}"
-        return {"line": line, "reason": reason, "message": str(error)[:500], "uris": [], "blobs": []}
-    return {"line": line, "reason": "", "message": "", "uris": list(blobs), "blobs": list(blobs.values())}
+        reason = error.code if isinstance(error, StemsError) else f"{FAILED}{type(error).__name__}"
+        if isinstance(error, FileNotFoundError):
+            reason = MISSING
+        if work.folder and not isinstance(error, Unreachable):
+            reason = BROKEN_STEMS
+        return _fetched(line, reason=reason, message=str(error)[:500])
+
+
+def _fetched(
+    line: str, blobs: Mapping[str, bytes] = MappingProxyType({}), reason: str = "", message: str = ""
+) -> dict[str, Any]:
+    return {"line": line, "reason": reason, "message": message, "uris": [*blobs], "blobs": [*blobs.values()]}
 
 
 class TokenizerActor:
@@ -79,8 +89,14 @@ class TokenizerActor:
         self._metrics = StageMetrics()
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        """:data:`FETCHED` in, :data:`TOKENIZED` out, row for row."""
+        """:data:`FETCHED` in, :data:`TOKENIZED` out: what stops the job comes last."""
         rows = batch.to_pylist()
+        probes, rows = ([row for row in rows if (row["line"] == PROBE) is wanted] for wanted in (True, False))
+        done = [_row(PROBE, self._try_out()) for _ in probes] + self._take(rows)
+        done.sort(key=lambda row: row["reason"] == NOT_WRITTEN)
+        return pa.Table.from_pylist(done, schema=TOKENIZED)
+
+    def _take(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         works = [work_from_json(row["line"]) for row in rows]
         songs = [
             SourceSong(work, dict(zip(row["uris"], row["blobs"], strict=True)))
@@ -92,15 +108,23 @@ class TokenizerActor:
         for work, verdict in zip(works, verdicts, strict=True):
             for stage, took in verdict.took.items():
                 self._metrics.add(stage, verdict.reason or "ok", work.seconds, took)
-        return pa.Table.from_pylist(list(map(_row, works, verdicts)), schema=TOKENIZED)
+        return [_row(work.song_id, verdict) for work, verdict in zip(works, verdicts, strict=True)]
 
     def _process(self, songs: list[SourceSong]) -> list[Verdict]:
         try:
             self._tokenizer = self._tokenizer or self._load()
         except Exception as error:  # a library may raise anything at a damaged file
-            said = str(error) if isinstance(error, StemsError) else f"{type(error).__name__}: {error}"
-            return [Verdict(MODELS_FAIL, said)] * len(songs)
+            return [_models_fail(error)] * len(songs)
         return self._tokenizer.process(songs)
+
+    def _try_out(self) -> Verdict:
+        """Load the models and let them work on a second of noise."""
+        try:
+            self._tokenizer = self._tokenizer or self._load()
+            self._tokenizer.try_out()
+        except Exception as error:
+            return _models_fail(error)
+        return Verdict()
 
     def _load(self) -> SongTokenizer:
         return load_tokenizer(self._settings)
@@ -126,10 +150,15 @@ def load_tokenizer(settings: TokenizerSettings) -> SongTokenizer:
     return SongTokenizer(settings, separator, codecs)
 
 
-def _row(work: Work, verdict: Verdict) -> dict[str, Any]:
+def _models_fail(error: Exception) -> Verdict:
+    said = str(error) if isinstance(error, StemsError) else f"{type(error).__name__}: {error}"
+    return Verdict(MODELS_FAIL, said)
+
+
+def _row(song_id: str, verdict: Verdict) -> dict[str, Any]:
     codes = np.zeros((0, 0), np.int16) if verdict.codes is None else verdict.codes
     return {
-        "song_id": work.song_id,
+        "song_id": song_id,
         "reason": verdict.reason,
         "message": verdict.message,
         "vocal_score": verdict.vocal_score,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from models.stems import StemLayout
@@ -60,6 +60,7 @@ class Chooser:
         rule: what makes a song count as sung.
         limits: what a song may be.
         keep: songs whose stems are not kept are separated again, to keep them.
+        damaged: song and separator of kept stems that are gone or damaged; they are made again in their place.
     """
 
     def __init__(
@@ -70,9 +71,10 @@ class Chooser:
         rule: VocalRule,
         limits: Limits,
         keep: bool = False,
+        damaged: Collection[tuple[str, str]] = (),
     ) -> None:
         self._known, self._identity, self._layout = known, identity, layout
-        self._rule, self._limits, self._keep = rule, limits, keep
+        self._rule, self._limits, self._keep, self._damaged = rule, limits, keep, damaged
 
     def before_reading(self, entries: Sequence[CatalogEntry]) -> tuple[list[CatalogEntry], Choice]:
         """What can be said without opening a file: the entries that remain, and what to do with the others."""
@@ -178,7 +180,8 @@ class Chooser:
             if not mine and all(row.fingerprint != entry.fingerprint for row in dropped):
                 choice.dropped.append(dropped_row(entry, facts, separator, score, sung))
         elif mine:
-            if self._keep and (facts.song_id, separator) not in self._known.stems:
+            key = (facts.song_id, separator)
+            if self._keep and (key not in self._known.stems or key in self._damaged):
                 choice.works.append(self._work(with_words(entry, words), facts, separator, made, whole))
         elif problem := length_problem(entry.uri, facts.seconds, self._limits):
             self._set_aside(entry, facts, problem.code, str(problem), choice)
@@ -212,7 +215,8 @@ class Chooser:
         folder = kept.folder if kept is not None and set(self._layout.names) <= set(kept.stems) else ""
         encode = missing_stems(self._layout, self._identity.codecs, made) if folder else ()
         names = encode or self._layout.names
-        return Work(entry, facts.song_id, facts.seconds, separator, names, folder, score)
+        lost = folder if (facts.song_id, separator) in self._damaged else ""
+        return Work(entry, facts.song_id, facts.seconds, separator, names, "" if lost else folder, score, repair=lost)
 
     def _set_aside(self, entry: CatalogEntry, facts: Facts, reason: str, message: str, choice: Choice) -> None:
         row = QuarantineRow(

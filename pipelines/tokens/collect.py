@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,15 @@ from pipelines.tokens.choose import dropped_row
 from pipelines.tokens.decisions import SCORE
 from pipelines.tokens.earlier import earlier_codes
 from pipelines.tokens.known import Facts
-from pipelines.tokens.reasons import CRASHED, FAILED, MODELS_FAIL, UNREACHABLE
+from pipelines.tokens.reasons import (
+    BROKEN_STEMS,
+    CRASHED,
+    FAILED,
+    MISSING,
+    MODELS_FAIL,
+    NOT_WRITTEN,
+    PASSED_OVER,
+)
 from pipelines.tokens.report import ReportBuilder
 from pipelines.tokens.schema import Identity, QuarantineRow, StemsRow, TokenRow
 from pipelines.tokens.table import TokenTable
@@ -23,6 +32,10 @@ from pipelines.tokens.work import Work
 from pipelines.tokens.writer import Writer
 
 MOST_SUSPECTS = 8
+
+_REPAIR = "`stems prepare --keep_stems FOLDER`, with the song's catalog, makes and keeps them again."
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -57,14 +70,22 @@ class Collector:
         works: all that is to be done, by song.
         writer: takes the rows.
         report: takes the figures.
+        separates: whether songs whose kept stems are damaged can be made from their files again.
 
     Attributes:
         completed: songs that kept some streams that they had.
     """
 
     def __init__(
-        self, table: TokenTable, plan: Plan, works: Mapping[str, Work], writer: Writer, report: ReportBuilder
+        self,
+        table: TokenTable,
+        plan: Plan,
+        works: Mapping[str, Work],
+        writer: Writer,
+        report: ReportBuilder,
+        separates: bool = False,
     ) -> None:
+        self._separates, self._again, self._damage = separates, dict[str, Work](), ""
         self._table, self._plan, self._writer, self._report = table, plan, writer, report
         self._todo = dict(works)
         self._suspects: list[QuarantineRow] = []
@@ -72,30 +93,46 @@ class Collector:
         self._models_work = False
         self.completed = 0
 
-    def take(self, row: Mapping[str, Any]) -> None:
+    def take(self, row: Mapping[str, Any]) -> bool:
         """Take one row of :data:`pipelines.tokens.actor.TOKENIZED`; commits when it is time.
 
+        Returns:
+            Whether the song is done; if not, it is among those that :meth:`again` gives.
+
         Raises:
-            StemsError: the models are at fault, or too many files are.
+            StemsError: the models are at fault, stems cannot be written, or too many files are bad.
         """
+        if row["reason"] == NOT_WRITTEN:
+            raise StemsError(row["message"], "What was done is in the table.", code=NOT_WRITTEN, field="keep_stems")
+        check_models(row)
         work = self._todo.pop(row["song_id"])
+        if row["reason"] == BROKEN_STEMS and self._separates:
+            self._damage = self._damage or _damaged(work, row)
+            self._again[work.song_id] = replace(work, folder="", repair=work.folder)
+            return False
         self._note(work, row)
-        if row["reason"] == MODELS_FAIL:
-            raise StemsError(
-                f"The models cannot be loaded. {row['message']}",
-                "What was done so far is in the table.",
-                code=MODELS_FAIL,
-                field="separator",
-            )
-        if row["reason"] == UNREACHABLE:
-            self._writer.pass_over(UNREACHABLE)
-            self._report.problem(work.entry.uri, UNREACHABLE, row["message"])
+        if (
+            row["reason"] in PASSED_OVER or row["reason"] == MISSING
+        ):  # what is gone now was there when it was looked at
+            lost = row["reason"] == BROKEN_STEMS
+            said = f"{_damaged(work, row)} {_REPAIR}" if lost else row["message"]
+            self._writer.pass_over(row["reason"])
+            self._report.problem(work.entry.uri, row["reason"], said)
         elif row["reason"]:
             self._fail(self._quarantine_row(work, row["reason"], row["message"]))
         else:
             self._models_work = True
             self._clear_suspects()
             self._keep(work, row)
+        return True
+
+    def again(self) -> dict[str, Work]:
+        """Songs that are to be made from their files, since their kept stems are damaged; each is given once."""
+        found, self._again = self._again, {}
+        if found:
+            log.warning("%s Stems of %d songs are made again, from the songs' files.", self._damage, len(found))
+        self._todo |= found
+        return found
 
     def rescue(self) -> None:
         """Write what is done, where the job has to stop before its end."""
@@ -124,9 +161,9 @@ class Collector:
             self._writer.add(dropped_row(work.entry, facts, work.separator, row["vocal_score"], SCORE))
             self._report.dropped(SCORE)
             return
-        stems = self._plan.stems.get((work.song_id, work.separator)) if work.folder else self._stems_row(work, row)
-        assert stems is not None
-        if row["folder"]:
+        kept = self._plan.stems.get((work.song_id, work.separator)) if work.folder or work.repair else None
+        stems = kept or self._stems_row(work, row)
+        if row["folder"] and not kept:
             self._writer.add(stems)
         tokens = self._token_row(work, row, facts, stems)
         if len(work.encode) == len(self._plan.layout.names):
@@ -231,4 +268,19 @@ class Collector:
             stem_loudness=tuple(by_stem[name] for name in plan.layout.names),
             residual_db=stems.residual_db,
             split=plan.splits[work.song_id],
+        )
+
+
+def _damaged(work: Work, row: Mapping[str, Any]) -> str:
+    return f"The kept stems in '{work.folder}' are gone or damaged ({row['message'].rstrip('.')})."
+
+
+def check_models(row: Mapping[str, Any]) -> None:
+    """StemsError where a row of :data:`pipelines.tokens.actor.TOKENIZED` says that the models are at fault."""
+    if row["reason"] == MODELS_FAIL:
+        raise StemsError(
+            f"The models cannot be loaded. {row['message']}",
+            "What was done so far is in the table.",
+            code=MODELS_FAIL,
+            field="separator",
         )

@@ -11,7 +11,7 @@ import json
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -75,7 +75,7 @@ def write_files(
     while group is not None:
         path = f"part-{uuid.uuid4()}.parquet"
         written = []
-        with filesystem.open_output_stream(path) as sink:
+        with _whole(filesystem, path), filesystem.open_output_stream(path) as sink:
             flat = [field.name for field in schema if not pa.types.is_nested(field.type)]
             with pq.ParquetWriter(sink, schema, compression="zstd", write_statistics=flat) as writer:
                 passed(CommitStep.FILE_BEGUN)
@@ -137,6 +137,17 @@ def landed(filesystem: FileSystem, version: int, name: str) -> bool:
             return name in entry.read().decode()
     except FileNotFoundError:
         return False
+
+
+@contextmanager
+def _whole(filesystem: FileSystem, path: str) -> Iterator[None]:
+    """Leave nothing half-written where a disk is full: it would take the room that the next try needs."""
+    try:
+        yield
+    except OSError:
+        with suppress(OSError):
+            filesystem.delete_file(path)
+        raise
 
 
 def _row_groups(tables: Iterable[pa.Table], schema: pa.Schema) -> Iterator[pa.Table]:

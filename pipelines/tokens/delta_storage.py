@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from typing import Any, TypeVar
 from pyarrow.fs import AwsStandardS3RetryStrategy, FileSystem, LocalFileSystem, S3FileSystem, SubTreeFileSystem
 
 from models.errors import StemsError
+from models.storage import NO_ROOM, storage_error, storage_reason
 from pipelines.catalog.s3 import ENDPOINTS, s3_endpoint
 from pipelines.catalog.stores import no_bucket
 
@@ -99,9 +101,12 @@ class DeltaStorage:
         except (DeltaError, OSError) as error:
             if self._remote and _lacks_bucket(error):
                 raise no_bucket(self.uri) from error
+            full = storage_error(error, self.uri, field="table") if storage_reason(error) in NO_ROOM else None
+            if full is not None and not self._remote:
+                raise full from error
             asked = "" if version is None else f" at version {version}"
             raise StemsError(
-                f"'{self.uri}' cannot be used{asked}: {error}.",
+                f"'{self.uri}' cannot be used{asked}: {_said(error)}.",
                 "Check the address, the credentials, the network and the version; what is committed stays."
                 if self._remote
                 else "Check the path, the version and the disk.",
@@ -154,9 +159,14 @@ def may_pass(error: Exception) -> bool:
     """Whether what failed may work if it is tried again. Delta wraps what its object store says, in either of two."""
     if _lacks_bucket(error):
         return False
-    return "Generic S3 error" in str(error) or (
-        isinstance(error, OSError) and not isinstance(error, FileNotFoundError)
-    )
+    lasts = isinstance(error, FileNotFoundError) or storage_reason(error) in NO_ROOM
+    return "Generic S3 error" in str(error) or (isinstance(error, OSError) and not lasts)
+
+
+def _said(error: Exception) -> str:
+    """What went wrong: of an object store's answer, which is a page long, its message."""
+    told = re.search(r"<Message>([^<]+)</Message>", str(error))
+    return told[1].rstrip(".") if told else str(error)
 
 
 def _lacks_bucket(error: Exception) -> bool:

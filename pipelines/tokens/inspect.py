@@ -16,10 +16,12 @@ import pyarrow as pa
 
 from models.audio import Audio, clipped, loudness, silence
 from models.errors import StemsError
+from models.storage import NO_ROOM, storage_reason
 from pipelines.catalog.schema import CatalogEntry, entry_from_json
 from pipelines.tokens.limits import Limits, length_problem
-from pipelines.tokens.reasons import FAILED
+from pipelines.tokens.reasons import FAILED, NOT_WRITTEN
 from pipelines.tokens.source import read_mix
+from pipelines.tokens.work import PROBE
 
 INSPECTED = pa.schema(
     [
@@ -58,8 +60,11 @@ class Inspected:
 
 
 def inspect_files(batch: pa.Table, *, limits: Limits, allow_hosts: tuple[str, ...] = ()) -> pa.Table:
-    """Inspect a batch: column ``entry`` in, :data:`INSPECTED` out, row for row."""
-    rows = [inspect_file(text, limits, allow_hosts) for text in batch["entry"].to_pylist()]
+    """Inspect a batch: column ``entry`` in, :data:`INSPECTED` out, row for row; nothing is done for a probe."""
+    rows = [
+        Inspected(PROBE) if text == PROBE else inspect_file(text, limits, allow_hosts)
+        for text in batch["entry"].to_pylist()
+    ]
     return pa.Table.from_pylist([asdict(row) for row in rows], schema=INSPECTED)
 
 
@@ -73,7 +78,8 @@ def inspect_file(text: str, limits: Limits, allow_hosts: Collection[str] = ()) -
     except Exception as error:  # a decoder's surprise must not stop the other songs
         # What a file system calls a file may be no text.
         said = str(error)[:500].encode(errors="replace").decode()
-        found = Inspected(text, f"{FAILED}{type(error).__name__}", said)
+        full = storage_reason(error) in NO_ROOM  # of what a library writes aside
+        found = Inspected(text, NOT_WRITTEN if full else f"{FAILED}{type(error).__name__}", said)
     return replace(found, took=time.perf_counter() - began)
 
 

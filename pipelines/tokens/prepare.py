@@ -16,11 +16,13 @@ from pipelines.tokens.choose import Chooser
 from pipelines.tokens.config import PrepareConfig, RetryConfig
 from pipelines.tokens.gone import coverage
 from pipelines.tokens.identity import check_models, identity_of, layout_of, limits_of, vocal_rule
+from pipelines.tokens.kept_stems import damaged
 from pipelines.tokens.known import Known, read_known
 from pipelines.tokens.places import check_no_own_stems
 from pipelines.tokens.reasons import FAILED, REASONS
 from pipelines.tokens.report import PrepareReport
 from pipelines.tokens.run import Run
+from pipelines.tokens.schema import StemsRow
 from pipelines.tokens.table import TokenTable
 
 
@@ -59,7 +61,9 @@ def _prepare(config: PrepareConfig, again: Collection[str]) -> PrepareReport:
         present = [entry for entry in entries if entry.fingerprint not in known.removed_files]
         run.songs, run.removed = len(entries), len(entries) - len(present)
 
-        chooser = Chooser(known, identity, layout, vocal_rule(config), limits, keep=bool(config.keep_stems))
+        keep = bool(config.keep_stems)
+        lost = damaged(_kept_of(present, known), layout.names) if keep else set()
+        chooser = Chooser(known, identity, layout, vocal_rule(config), limits, keep, lost)
         remain, early = chooser.before_reading(present)
         run.apply(early)
         unread = [entry for entry in remain if entry.fingerprint not in known.facts]
@@ -72,6 +76,12 @@ def _prepare(config: PrepareConfig, again: Collection[str]) -> PrepareReport:
         run.tokenize(choice.works, identity, layout, facts, known)
         run.check_errors([known.quarantined[e.fingerprint] for e in present if e.fingerprint in known.quarantined])
     return run.report()
+
+
+def _kept_of(entries: Sequence[CatalogEntry], known: Known) -> list[StemsRow]:
+    """The kept stems of those entries that the table knows."""
+    songs = {known.facts[entry.fingerprint].song_id for entry in entries if entry.fingerprint in known.facts}
+    return [row for (song, _), row in known.stems.items() if song in songs]
 
 
 def _pardon(table: TokenTable, known: Known, entries: Sequence[CatalogEntry], again: Collection[str]) -> Known:

@@ -136,10 +136,33 @@ def logged(file: Path | None) -> Iterator[None]:
 
 
 class _LateFile(logging.FileHandler):
-    """A log file whose folder is made with its first line."""
+    """A log file whose folder is made with its first line. One that cannot be written ends no job."""
 
     def __init__(self, file: Path) -> None:
         super().__init__(file, delay=True, encoding="utf-8")
+        self._lost = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self._lost:
+            return
+        try:
+            super().emit(record)
+        except OSError as error:
+            self._give_up(error)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        self._give_up(sys.exc_info()[1])
+
+    def close(self) -> None:
+        try:
+            super().close()
+        except OSError as error:
+            self._give_up(error)
+
+    def _give_up(self, error: BaseException | None) -> None:
+        if not self._lost:
+            self._lost = True
+            log.warning("The log '%s' cannot be written: %s.", self.baseFilename, error)
 
     def _open(self):  # type: ignore[no-untyped-def]
         Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True)

@@ -7,10 +7,16 @@ REMOVED = "removed"
 CRASHED = "crashed"
 MISSING = "missing"
 UNREACHABLE = "unreachable"
+CHANGED = "changed"
+BROKEN_STEMS = "broken_stems"
+NOT_WRITTEN = "storage"
 MODELS_FAIL = "models_fail"
 
 FAILED = "failed:"
 """Begins the codes of errors that nobody foresaw; the error's type follows."""
+
+PASSED_OVER = frozenset({UNREACHABLE, CHANGED, BROKEN_STEMS})
+"""Codes of songs that the next run looks at again: they are reported, and no row is written."""
 
 REASONS = {
     MISSING: "there is no such file",
@@ -29,9 +35,12 @@ REASONS = {
     "host": "on a host that is not allowed",
     "refused": "the host refuses to give it",
     UNREACHABLE: "its store or host does not answer; the next run asks again",
+    CHANGED: "another file has taken its place since it was listed or looked at; never stored",
+    BROKEN_STEMS: "its kept stems are gone or damaged, and the job has no separator; never stored",
     DUPLICATE: "the same audio as another file",
     REMOVED: "taken down",
     CRASHED: "ended its worker, each time it was tried",
+    NOT_WRITTEN: "what was made of it could not be written, which stops the job; never stored",
     MODELS_FAIL: "the models cannot be loaded or fail on every song; never stored",
 }
 """What each code means, but for those that begin with :data:`FAILED`."""

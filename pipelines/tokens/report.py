@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 from rich.markup import escape
 from rich.table import Table
 
-from pipelines.catalog.files import write_bytes
+from pipelines.catalog.files import not_written, write_bytes
 
 STAGES = ("inspect", "decode", "listen", "separate", "keep", "encode")
 """In the order in which a song goes through them."""
@@ -233,6 +233,11 @@ class ReportBuilder:
         if len(self._problems) < MOST_PROBLEMS:
             self._problems.append(Problem(_clean(uri), reason, _clean(message)))
 
+    @property
+    def first_fault(self) -> str:
+        """What is wrong with the first file that is bad; empty where none is."""
+        return next((each.message for each in self._problems if each.reason not in (DUPLICATE, REMOVED)), "")
+
     def lost(self, gone: Sequence[str], replaced: Sequence[str]) -> None:
         """Note the files with songs in the table that are not listed any more, and those that hold another song."""
         self._gone, self._replaced = gone, replaced
@@ -274,11 +279,18 @@ def new_name() -> str:
 
 
 def save(report: PrepareReport, folder: str, name: str) -> tuple[str, str]:
-    """Write ``<folder>/<name>.json`` and ``.html``, local or ``s3://``; return both addresses."""
+    """Write ``<folder>/<name>.json`` and ``.html``, local or ``s3://``; return both addresses.
+
+    Raises:
+        StemsError: with code ``storage``, naming the folder.
+    """
     name = f"{folder.rstrip('/')}/{name}"
     data, page = f"{name}.json", f"{name}.html"
-    write_bytes(data, report.to_json().encode())
-    write_bytes(page, report.to_html().encode())
+    try:
+        write_bytes(data, report.to_json().encode())
+        write_bytes(page, report.to_html().encode())
+    except Exception as error:
+        raise not_written(folder, error, "report") from error
     return data, page
 
 

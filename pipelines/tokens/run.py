@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -19,7 +20,7 @@ from pipelines.catalog.files import is_remote
 from pipelines.catalog.schema import CatalogEntry
 from pipelines.tokens.actor import fetch_files
 from pipelines.tokens.choose import Choice
-from pipelines.tokens.collect import Collector, Plan
+from pipelines.tokens.collect import Collector, Plan, check_models
 from pipelines.tokens.config import PrepareConfig, TableJob
 from pipelines.tokens.gone import Coverage, gone_and_replaced, no_longer_aside
 from pipelines.tokens.identity import codec_kind, limits_of, vocal_rule
@@ -38,6 +39,8 @@ from pipelines.tokens.tokenize import TokenizerSettings
 from pipelines.tokens.work import Work, work_to_json
 from pipelines.tokens.workers import Workers, plan_workers
 from pipelines.tokens.writer import Writer, bad_files, too_many_errors
+
+log = logging.getLogger(__name__)
 
 
 class Run:
@@ -71,9 +74,12 @@ class Run:
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
         self._progress.stop()
-        self._log.__exit__(None, None, None)
         if isinstance(error, StemsError) and error.code == "too_many_errors":
-            self.report()
+            try:
+                self.report()
+            except StemsError as lost:
+                log.warning("There is no report: %s", lost)
+        self._log.__exit__(None, None, None)
 
     def apply(self, choice: Choice) -> None:
         """Write down what is decided without any model."""
@@ -117,7 +123,7 @@ class Run:
         taken_down = self._writer.reasons[REMOVED] + Counter(quarantined)[REMOVED]
         files = self.songs - self.removed - taken_down
         if bad > self._config.max_error_rate * files or (bad and bad == files):
-            raise too_many_errors(bad, files, self._config.max_error_rate)
+            raise too_many_errors(bad, files, self._config.max_error_rate, self._builder.first_fault)
 
     def survey(
         self, entries: Sequence[CatalogEntry], limits: Limits, allow_hosts: Sequence[str], known: Known
@@ -154,18 +160,24 @@ class Run:
             stems=known.stems,
             rate=rate,
         )
-        collector = Collector(self.table, plan, todo, self._writer, self._builder)
+        separates = isinstance(self._config, PrepareConfig)
+        collector = Collector(self.table, plan, todo, self._writer, self._builder, separates)
         advance = self._progress.stage("tokenize", len(works))
-        lines = {song: work_to_json(work) for song, work in todo.items()}
         settings = tokenizer_settings(self._config, layout, max(work.seconds for work in works))
         try:
             stream = partial(self._stream, settings, workers)
             with watch(wants(workers)):
-                for song, row in run_rounds(lines, stream, self._config.songs_per_batch, LostNodes()):
-                    collector.take(row)
-                    advance(todo[song].seconds)
+                while todo:
+                    lines = {song: work_to_json(work) for song, work in todo.items()}
+                    for song, row in run_rounds(lines, stream, self._config.songs_per_batch, LostNodes()):
+                        if collector.take(row):
+                            advance(todo[song].seconds)
+                    todo = collector.again()
         except (StemsError, KeyboardInterrupt):
-            collector.rescue()
+            try:
+                collector.rescue()
+            except StemsError as error:  # as where both lie on one disk
+                log.warning("What was done since the last commit is lost: %s", error)
             raise
         collector.finish()
         self._retokenized += collector.completed
@@ -206,6 +218,7 @@ class Run:
             max_bytes=limits_of(prepare).max_bytes if prepare else None,
         )
         for row in read_stream(tokenizing(fetch, settings, workers), "line", lines, block):
+            check_models(row)  # of a probe, too
             yield row["song_id"], row
 
     def _room(self, longest: float) -> Workers:

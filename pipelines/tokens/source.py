@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,9 +11,11 @@ from models.audio import Audio, read_audio
 from models.audio_formats import READ_SUFFIXES
 from models.errors import StemsError
 from pipelines.catalog.files import is_remote, local_path, read_bytes
+from pipelines.catalog.http import is_http
 from pipelines.catalog.schema import CatalogEntry, GivenStem
 from pipelines.catalog.source import suffix
 from pipelines.tokens.limits import Limits
+from pipelines.tokens.reasons import CHANGED
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class SongAudio:
     """A decoded song.
 
     Args:
-        mix: the whole song: its file or, where only stems are given, their sum.
+        mix: the whole song: its file or, where only stems are given, their sum, as :func:`read_mix` gives it.
         stems: given stems by name, each as long as the mix, at its rate; none of a plain mix.
     """
 
@@ -52,9 +54,12 @@ def fetch(
         max_bytes: refuse larger files.
 
     Raises:
-        StemsError: with code ``missing``, ``unreadable``, ``too_large`` or what ``read_bytes`` gives.
+        StemsError: with code ``missing``, ``unreadable``, ``too_large``, ``changed`` where files have another size
+            than the catalog says, or what ``read_bytes`` gives.
     """
-    return {uri: _read(uri, allow_hosts, max_bytes) for uri in dict.fromkeys(_uris(entry))}
+    blobs = {uri: _read(uri, allow_hosts, max_bytes) for uri in dict.fromkeys(_uris(entry))}
+    _check_size(entry, blobs)
+    return blobs
 
 
 def decode(entry: CatalogEntry, blobs: Mapping[str, bytes], limits: Limits) -> SongAudio:
@@ -68,13 +73,19 @@ def decode(entry: CatalogEntry, blobs: Mapping[str, bytes], limits: Limits) -> S
             differ in sample rate.
     """
     mix = _decode(entry.uri, blobs[entry.uri], limits) if entry.uri in blobs else None
-    stems = {
-        stem.name: _sum(entry.uri, (_decode(uri, blobs[uri], limits) for uri in stem.uris)) for stem in entry.stems
-    }
+    stems: dict[str, Audio] = {}
+    total: Audio | None = None
+    for stem in entry.stems:
+        for uri in stem.uris:
+            part = _decode(uri, blobs[uri], limits)
+            stems[stem.name] = _added(entry.uri, stems.get(stem.name), part)
+            # File by file: sums in another order differ in their last bits, and a song is known by its samples.
+            total = None if mix else _added(entry.uri, total, part)
     rates = {audio.rate for audio in (mix, *stems.values()) if audio is not None}
     if len(rates) > 1:
         raise _mismatched(entry.uri, rates)
-    whole = mix or _sum(entry.uri, stems.values())
+    whole = mix or total
+    assert whole is not None
     length = whole.samples.shape[1]
     return SongAudio(whole, {name: _as_long(stem, length) for name, stem in stems.items()})
 
@@ -82,6 +93,18 @@ def decode(entry: CatalogEntry, blobs: Mapping[str, bytes], limits: Limits) -> S
 def _uris(entry: CatalogEntry) -> list[str]:
     given = [uri for stem in entry.stems for uri in stem.uris]
     return given if given and not _is_mix(entry.uri) else [entry.uri, *given]
+
+
+def _check_size(entry: CatalogEntry, blobs: Mapping[str, bytes]) -> None:
+    """Hosts may give a file packed, in another size than they said."""
+    counted = [uri for stem in entry.stems for uri in stem.uris] or [entry.uri]
+    size = sum(len(blobs[uri]) for uri in counted)
+    if entry.size and size != entry.size and not any(map(is_http, counted)):
+        raise StemsError(
+            f"'{entry.uri}' has {size} bytes, and the catalog says {entry.size}: it has been replaced or written to.",
+            "Run the same command again; where it reads a catalog file, write that again before.",
+            code=CHANGED,
+        )
 
 
 def _is_mix(uri: str) -> bool:
@@ -103,21 +126,16 @@ def _decode(uri: str, data: bytes, limits: Limits) -> Audio:
     return read_audio(data, name=uri, max_seconds=limits.max_seconds, max_bytes=limits.decoded_bytes)
 
 
-def _sum(name: str, parts: Iterable[Audio]) -> Audio:
-    """Sounds added up, one in memory at a time."""
-    total: Audio | None = None
-    for part in parts:
-        if total is None:
-            total = part
-            continue
-        if total.rate != part.rate:
-            raise _mismatched(name, {total.rate, part.rate})
-        if len(total.samples) != len(part.samples):
-            total, part = total.stereo(), part.stereo()
-        length = max(total.samples.shape[1], part.samples.shape[1])
-        total = Audio(_as_long(total, length).samples + _as_long(part, length).samples, total.rate)
-    assert total is not None
-    return total
+def _added(name: str, total: Audio | None, part: Audio) -> Audio:
+    """A sound added to what there is so far."""
+    if total is None:
+        return part
+    if total.rate != part.rate:
+        raise _mismatched(name, {total.rate, part.rate})
+    if len(total.samples) != len(part.samples):
+        total, part = total.stereo(), part.stereo()
+    length = max(total.samples.shape[1], part.samples.shape[1])
+    return Audio(_as_long(total, length).samples + _as_long(part, length).samples, total.rate)
 
 
 def _as_long(audio: Audio, length: int) -> Audio:

@@ -8,7 +8,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from models.audio import Audio, encode_audio, in_16_bits, read_audio
-from pipelines.catalog.files import write_bytes
+from models.errors import StemsError
+from pipelines.catalog.files import not_written, write_bytes
+from pipelines.tokens.reasons import BROKEN_STEMS
+
+FRAME_S = 0.02
+"""By how much a kept stem's length may differ from its song's: one frame of codes."""
 
 _TITLE_BYTES = 100
 
@@ -22,15 +27,26 @@ def as_stored(audio: Audio) -> Audio:
     return Audio(in_16_bits(audio.samples).astype(np.float32) / 32768.0, audio.rate)
 
 
-def write_stems(root: str, title: str, song_id: str, separator: str, stems: Mapping[str, Audio]) -> str:
-    """Write ``<root>/<title>-<song id>-<separator>/<stem>.flac`` and return the uri of the song's folder.
+def stems_folder(root: str, title: str, song_id: str, separator: str) -> str:
+    """Where a song's stems are kept: ``<root>/<title>-<song id>-<separator>``."""
+    return f"{root.rstrip('/')}/{_file_name(title)}-{song_id[:12]}-{_file_name(separator)[:16]}"
+
+
+def write_stems(folder: str, stems: Mapping[str, Audio]) -> None:
+    """Write ``<folder>/<stem>.flac`` for each stem.
 
     Each file appears whole or not at all; the stem table names a folder only when it has all of them.
+
+    Raises:
+        StemsError: with code ``storage``, naming the folder that holds the songs' folders, whatever the disk or store
+            says: it is never the song's fault.
     """
-    folder = f"{root.rstrip('/')}/{_file_name(title)}-{song_id[:12]}-{_file_name(separator)[:16]}"
     for name, audio in stems.items():
-        write_bytes(stem_uri(folder, name), encode_audio(audio, "flac"))
-    return folder
+        data = encode_audio(audio, "flac")
+        try:
+            write_bytes(stem_uri(folder, name), data)
+        except Exception as error:
+            raise not_written(folder.rpartition("/")[0], error, "keep_stems") from error
 
 
 def stem_uri(folder: str, name: str) -> str:
@@ -38,10 +54,17 @@ def stem_uri(folder: str, name: str) -> str:
     return f"{folder}/{name}.flac"
 
 
-def read_stem(blobs: Mapping[str, bytes], folder: str, name: str) -> Audio:
-    """A kept stem, out of its fetched bytes."""
+def read_stem(blobs: Mapping[str, bytes], folder: str, name: str, seconds: float) -> Audio:
+    """A kept stem, out of its fetched bytes.
+
+    Raises:
+        StemsError: it cannot be read, or does not last as long as its song.
+    """
     uri = stem_uri(folder, name)
-    return read_audio(blobs[uri], name=uri)
+    audio = read_audio(blobs[uri], name=uri)
+    if abs(audio.seconds - seconds) > FRAME_S:
+        raise StemsError(f"'{uri}' lasts {audio.seconds:.2f} s, and its song {seconds:.2f} s.", code=BROKEN_STEMS)
+    return audio
 
 
 def _file_name(title: str) -> str:

@@ -1,14 +1,14 @@
 """Streams through Ray Data: lines of JSON in, rows out, whatever dies on the way.
 
 A worker that is killed, or that a file crashes, loses the rows of a block. They are missing from the results, and run
-again, each in a block of its own; a line that is lost alone several times is to blame itself.
+again, each in a block of its own. A line is given up where it was lost while nothing else ran and the cluster worked.
 """
 
 from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
@@ -17,11 +17,13 @@ import pyarrow as pa
 from cluster.waiting import Want
 from models.errors import StemsError
 from pipelines.tokens.actor import TokenizerActor
+from pipelines.tokens.losses import Loss, is_ray_failure, watch_losses
 from pipelines.tokens.tokenize import TokenizerSettings
+from pipelines.tokens.work import PROBE
 from pipelines.tokens.workers import Workers
 
 ALONE = 3
-"""Times that a line runs in a block of its own before it is given up."""
+"""Times that a line runs in a block of its own before it is given up; the last time, nothing else runs."""
 
 _FEW = 8
 """Lines of which one at least comes to an end, unless it is the cluster that is broken."""
@@ -31,6 +33,9 @@ _AT_ONCE = 16_384
 
 _BROKEN_STREAMS = 8
 """Streams in a row that may break without a result."""
+
+_DEAD_ROUNDS = 3
+"""Rounds in a row in which a cluster may do nothing at all."""
 
 _RETRIES = 1
 _FOR_EVER = -1
@@ -44,67 +49,132 @@ NodeLoss = AbstractContextManager[Callable[[], bool]]
 _ONE_NODE: NodeLoss = nullcontext(lambda: False)
 
 T = TypeVar("T")
+Stream = Callable[[list[str], int], Iterable[tuple[str, T]]]
+Watching = Callable[[], AbstractContextManager[list[Loss]]]
 
 log = logging.getLogger(__name__)
 
 
 def run_rounds(
     lines: Mapping[str, str],
-    stream: Callable[[list[str], int], Iterable[tuple[str, T]]],
+    stream: Stream[T],
     block: int,
     lost_nodes: NodeLoss = _ONE_NODE,
+    watching: Watching = watch_losses,
 ) -> Iterator[tuple[str, T]]:
-    """Results by key, each once; a key that was lost alone :data:`ALONE` times is left out, with a warning.
+    """Results by key, each once; a key that was lost alone :data:`ALONE` times is left out.
+
+    A line counts as lost by its own fault only where its own worker died while nothing else ran, no node was lost,
+    and the cluster did its work on a probe right after it.
 
     Args:
         lines: what to work on, by key.
-        stream: gives results by key for lines, so many in a block; some may be missing, and it may break.
+        stream: gives results by key for lines, so many in a block; some may be missing, and it may break. For
+            :data:`pipelines.tokens.work.PROBE` it gives a result by that very key.
         block: lines that share a block at first.
         lost_nodes: tells of each round whether a node was lost; then no line is to blame for what is missing.
+        watching: tells what Ray has said of each block that was lost meanwhile.
 
     Raises:
-        StemsError: the stream broke again and again without a result, or not one of several lines came to an end.
+        StemsError: the stream broke again and again without a result, the cluster does not work even on a probe, or
+            not one of several lines came to an end.
     """
     keys = list(lines)
     for start in range(0, len(keys), _AT_ONCE):
-        yield from _rounds({key: lines[key] for key in keys[start : start + _AT_ONCE]}, stream, block, lost_nodes)
+        some = {key: lines[key] for key in keys[start : start + _AT_ONCE]}
+        yield from _Rounds(some, stream, lost_nodes, watching).run(block)
 
 
-def _rounds(
-    lines: Mapping[str, str],
-    stream: Callable[[list[str], int], Iterable[tuple[str, T]]],
-    block: int,
-    lost_nodes: NodeLoss,
-) -> Iterator[tuple[str, T]]:
-    missing, size, alone, broken = dict(lines), block, 0, 0
-    while missing and alone < ALONE:
-        before, whole = len(missing), True
-        with lost_nodes as lost_one:
+class _Rounds:
+    """Rounds of the same lines, until each has a result or is given up."""
+
+    def __init__(
+        self, lines: Mapping[str, str], stream: Stream[Any], lost_nodes: NodeLoss, watching: Watching
+    ) -> None:
+        self._stream, self._lost_nodes, self._watching = stream, lost_nodes, watching
+        self._missing, self._count = dict(lines), len(lines)
+        self._broken = self._dead = 0
+        self._losses: list[Loss] = []
+        self._said = "it gives no reason"
+
+    def run(self, block: int) -> Iterator[tuple[str, Any]]:
+        size, alone = block, 0
+        while self._missing and alone < ALONE - 1:
+            before = len(self._missing)
+            with self._lost_nodes as lost_one:
+                whole = yield from self._round(list(self._missing), size)
+                blameless = bool(self._missing) and (size == 1 or not whole) and lost_one()
+            if self._missing and len(self._missing) == before and not blameless:
+                self._check_cluster(whole)
+            else:
+                self._broken = self._dead = 0
+            alone += whole and size == 1 and not blameless
+            size = 1 if whole and not blameless else size
+        if len(self._missing) == self._count >= _FEW:
+            raise _cluster_fails(f"finished none of {self._count} files, each of which was tried alone: {self._said}")
+        yield from self._one_by_one()
+
+    def _one_by_one(self) -> Iterator[tuple[str, Any]]:
+        """Run each line with nothing beside it; what is lost then is given up where the cluster is not at fault."""
+        for _ in range(_DEAD_ROUNDS):
+            blamed = 0
+            with self._lost_nodes as lost_one:
+                for key in list(self._missing):
+                    whole = yield from self._round([key], 1)
+                    blamed += key in self._missing and whole and _own_fault(self._losses)
+                if not self._missing or (blamed == len(self._missing) and self._works() and not lost_one()):
+                    return
+        raise _cluster_fails(f"could not work on {len(self._missing)} files: {self._said}")
+
+    def _round(self, keys: list[str], size: int) -> Generator[tuple[str, Any], None, bool]:
+        """Give what comes of some lines; whether the stream came to its end."""
+        with self._watching() as self._losses:
             try:
-                for key, result in stream(list(missing.values()), size):
-                    if missing.pop(key, None) is not None:
+                for key, result in self._stream([self._missing[key] for key in keys], size):
+                    if self._missing.pop(key, None) is not None:
                         yield key, result
             except Exception as error:
-                if not _is_ray_failure(error):
+                if not is_ray_failure(error):
                     raise
-                whole = False
+                self._losses.append(Loss.of(error))
                 log.warning(
                     "The job's stream broke; it goes on with what is left. %s: %s", type(error).__name__, error
                 )
-            blameless = bool(missing) and (size == 1 or not whole) and lost_one()
-        broken = 0 if whole or blameless or len(missing) < before else broken + 1
-        alone += whole and size == 1 and not blameless
-        size = 1 if whole and not blameless else size
-        if broken >= _BROKEN_STREAMS:
-            raise _cluster_fails(f"lost the job {broken} times in a row without finishing one file")
-    if len(missing) == len(lines) >= _FEW:
-        raise _cluster_fails(f"finished none of {len(lines)} files, each of which was tried alone {ALONE} times")
+                return False
+            finally:
+                self._said = self._losses[-1].said if self._losses else self._said
+        return True
+
+    def _check_cluster(self, whole: bool) -> None:
+        """A round gave nothing: raise where the cluster has done nothing for too long."""
+        self._broken = 0 if whole else self._broken + 1
+        self._dead = self._dead + 1 if whole and not self._works() else 0
+        if self._broken >= _BROKEN_STREAMS:
+            raise _cluster_fails(
+                f"lost the job {self._broken} times in a row without finishing one file: {self._said}"
+            )
+        if self._dead >= _DEAD_ROUNDS:
+            raise _cluster_fails(f"does no work: {self._said}")
+
+    def _works(self) -> bool:
+        """Whether a probe goes through all stages."""
+        try:
+            return any(key == PROBE for key, _ in self._stream([PROBE], 1))
+        except Exception as error:
+            if not is_ray_failure(error):
+                raise
+            return False
+
+
+def _own_fault(losses: list[Loss]) -> bool:
+    return bool(losses) and all(loss.own for loss in losses)
 
 
 def _cluster_fails(what: str) -> StemsError:
     return StemsError(
         f"The cluster {what}.",
-        "Look at `ray status` and at the workers' logs; run the same command to go on.",
+        "Look at `ray status` and at the workers' logs; no file was put in quarantine for it. "
+        "Run the same command to go on.",
         code="cluster",
     )
 
@@ -195,13 +265,6 @@ def _tasks(data: Dataset, task: Callable[[pa.Table], pa.Table], workers: Workers
         memory=workers.read_memory,
         max_retries=_RETRIES,
     )
-
-
-def _is_ray_failure(error: Exception) -> bool:
-    """Whether Ray lost something, rather than our code failing."""
-    import ray
-
-    return isinstance(error, ray.exceptions.RayError) and not isinstance(error, ray.exceptions.RayTaskError)
 
 
 def _quiet_context(context: Any) -> Any:

@@ -6,22 +6,27 @@ that a file is looked at once, whatever models come later.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from typing import Any
 
 from cluster.waiting import Want
 from cluster.watch import LostNodes, watch
+from models.errors import StemsError
 from pipelines.catalog.schema import CatalogEntry, entry_to_json
 from pipelines.tokens.inspect import inspect_files
 from pipelines.tokens.known import Facts
 from pipelines.tokens.limits import Limits
-from pipelines.tokens.reasons import CRASHED, MISSING, REMOVED, UNREACHABLE
+from pipelines.tokens.reasons import CRASHED, MISSING, NOT_WRITTEN, PASSED_OVER, REMOVED
 from pipelines.tokens.report import ReportBuilder
 from pipelines.tokens.schema import CatalogRow, QuarantineRow
 from pipelines.tokens.stream import inspection, read_stream, run_rounds
+from pipelines.tokens.work import PROBE
 from pipelines.tokens.workers import Workers
 from pipelines.tokens.writer import Writer
+
+log = logging.getLogger(__name__)
 
 BLOCK = 8
 """Files that one task inspects."""
@@ -60,23 +65,36 @@ def survey(
 
     def stream(lines: list[str], block: int) -> Iterator[tuple[str, dict[str, Any]]]:
         for row in read_stream(stages, "entry", lines, block):
-            yield key_of[row["entry"]], row
+            yield key_of.get(row["entry"], PROBE), row
 
-    with watch({"a task that inspects files": Want(workers.read)}):
-        for key, row in run_rounds(lines, stream, BLOCK, LostNodes()):
-            entry = by_key.pop(key)
-            report.stage("inspect", 1, row["seconds"], row["took"])
-            advance(row["seconds"])
-            if row["reason"]:
-                _set_aside(entry, row["reason"], row["message"], limits, writer, report)
-            elif row["song_id"] in removed:
-                taken_down = f"'{entry.uri}' was taken down under another name."
-                _set_aside(entry, REMOVED, taken_down, limits, writer, report)
-            else:
-                facts[key] = _facts(key, row)
-                for name in ("seconds", "loudness", "clipped", "silence"):
-                    report.value(name, row[name])
-                writer.add(CatalogRow(**vars(facts[key]), entry=lines[key], signature=row["signature"]))
+    try:
+        with watch({"a task that inspects files": Want(workers.read)}):
+            for key, row in run_rounds(lines, stream, BLOCK, LostNodes()):
+                entry = by_key.pop(key)
+                report.stage("inspect", 1, row["seconds"], row["took"])
+                advance(row["seconds"])
+                if row["reason"] == NOT_WRITTEN:
+                    raise StemsError(
+                        f"A worker has no room left to work: {row['message']}.",
+                        "Free some room on its disks; what was done is in the table.",
+                        code=NOT_WRITTEN,
+                    )
+                if row["reason"]:
+                    _set_aside(entry, row["reason"], row["message"], limits, writer, report)
+                elif row["song_id"] in removed:
+                    taken_down = f"'{entry.uri}' was taken down under another name."
+                    _set_aside(entry, REMOVED, taken_down, limits, writer, report)
+                else:
+                    facts[key] = _facts(key, row)
+                    for name in ("seconds", "loudness", "clipped", "silence"):
+                        report.value(name, row[name])
+                    writer.add(CatalogRow(**vars(facts[key]), entry=lines[key], signature=row["signature"]))
+    except StemsError:
+        try:
+            writer.write()
+        except StemsError as error:  # as where its disk is full
+            log.warning("What was done since the last commit is lost: %s", error)
+        raise
     for entry in by_key.values():
         message = f"'{entry.uri}' crashed its decoder or filled the memory, each time it was tried."
         _set_aside(entry, CRASHED, message, limits, writer, report)
@@ -102,7 +120,7 @@ def _set_aside(
 ) -> None:
     report.problem(entry.uri, reason, message)
     # What was listed and is not there, or does not answer, may be there for the next run.
-    if reason == UNREACHABLE or (reason == MISSING and entry.size):
+    if reason in PASSED_OVER or (reason == MISSING and entry.size):
         writer.pass_over(reason)
         return
     writer.add(QuarantineRow(entry.uri, entry.fingerprint, reason, message, "", "", "", str(limits)))

@@ -18,11 +18,13 @@ from models.errors import StemsError
 from models.separation.quality import residual_db
 from models.separation.vocals import vocal_score
 from models.stems import StemLayout
+from models.storage import NO_ROOM, storage_reason
 from pipelines.tokens.identity import check_sources
+from pipelines.tokens.inspect import song_id
 from pipelines.tokens.limits import Limits
-from pipelines.tokens.reasons import FAILED
+from pipelines.tokens.reasons import BROKEN_STEMS, CHANGED, FAILED, NOT_WRITTEN
 from pipelines.tokens.source import decode
-from pipelines.tokens.stems_folder import as_stored, read_stem, write_stems
+from pipelines.tokens.stems_folder import as_stored, read_stem, stems_folder, write_stems
 from pipelines.tokens.work import Work
 
 if TYPE_CHECKING:
@@ -61,9 +63,11 @@ class Verdict:
 
     @classmethod
     def failed(cls, error: Exception) -> Verdict:
-        """The verdict on a song that could not be processed."""
-        reason = error.code if isinstance(error, StemsError) else f"{FAILED}{type(error).__name__}"
-        return cls(reason, str(error)[:500])
+        """The verdict on a song that could not be processed; a full disk is no song's fault."""
+        if isinstance(error, StemsError):
+            return cls(error.code, str(error)[:500])
+        full = storage_reason(error) in NO_ROOM
+        return cls(NOT_WRITTEN if full else f"{FAILED}{type(error).__name__}", str(error)[:500])
 
 
 @dataclass(frozen=True)
@@ -169,18 +173,39 @@ class SongTokenizer:
                 case.release()
         return [replace(case.verdict, took=case.took) for case in cases if case.verdict]
 
+    def try_out(self) -> None:
+        """Put a second of noise through all models; raises what they do."""
+        noise = np.random.default_rng(0).normal(0.0, 0.1, (2, self._rate)).astype(np.float32)
+        if self._separator is not None:
+            self._separator.separate([noise])
+        for name in self._codecs:
+            self._codes(name, Audio(noise[:1], self._rate))
+
     def _decode(self, cases: list[_Case]) -> None:
         for case in cases:
             work, blobs = case.work, case.song.blobs
             if work.folder:
-                case.stems = {name: read_stem(blobs, work.folder, name).resample(self._rate) for name in work.encode}
+                case.stems = self._read_kept(work, blobs)
                 continue
             sound = decode(work.entry, blobs, self._settings.limits)
+            if song_id(sound.mix) != work.song_id:
+                raise StemsError(
+                    f"'{work.entry.uri}' is another recording than was looked at: it was replaced or written to.",
+                    "Run the same command again; where it reads a catalog file, write that again before.",
+                    code=CHANGED,
+                )
             if work.entry.stems:
                 self._take_given(case, sound.mix, sound.stems)
             else:
                 assert self._separator is not None
                 case.mix = sound.mix.stereo().resample(self._separator.sample_rate)
+
+    def _read_kept(self, work: Work, blobs: Mapping[str, bytes]) -> dict[str, Audio]:
+        try:
+            kept = {name: read_stem(blobs, work.folder, name, work.seconds) for name in work.encode}
+        except Exception as error:  # a decoder may raise anything at a damaged file
+            raise StemsError(str(error), code=BROKEN_STEMS) from error
+        return {name: stem.resample(self._rate) for name, stem in kept.items()}
 
     def _take_given(self, case: _Case, mix: Audio, stems: Mapping[str, Audio]) -> None:
         """Stems that the song came with; one that it lacks is silent in it."""
@@ -227,9 +252,11 @@ class SongTokenizer:
     def _keep(self, cases: list[_Case]) -> None:
         for case in cases:
             work = case.work
-            case.folder = write_stems(
-                self._settings.keep_stems, work.entry.title, work.song_id, work.separator, case.stems
+            folder = work.repair or stems_folder(
+                self._settings.keep_stems, work.entry.title, work.song_id, work.separator
             )
+            write_stems(folder, case.stems)
+            case.folder = folder
 
     def _encode(self, cases: list[_Case]) -> None:
         for case in cases:

@@ -7,6 +7,9 @@ from dataclasses import asdict, dataclass
 
 from pipelines.catalog.schema import CatalogEntry, entry_from_json, entry_to_json
 
+PROBE = ""
+"""A line that goes through a phase's stages as any other, and holds no song: it shows that the cluster works."""
+
 
 @dataclass(frozen=True)
 class Work:
@@ -20,6 +23,7 @@ class Work:
         encode: stems whose codes are missing, in layout order.
         folder: where its stems are kept already; empty where they are to be made.
         vocal_score: of the whole song, as stored with its tokens or stems; None where it has neither.
+        repair: where its stems are kept, but damaged; they are made again, and written there.
     """
 
     entry: CatalogEntry
@@ -29,6 +33,7 @@ class Work:
     encode: tuple[str, ...]
     folder: str = ""
     vocal_score: float | None = None
+    repair: str = ""
 
 
 def work_to_json(work: Work) -> str:

@@ -112,11 +112,14 @@ def bad_files(reasons: Mapping[str, int]) -> int:
     return sum(count for reason, count in reasons.items() if reason not in (DUPLICATE, REMOVED))
 
 
-def too_many_errors(bad: int, files: int, most: float) -> StemsError:
-    """The error of a job of whose files so many are bad, though a share of ``most`` is accepted."""
+def too_many_errors(bad: int, files: int, most: float, first: str = "") -> StemsError:
+    """The error of a job of whose files so many are bad, though a share of ``most`` is accepted; with what is wrong
+    with the ``first``, if it is known.
+    """
     return StemsError(
         f"{bad} of {files} files are in quarantine or out of reach: "
-        + (f"more than {most:.0%}." if bad > most * files else "not one is a song."),
+        + (f"more than {most:.0%}." if bad > most * files else "not one is a song.")
+        + (f" The first: {first}" if first else ""),
         "`stems table info` counts the reasons. What was done is in the table"
         + ("; raise max_error_rate to accept more." if bad < files else "."),
         code="too_many_errors",

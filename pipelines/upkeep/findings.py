@@ -33,7 +33,7 @@ RULES: dict[str, Rule] = {
     "split": Rule("a split is train, valid or sung"),
     "stem_loudness": Rule("a song has one loudness for each stem of its layout"),
     "orphans": Rule("each tokenized song is in the catalog"),
-    "stems": Rule("kept stems are there: readable FLAC, of the row's rate and length"),
+    "stems": Rule("kept stems are there: whole FLAC files, of the row's rate and length"),
     "stray_stems": Rule("each folder of kept stems belongs to a row", warning=True),
     "removed": Rule("nothing is left of a song that was taken down: no tokens, stems or catalog row"),
     "dropped": Rule("a song that was dropped for its vocals neither trains nor validates, by the same separator"),

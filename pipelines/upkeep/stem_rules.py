@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
 
-from models.errors import StemsError
-from pipelines.catalog.files import in_parallel
-from pipelines.tokens.stems_folder import stem_uri
+from pipelines.catalog.files import Unreachable, in_parallel
+from pipelines.tokens.kept_stems import stem_problems
 from pipelines.upkeep.findings import Findings
-from pipelines.upkeep.stem_store import normal, roots, song_folders, stem_info
+from pipelines.upkeep.stem_store import normal, roots, song_folders
 
 _ROWS_AT_A_TIME = 1024
-_FRAME_S = 0.02
-_FORMAT = "FLAC"
 
 
 def check_stems(rows: pa.Table, findings: Findings) -> None:
-    """``stems``: each file of each row is readable FLAC, of its rate, within a frame (20 ms) of its length.
+    """``stems``: each file of each row is whole FLAC, of its rate, within a frame (20 ms) of its length.
 
     Args:
         rows: ``folder, stems, rate, seconds``.
@@ -41,18 +37,7 @@ def check_strays(rows: pa.Table, findings: Findings) -> None:
 
 
 def _problems(row: dict[str, Any]) -> list[str]:
-    return [problem for name in row["stems"] for problem in _stem_problems(row, stem_uri(row["folder"], name))]
-
-
-def _stem_problems(row: dict[str, Any], uri: str) -> Iterator[str]:
     try:
-        found = stem_info(uri)
-    except (StemsError, OSError) as error:
-        yield f"{uri}: {error}"
-        return
-    if found.format != _FORMAT:
-        yield f"{uri}: {found.format}, not {_FORMAT}"
-    if found.rate != row["rate"]:
-        yield f"{uri}: {found.rate} Hz, not {row['rate']}"
-    if abs(found.seconds - row["seconds"]) > _FRAME_S:
-        yield f"{uri}: {found.seconds:.2f} s, not {row['seconds']:.2f}"
+        return list(stem_problems(row["folder"], row["stems"], row["rate"], row["seconds"]))
+    except Unreachable as error:
+        return [f"{row['folder']}: {error}"]

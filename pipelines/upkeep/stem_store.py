@@ -7,11 +7,8 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from models.audio import AudioInfo, header_info
 from pipelines.catalog.files import absolute, is_remote, local_path, local_uri
 from pipelines.catalog.stores import Store
-
-_HEADER_BYTES = 65_536  # more than the header of a FLAC file that was written here
 
 
 def normal(folder: str) -> str:
@@ -33,19 +30,6 @@ def song_folders(root: str) -> list[str]:
         place = local_path(root)
         names = [child.name for child in os.scandir(place) if child.is_dir()] if place.is_dir() else []
     return sorted(f"{root}/{name}" for name in names if not name.startswith("."))
-
-
-def stem_info(uri: str) -> AudioInfo:
-    """What a stem's header says; nothing else of the file is read.
-
-    Raises:
-        StemsError: it cannot be read as audio.
-        OSError: it is not there.
-    """
-    if not is_remote(uri):
-        return header_info(local_path(uri))
-    with Store(uri).open() as file:
-        return header_info(file.read(_HEADER_BYTES), name=uri)
 
 
 def unfinished(root: str, hours: float) -> list[str]:

@@ -1,4 +1,4 @@
-"""What docs/API.md tells to type, typed."""
+"""What the docs tell to type, typed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SERVER = "http://127.0.0.1:8000"
 
 def run_documented(url: str, folder: Path) -> None:
     """Run every shell block, one after the other as a reader does, and then the Python one."""
-    text = (ROOT / "docs" / "API.md").read_text().replace(SERVER, url)
+    text = _page("API.md").replace(SERVER, url)
     script = "\n".join(re.findall(r"```bash\n(.*?)```", text, flags=re.DOTALL))
     assert script.count("curl -f") >= 15
     settings = {**os.environ, "no_proxy": "127.0.0.1", "PYTHONPATH": str(ROOT)}
@@ -32,6 +32,15 @@ def run_documented(url: str, folder: Path) -> None:
     assert events.count("event: audio") >= 3
     assert "event: end" in events
     assert {file.stem for file in (folder / "song").iterdir()} > {"mix", "manifest"}
+
+
+def python_block(page: str) -> str:
+    """The one Python block of a page of the docs."""
+    return _python(_page(page))
+
+
+def _page(name: str) -> str:
+    return (ROOT / "docs" / name).read_text()
 
 
 def _python(text: str) -> str:

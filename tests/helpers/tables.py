@@ -12,7 +12,7 @@ from rich.console import Console
 
 from models.audio import Audio, write_audio
 from pipelines.tokens.schema import DroppedRow, QuarantineRow, StemsRow, TokenRow
-from pipelines.tokens.stems_folder import write_stems
+from pipelines.tokens.stems_folder import stems_folder, write_stems
 from pipelines.tokens.table import TokenTable
 
 CODECS = "bass=b1,drums=d1,other=o1"
@@ -34,7 +34,8 @@ def silence(seconds: float = SECONDS, rate: int = RATE) -> Audio:
 
 def keep_stems(root: Path, row: TokenRow) -> StemsRow:
     """Write the stems of a song, and say so."""
-    folder = write_stems(str(root), row.title, row.song_id, row.separator, dict.fromkeys(STEMS, silence()))
+    folder = stems_folder(str(root), row.title, row.song_id, row.separator)
+    write_stems(folder, dict.fromkeys(STEMS, silence()))
     return StemsRow(row.song_id, row.separator, folder, STEMS, RATE, SECONDS, 0.0, (-20.0, -20.0, -20.0), -12.0)
 
 

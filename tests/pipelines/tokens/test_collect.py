@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from models.errors import StemsError
 from models.stems import StemLayout
 from pipelines.catalog.schema import CatalogEntry
-from pipelines.tokens.actor import FETCHED, TOKENIZED, TokenizerActor
+from pipelines.tokens.actor import FETCHED, TOKENIZED, TokenizerActor, fetch_files
 from pipelines.tokens.collect import MOST_SUSPECTS, Collector, Plan
 from pipelines.tokens.config import PrepareConfig
 from pipelines.tokens.known import Facts
@@ -20,8 +21,8 @@ from pipelines.tokens.limits import Limits
 from pipelines.tokens.report import ReportBuilder
 from pipelines.tokens.schema import Identity, RemovedRow
 from pipelines.tokens.table import TokenTable
-from pipelines.tokens.tokenize import TokenizerSettings
-from pipelines.tokens.work import Work, work_to_json
+from pipelines.tokens.tokenize import TokenizerSettings, Verdict
+from pipelines.tokens.work import PROBE, Work, work_to_json
 from pipelines.tokens.writer import Writer
 
 IDENTITY = Identity("sep", "bass=1", "5-1200 s")
@@ -145,6 +146,25 @@ def test_a_store_that_does_not_answer_blames_no_song(table: TokenTable) -> None:
     assert len(table.quarantine()) == 0
 
 
+@pytest.mark.parametrize("reason", ["changed", "missing", "broken_stems"])
+def test_a_song_that_is_not_what_it_was_waits_for_the_next_run(table: TokenTable, reason: str) -> None:
+    collected = collector(table, "a")
+    assert collected.take(result("a", reason=reason, message="replaced", codes=b"", frames=0))
+    collected.finish()
+    assert len(table.quarantine()) == 0
+
+
+def test_stems_that_cannot_be_written_stop_the_job_and_blame_no_song(table: TokenTable) -> None:
+    collected = collector(table, "a", "b", commit_seconds=1e9)
+    collected.take(result("a"))
+    with pytest.raises(StemsError, match="The disk of '/stems' is full") as error:
+        collected.take(result("b", reason="storage", message="The disk of '/stems' is full.", codes=b"", frames=0))
+    assert (error.value.code, error.value.field) == ("storage", "keep_stems")
+    collected.rescue()
+    assert table.rows()["song_id"].to_pylist() == ["a"]
+    assert len(table.quarantine()) == 0
+
+
 def test_too_many_bad_files_stop_the_job_after_they_are_written(table: TokenTable) -> None:
     names = [f"s{k}" for k in range(40)]
     collected = collector(table, *names, commit_songs=30, max_error_rate=0.5)
@@ -170,3 +190,29 @@ def test_models_that_cannot_be_loaded_blame_no_song(table: TokenTable, tmp_path:
     with pytest.raises(StemsError, match=str(tmp_path / "separator")):
         collector(table, "a").take(done[0])
     assert len(table.quarantine()) == 0
+
+
+def test_a_probe_shows_that_models_load_and_work(tiny_models: Any) -> None:
+    settings = TokenizerSettings(
+        tiny_models.separator, tiny_models.codecs, LAYOUT, 0.1, Limits(1.0, 60.0, 1.0), 60.0, "", "cpu", 1
+    )
+    fetched = fetch_files(pa.table({"line": [PROBE]}), allow_hosts=(), max_bytes=None)
+    [row] = TokenizerActor(settings)(fetched).to_pylist()
+    assert (row["song_id"], row["reason"]) == (PROBE, "")
+    [row] = TokenizerActor(replace(settings, codecs="/nowhere"))(fetched).to_pylist()
+    assert (row["song_id"], row["reason"]) == (PROBE, "models_fail")
+
+
+def test_what_stops_the_job_comes_after_the_songs_that_are_done(
+    table: TokenTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Tokenizer:
+        def process(self, songs: list[Any]) -> list[Verdict]:
+            return [Verdict("storage", "full"), Verdict(codes=np.zeros((1, 3), np.int16))]
+
+    monkeypatch.setattr("pipelines.tokens.actor.load_tokenizer", lambda _: Tokenizer())
+    lines = [{"line": work_to_json(work(name)), "reason": "", "uris": [], "blobs": []} for name in "ab"]
+    done = TokenizerActor(TokenizerSettings("", "", LAYOUT, 1, Limits(1, 2, 3), 1, "", "cpu", 1))(
+        pa.Table.from_pylist(lines, schema=FETCHED)
+    )
+    assert done["song_id"].to_pylist() == ["b", "a"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ from helpers.containers import wav
 from helpers.odd_songs import RATE, encoded, int16, music, noise
 
 from models.errors import StemsError
-from pipelines.catalog.schema import CatalogEntry, GivenStem
+from pipelines.catalog.schema import CatalogEntry, GivenStem, entry_to_json
+from pipelines.tokens.inspect import inspect_file, song_id
 from pipelines.tokens.limits import Limits
 from pipelines.tokens.source import SongAudio, decode, fetch, read_mix, read_song
 
@@ -113,3 +115,23 @@ def test_a_wav_of_unknown_length_is_whole(tmp_path: Path, size: int) -> None:
     entry = song(tmp_path, {}, "song")
     data = wav(int16(music()), rate=RATE, riff_size=size, data_size=size or None)
     assert decode(entry, {entry.uri: data}, LIMITS).mix.seconds == 1.5
+
+
+def test_a_song_of_stems_is_the_same_to_the_bit_in_both_phases(tmp_path: Path) -> None:
+    sounds = {name: (0.3 * noise(1.0 + k / 10), RATE) for k, name in enumerate("abcdef")}
+    write(tmp_path, **sounds)
+    entry = song(tmp_path, {"bass": ["a"], "drums": ["b", "c", "d"], "other": ["e", "f"]})
+    assert song_id(read_song(entry, LIMITS).mix) == song_id(read_mix(entry, LIMITS))
+
+
+def test_files_of_another_size_than_the_catalog_says_are_not_read_as_the_song(tmp_path: Path) -> None:
+    write(tmp_path, song=(music(), RATE), bass=(music(hertz=60.0), RATE))
+    plain, given = song(tmp_path, {}, "song"), song(tmp_path, {"bass": ["bass"], "drums": ["bass"]})
+    size = (tmp_path / "song.wav").stat().st_size
+    for entry, right in ((plain, size), (given, 2 * (tmp_path / "bass.wav").stat().st_size)):
+        assert fetch(replace(entry, size=right))
+        with pytest.raises(StemsError) as caught:
+            fetch(replace(entry, size=right - 1))
+        assert caught.value.code == "changed"
+    found = inspect_file(entry_to_json(replace(plain, size=size + 1)), LIMITS)
+    assert (found.reason, found.song_id) == ("changed", "")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import errno
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,12 @@ from models.codec.codec import StemCodec
 from models.errors import StemsError
 from models.separation import Separator
 from models.stems import StemLayout
+from pipelines.catalog.files import Unreachable
 from pipelines.catalog.schema import CatalogEntry, GivenStem
+from pipelines.tokens.inspect import song_id
 from pipelines.tokens.limits import Limits
+from pipelines.tokens.reasons import NOT_WRITTEN
+from pipelines.tokens.source import decode
 from pipelines.tokens.stems_folder import as_stored
 from pipelines.tokens.tokenize import SongTokenizer, SourceSong, TokenizerSettings
 from pipelines.tokens.work import Work
@@ -54,8 +59,9 @@ def noise(seconds: float, rate: int = 44100, channels: int = 2) -> Audio:
 
 def song(name: str, audio: Audio, title: str = "", **changes: Any) -> SourceSong:
     entry = CatalogEntry(uri=f"/{name}.wav", fingerprint=name, title=title or name)
-    work = Work(entry, f"{name}-id", audio.seconds, "sep", LAYOUT.names)
-    return SourceSong(replace(work, **changes), {entry.uri: encode_audio(audio)})
+    data = encode_audio(audio)
+    work = Work(entry, song_id(read_audio(data)), audio.seconds, "sep", LAYOUT.names)
+    return SourceSong(replace(work, **changes), {entry.uri: data})
 
 
 def test_songs_of_any_rate_and_channels_become_codes(tiny_models: Any, parts: Any) -> None:
@@ -181,8 +187,9 @@ def multitrack(level: float) -> SourceSong:
     }
     stems = tuple(GivenStem(name, (f"/song/{name}.wav",)) for name in sounds)
     entry = CatalogEntry(uri="/song", fingerprint="f", title="song", stems=stems)
-    work = Work(entry, "song-id", 0.6, "given", LAYOUT.names)
-    return SourceSong(work, {f"/song/{name}.wav": encode_audio(audio) for name, audio in sounds.items()})
+    blobs = {f"/song/{name}.wav": encode_audio(audio) for name, audio in sounds.items()}
+    known = song_id(decode(entry, blobs, Limits(0.4, 60.0, 100.0)).mix)
+    return SourceSong(Work(entry, known, 0.6, "given", LAYOUT.names), blobs)
 
 
 def test_given_stems_are_not_separated(tiny_models: Any, parts: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,14 +257,86 @@ def test_one_song_fails_alone(tiny_models: Any, parts: Any, monkeypatch: pytest.
     assert verdicts[1].message == "one second exactly"
 
 
+def test_a_song_whose_file_was_replaced_gets_no_codes(tiny_models: Any, parts: Any, tmp_path: Path) -> None:
+    plain, other, given = song("a", noise(0.6)), song("a", noise(0.7)), multitrack(0.1)
+    bass = {"/song/bass.wav": encode_audio(noise(0.55))}
+    verdicts = SongTokenizer(settings(tiny_models, keep_stems=str(tmp_path)), *parts).process(
+        [SourceSong(plain.work, other.blobs), SourceSong(given.work, {**given.blobs, **bass}), plain, given]
+    )
+    assert [verdict.reason for verdict in verdicts] == ["changed", "changed", "", ""]
+    assert verdicts[0].codes is None
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError(errno.EIO, "Input/output error"),
+        PermissionError("Access Denied"),
+        FileNotFoundError("The specified bucket does not exist"),
+        Unreachable("s3://stems/x", "503"),
+    ],
+    ids=lambda error: type(error).__name__ + str(getattr(error, "errno", "")),
+)
+@pytest.mark.parametrize("place", ["s3://bucket/stems", "/media/stems"])
+def test_a_place_that_takes_no_stems_is_no_songs_fault(
+    tiny_models: Any, parts: Any, monkeypatch: pytest.MonkeyPatch, error: Exception, place: str
+) -> None:
+    def refuse(uri: str, data: bytes) -> None:
+        raise error
+
+    monkeypatch.setattr("pipelines.tokens.stems_folder.write_bytes", refuse)
+    [verdict] = SongTokenizer(settings(tiny_models, keep_stems=place), *parts).process([song("a", noise(0.5))])
+    assert verdict.reason == NOT_WRITTEN
+    assert f"'{place}'" in verdict.message
+    assert verdict.codes is None
+
+
+def test_a_full_disk_of_a_worker_is_no_songs_fault(
+    tiny_models: Any, parts: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> Any:
+        raise OSError(errno.ENOSPC, "No space left on device", "/tmp/part")
+
+    separator, codecs = parts
+    monkeypatch.setattr(separator, "separate", full)
+    [verdict] = SongTokenizer(settings(tiny_models), separator, codecs).process([song("a", noise(0.5))])
+    assert verdict.reason == NOT_WRITTEN
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:100], lambda data: b"", lambda _: encode_audio(noise(0.3))])
+def test_kept_stems_that_are_damaged_are_said_to_be(
+    tiny_models: Any, parts: Any, tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    kept = song("a", noise(0.6))
+    [made] = SongTokenizer(settings(tiny_models, keep_stems=str(tmp_path)), *parts).process([kept])
+    blobs = {str(file): file.read_bytes() for file in Path(made.folder).iterdir()}
+    bass = f"{made.folder}/bass.flac"
+    work = replace(kept.work, folder=made.folder)
+    [verdict] = SongTokenizer(settings(tiny_models), *parts).process(
+        [SourceSong(work, {**blobs, bass: damage(blobs[bass])})]
+    )
+    assert verdict.reason == "broken_stems"
+    assert bass in verdict.message
+
+
+def test_models_are_tried_out_on_noise(tiny_models: Any, parts: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    SongTokenizer(settings(tiny_models), *parts).try_out()
+    SongTokenizer(settings(tiny_models, separator=""), None, parts[1]).try_out()
+    monkeypatch.setattr(parts[1]["bass"], "encode_song", lambda _: pytest.fail("it was tried"))
+    with pytest.raises(pytest.fail.Exception, match="it was tried"):
+        SongTokenizer(settings(tiny_models), *parts).try_out()
+
+
 def test_kept_stems_give_the_same_codes_at_any_later_time(tiny_models: Any, parts: Any, tmp_path: Path) -> None:
     tokenizer = SongTokenizer(settings(tiny_models, keep_stems=str(tmp_path)), *parts)
-    named = song("a", noise(0.6), title="../a/b: ça\0", song_id="0123456789abcdef")
+    named = song("a", noise(0.6), title="../a/b: ça\0")
     [first] = tokenizer.process([named])
     [again] = tokenizer.process([named])
     (folder,) = tmp_path.iterdir()
     assert str(folder) == first.folder == again.folder
-    assert folder.name == "_a_b_ ça_-0123456789ab-sep"
+    assert folder.name == f"_a_b_ ça_-{named.work.song_id[:12]}-sep"
     assert sorted(file.name for file in folder.iterdir()) == ["bass.flac", "drums.flac", "other.flac"]
     stem = read_audio(folder / "bass.flac")
     assert (stem.rate, stem.samples.shape) == (32000, (1, 19200))

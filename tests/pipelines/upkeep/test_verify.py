@@ -14,7 +14,7 @@ from deltalake import write_deltalake
 from helpers.rows import catalog_row
 from helpers.tables import rewrite_stem, shown, silence, song
 
-from models.audio import encode_audio
+from models.audio import Audio, encode_audio, write_audio
 from models.signature import SLOTS
 from pipelines.tokens.schema import (
     QUARANTINE,
@@ -138,6 +138,22 @@ def no_flac(table: TokenTable) -> None:
     (Path(stems_of(table)["folder"]) / "bass.flac").write_bytes(b"fLaC and then nothing")
 
 
+def stem_cut_off(table: TokenTable) -> None:
+    file = Path(stems_of(table)["folder"]) / "bass.flac"
+    file.write_bytes(file.read_bytes()[:-1])
+
+
+def stem_of_100_bytes(table: TokenTable) -> None:
+    file = Path(stems_of(table)["folder"]) / "bass.flac"
+    write_audio(file, Audio(np.random.default_rng(0).uniform(-1, 1, (1, 4000)).astype(np.float32), 8000))
+    file.write_bytes(file.read_bytes()[:100])
+
+
+def stem_that_ends_in_zeros(table: TokenTable) -> None:
+    file = Path(stems_of(table)["folder"]) / "bass.flac"
+    file.write_bytes(file.read_bytes()[:-20] + bytes(20))
+
+
 def wav_in_disguise(table: TokenTable) -> None:
     (Path(stems_of(table)["folder"]) / "bass.flac").write_bytes(encode_audio(silence(), "wav"))
 
@@ -183,6 +199,9 @@ BREACHES: dict[str, tuple[str, Callable[[TokenTable], object]]] = {
     "a song without a catalog row": ("orphans", lambda table: table.commit_tokens([song(8)])),
     "a stem is gone": ("stems", no_stem),
     "a stem is no audio": ("stems", no_flac),
+    "a stem lost its last byte": ("stems", stem_cut_off),
+    "of a stem 100 bytes are left": ("stems", stem_of_100_bytes),
+    "a stem ends in zeros": ("stems", stem_that_ends_in_zeros),
     "a stem is WAV": ("stems", wav_in_disguise),
     "a stem of another rate": (
         "stems",
