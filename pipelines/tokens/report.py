@@ -18,6 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipelines.catalog.files import not_written, write_bytes
+from pipelines.tokens.reasons import DUPLICATE, REMOVED
 
 STAGES = ("inspect", "decode", "listen", "separate", "keep", "encode")
 """In the order in which a song goes through them."""
