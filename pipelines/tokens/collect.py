@@ -111,9 +111,8 @@ class Collector:
             self._again[work.song_id] = replace(work, folder="", repair=work.folder)
             return False
         self._note(work, row)
-        if (
-            row["reason"] in PASSED_OVER or row["reason"] == MISSING
-        ):  # what is gone now was there when it was looked at
+        # What is missing now was there when it was looked at.
+        if row["reason"] in PASSED_OVER or row["reason"] == MISSING:
             lost = row["reason"] == BROKEN_STEMS
             said = f"{_damaged(work, row)} {_REPAIR}" if lost else row["message"]
             self._writer.pass_over(row["reason"])
