@@ -17,7 +17,7 @@ RATE = 44_100
 def tune(seed: int, seconds: float = 6.0, rate: int = RATE) -> np.ndarray:
     """A song unlike the others: a chord with noise in bursts, float32 [n, 2]."""
     time = np.arange(round(seconds * rate)) / rate
-    chord = sum(np.sin(2 * np.pi * (90 + 17 * seed) * ratio * time) for ratio in (1, 1.25, 1.5))
+    chord = np.sum([np.sin(2 * np.pi * (90 + 17 * seed) * ratio * time) for ratio in (1, 1.25, 1.5)], axis=0)
     bursts = np.random.default_rng(seed).standard_normal((len(time), 2)) * (np.sin(4 * np.pi * time) > 0)[:, None]
     return (0.1 * chord[:, None] + 0.1 * bursts).astype(np.float32)
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from models.audio import Audio
 from models.digest import directory_digest
 from models.errors import StemsError
 from models.separation.vocals import DEFAULT_THRESHOLD
@@ -19,7 +18,7 @@ from pipelines.tokens.identity import identity_of, model_id, vocal_threshold
 from pipelines.tokens.known import NOTHING_KNOWN
 from pipelines.tokens.retokenize import _wanted
 from pipelines.tokens.schema import StemsRow
-from pipelines.tokens.stems_folder import write_stems
+from pipelines.tokens.stems_folder import stems_folder
 
 
 def config(models: Any, **changes: Any) -> PrepareConfig:
@@ -36,9 +35,9 @@ def test_a_separator_is_known_by_its_files_and_by_the_procedure(tiny_models: Any
         model_id("no/where", "separator")
 
 
-def test_stems_of_another_procedure_lie_in_another_folder(tmp_path: Path) -> None:
+def test_stems_of_another_procedure_lie_in_another_folder() -> None:
     ids = ("1f3a5b7c9d0e", "1f3a5b7c9d0e-2", "htdemucs_ft", "htdemucs_ft-2")
-    folders = {write_stems(str(tmp_path), "song", "0123456789abcdef", name, dict[str, Audio]()) for name in ids}
+    folders = {stems_folder("root", "song", "0123456789abcdef", name) for name in ids}
     assert len(folders) == len(ids)
 
 
