@@ -51,7 +51,7 @@ def test_every_command_of_the_page_prints_what_it_says(tmp_path: Path, s3: Bucke
 def type_in(command: str, folder: Path) -> list[str]:
     """The lines that a command prints, without the lines of tables, and with single blanks."""
     stems = f'stems() {{ {shlex.quote(sys.executable)} -m cli "$@"; }}'
-    settings = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "160"}
+    settings = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "300"}
     done = subprocess.run(
         ["bash", "-c", f"{stems}\n{command}"], cwd=folder, env=settings, capture_output=True, text=True, timeout=250
     )

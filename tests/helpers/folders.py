@@ -29,7 +29,7 @@ def an_mp3(seed: int, seconds: float = 6.0, *, vbr: bool = True, xing: bool = Tr
 
 
 def build_folders(root: Path) -> None:
-    """Write ``itunes``, ``radio``, ``daw`` and ``huggingface`` below ``root``."""
+    """Write ``itunes``, ``radio``, ``daw`` and ``huggingface`` below ``root``; two of iTunes' songs ``remastered``."""
     album, cover = root / "itunes" / "The Band" / "First Album", np.random.default_rng(0).bytes(300_000)
     album.mkdir(parents=True)
     cover = cover.replace(b"\xff", b"\xfe")
@@ -40,6 +40,10 @@ def build_folders(root: Path) -> None:
     )
     (album / "03 Closing.mp3").write_bytes(an_mp3(3, xing=False))
     (album / "iTunes Artwork.jpg").write_bytes(b"\xff\xd8\xff")
+
+    (root / "remastered").mkdir()
+    for seed, name in ((31, "01 Opening.mp3"), (33, "03 Closing.mp3")):
+        (root / "remastered" / name).write_bytes(an_mp3(seed))
 
     radio = root / "radio"
     radio.mkdir()
