@@ -17,7 +17,8 @@ from pipelines.tokens.metrics import StageMetrics
 from pipelines.tokens.reasons import BROKEN_STEMS, FAILED, MISSING, MODELS_FAIL, NOT_WRITTEN
 from pipelines.tokens.source import fetch
 from pipelines.tokens.stems_folder import stem_uri
-from pipelines.tokens.tokenize import SongTokenizer, SourceSong, TokenizerSettings, Verdict
+from pipelines.tokens.steps import SourceSong, Verdict
+from pipelines.tokens.tokenize import SongTokenizer, TokenizerSettings
 from pipelines.tokens.work import PROBE, work_from_json
 
 FETCHED = pa.schema(

@@ -19,17 +19,36 @@ _FORMAT = "FLAC"
 def damaged(rows: Iterable[StemsRow], names: Sequence[str]) -> set[tuple[str, str]]:
     """Song and separator of those rows of which a stem of these names is gone or damaged.
 
+    Stems in a store are listed and not read, a thousand a request: those that are gone or empty are found. An object
+    appears whole or not at all.
+
     Raises:
         Unreachable: the store stays away, so nothing is known.
     """
+    kept = [(row, [name for name in names if name in row.stems]) for row in rows]
+    local = [(row, wanted) for row, wanted in kept if not is_remote(row.folder)]
+    found = in_parallel(lambda each: any(True for _ in _of_row(*each)), local)
+    lost = {(row.song_id, row.separator) for (row, _), wrong in zip(local, found, strict=True) if wrong}
+    there = {root: _listed(root) for root in {_root(row) for row, _ in kept if is_remote(row.folder)}}
+    for row, wanted in kept:
+        if is_remote(row.folder) and not {stem_uri(row.folder, name) for name in wanted} <= there[_root(row)]:
+            lost.add((row.song_id, row.separator))
+    return lost
 
-    def is_damaged(row: StemsRow) -> bool:
-        wanted = [name for name in names if name in row.stems]
-        return any(True for _ in stem_problems(row.folder, wanted, row.rate, row.seconds))
 
-    listed = list(rows)
-    found = in_parallel(is_damaged, listed)
-    return {(row.song_id, row.separator) for row, wrong in zip(listed, found, strict=True) if wrong}
+def _of_row(row: StemsRow, names: Sequence[str]) -> Iterator[str]:
+    return stem_problems(row.folder, names, row.rate, row.seconds)
+
+
+def _root(row: StemsRow) -> str:
+    """The folder of songs' folders."""
+    return row.folder.rpartition("/")[0]
+
+
+def _listed(root: str) -> set[str]:
+    """Addresses of the objects in a store's folder that hold anything."""
+    store = Store(root)
+    return {store.full(path) for path, info in store.find().items() if info["size"]}
 
 
 def stem_problems(folder: str, names: Iterable[str], rate: int, seconds: float) -> Iterator[str]:

@@ -21,8 +21,8 @@ from pipelines.tokens.places import check_apart, check_no_own_stems
 from pipelines.tokens.run import tokenizer_settings
 from pipelines.tokens.schema import GIVEN
 from pipelines.tokens.source import fetch
+from pipelines.tokens.steps import SourceSong, Verdict
 from pipelines.tokens.table import TokenTable
-from pipelines.tokens.tokenize import SourceSong, Verdict
 from pipelines.tokens.work import Work
 
 

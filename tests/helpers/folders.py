@@ -29,7 +29,7 @@ def an_mp3(seed: int, seconds: float = 6.0, *, vbr: bool = True, xing: bool = Tr
 
 
 def build_folders(root: Path) -> None:
-    """Write ``itunes``, ``radio``, ``daw`` and ``huggingface`` below ``root``; two of iTunes' songs ``remastered``."""
+    """Write ``itunes``, ``radio``, ``daw`` and ``huggingface`` below ``root``, and ``remastered``."""
     album, cover = root / "itunes" / "The Band" / "First Album", np.random.default_rng(0).bytes(300_000)
     album.mkdir(parents=True)
     cover = cover.replace(b"\xff", b"\xfe")

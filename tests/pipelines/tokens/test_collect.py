@@ -20,8 +20,9 @@ from pipelines.tokens.known import Facts
 from pipelines.tokens.limits import Limits
 from pipelines.tokens.report import ReportBuilder
 from pipelines.tokens.schema import Identity, RemovedRow
+from pipelines.tokens.steps import Verdict
 from pipelines.tokens.table import TokenTable
-from pipelines.tokens.tokenize import TokenizerSettings, Verdict
+from pipelines.tokens.tokenize import TokenizerSettings
 from pipelines.tokens.work import PROBE, Work, work_to_json
 from pipelines.tokens.writer import Writer
 

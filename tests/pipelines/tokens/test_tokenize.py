@@ -25,7 +25,8 @@ from pipelines.tokens.limits import Limits
 from pipelines.tokens.reasons import NOT_WRITTEN
 from pipelines.tokens.source import decode
 from pipelines.tokens.stems_folder import as_stored
-from pipelines.tokens.tokenize import SongTokenizer, SourceSong, TokenizerSettings
+from pipelines.tokens.steps import SourceSong
+from pipelines.tokens.tokenize import SongTokenizer, TokenizerSettings
 from pipelines.tokens.work import Work
 
 LAYOUT = StemLayout.parse("bass:1,drums:1,other:2")
