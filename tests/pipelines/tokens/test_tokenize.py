@@ -65,6 +65,12 @@ def song(name: str, audio: Audio, title: str = "", **changes: Any) -> SourceSong
     return SourceSong(replace(work, **changes), {entry.uri: data})
 
 
+def with_stems(entry: CatalogEntry, blobs: dict[str, bytes]) -> SourceSong:
+    """A song that comes with its stems."""
+    mix = decode(entry, blobs, Limits(0.4, 600.0, 100.0)).mix
+    return SourceSong(Work(entry, song_id(mix), mix.seconds, "given", LAYOUT.names), blobs)
+
+
 def test_songs_of_any_rate_and_channels_become_codes(tiny_models: Any, parts: Any) -> None:
     songs = [
         song("a", noise(1.2)),
@@ -216,9 +222,7 @@ def test_given_and_separated_stems_have_one_score(tiny_models: Any, parts: Any) 
     blobs = {f"/song/{name}.wav": encode_audio(audio) for name, audio in sounds.items()}
     given = tuple(GivenStem(name, (f"/song/{name}.wav",)) for name in sounds)
     entry = CatalogEntry("/song/mix.wav", "f", "song", stems=given)
-    source = SourceSong(
-        Work(entry, "song-id", 3.0, "given", LAYOUT.names), {**blobs, "/song/mix.wav": encode_audio(mix)}
-    )
+    source = with_stems(entry, {**blobs, "/song/mix.wav": encode_audio(mix)})
     one, other = SongTokenizer(settings(tiny_models), separator, codecs).process([source, song("mix", mix)])
     assert one.vocal_score == pytest.approx(other.vocal_score, rel=0.02)
 
@@ -232,7 +236,7 @@ def test_a_verse_in_a_given_vocal_stem_is_sung(tiny_models: Any, parts: Any) -> 
     entry = CatalogEntry(
         "/song", "f", "song", stems=tuple(GivenStem(name, (f"/song/{name}.wav",)) for name in sounds)
     )
-    source = SourceSong(Work(entry, "song-id", 240.0, "given", LAYOUT.names), blobs)
+    source = with_stems(entry, blobs)
     longer = settings(tiny_models, limits=Limits(0.4, 600.0, 100.0), vocal_threshold=0.05)
     [verdict] = SongTokenizer(longer, *parts).process([source])
     assert (verdict.sung, verdict.vocal_score) == (True, pytest.approx(1 / 11, rel=0.1))
