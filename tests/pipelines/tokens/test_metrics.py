@@ -11,6 +11,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from pipelines.tokens.metrics import StageMetrics
 
 
+STAGE = "tested here alone"
+
+
 def _exported() -> dict[tuple[str, str, str], float]:
     """Values that this node exports, by name, stage and outcome."""
     import ray
@@ -23,7 +26,7 @@ def _exported() -> dict[tuple[str, str, str], float]:
         for family in text_string_to_metric_families(text)
         for sample in family.samples
         if sample.name.startswith("ray_stems_prepare_") and not sample.name.endswith("_bucket")
-        if sample.labels["stage"] == "separate"
+        if sample.labels["stage"] == STAGE
     }
 
 
@@ -33,21 +36,21 @@ def test_a_worker_s_songs_audio_and_time_are_exported(ray_local: Any) -> None:
     class Worker:
         def work(self) -> None:
             metrics = StageMetrics()
-            metrics.add("separate", "ok", 30.0, 2.0)
-            metrics.add("separate", "ok", 12.0, 2.0)
-            metrics.add("separate", "failed:RuntimeError", 0.0, 2.0)
+            metrics.add(STAGE, "ok", 30.0, 2.0)
+            metrics.add(STAGE, "ok", 12.0, 2.0)
+            metrics.add(STAGE, "failed:RuntimeError", 0.0, 2.0)
 
     worker = ray.remote(num_cpus=0)(Worker).remote()
     ray.get(worker.work.remote())
     until = time.monotonic() + 60  # workers report every ten seconds
     while len(found := _exported()) < 5 and time.monotonic() < until:
         time.sleep(0.5)
-    found.pop(("ray_stems_prepare_seconds_sum", "separate", ""))  # Ray guesses it from the buckets
+    found.pop(("ray_stems_prepare_seconds_sum", STAGE, ""))  # Ray guesses it from the buckets
     assert found == {
-        ("ray_stems_prepare_songs_total", "separate", "ok"): 2.0,
-        ("ray_stems_prepare_songs_total", "separate", "failed:RuntimeError"): 1.0,
-        ("ray_stems_prepare_audio_seconds_total", "separate", ""): 42.0,
-        ("ray_stems_prepare_seconds_count", "separate", ""): 3.0,
+        ("ray_stems_prepare_songs_total", STAGE, "ok"): 2.0,
+        ("ray_stems_prepare_songs_total", STAGE, "failed:RuntimeError"): 1.0,
+        ("ray_stems_prepare_audio_seconds_total", STAGE, ""): 42.0,
+        ("ray_stems_prepare_seconds_count", STAGE, ""): 3.0,
     }
 
 
