@@ -10,7 +10,6 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from pipelines.tokens.metrics import StageMetrics
 
-
 STAGE = "tested here alone"
 
 
