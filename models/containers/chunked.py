@@ -6,7 +6,6 @@ import soundfile
 
 from models.containers.chunks import AudioChunk, audio_chunk
 from models.containers.parts import AS_IT_IS, TOLERANCE_S, Part, truncated, uncounted
-from models.containers.tags import before_trailing_tags
 from models.containers.view import Memory, View
 
 
@@ -19,7 +18,7 @@ def chunk_parts(data: View, label: str) -> tuple[Part, ...]:
     chunk = audio_chunk(data)
     if chunk is None:
         return AS_IT_IS
-    rest = before_trailing_tags(data, chunk.start) - chunk.start
+    rest = chunk.rest(data)
     if chunk.size is None:
         return (Part(chunk.with_size(data, rest)),)
     if chunk.size <= rest and chunk.describes_rest:

@@ -6,6 +6,7 @@ audio then goes on to the end of the file, and libsndfile is given the file with
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -20,6 +21,11 @@ _ANY_LONG = 1 << 62
 _SLACK = 8  # bytes of padding that some programs count, and some do not
 
 _MOST_CHUNKS = 10_000
+_TAIL = 4_000_000  # bytes at the end in which chunks are looked for
+_BEHIND = re.compile(
+    rb"LIST|id3 |ID3 |bext|iXML|cue |smpl|fact|JUNK|PAD |FLLR|_PMX|acid|inst|PEAK"
+    rb"|NAME|AUTH|ANNO|COMT|MARK|INST|APPL|CHAN"
+)
 _SHOWN = 65_536
 
 
@@ -86,6 +92,7 @@ class AudioChunk:
         total: where the size of the whole is written; None for nowhere.
         says_end: whether the size of the whole leads to the end of the file.
         describes_rest: whether what follows the audio is chunks, tags or padding.
+        layout: of its chunks; None where it has none.
     """
 
     start: int
@@ -94,6 +101,17 @@ class AudioChunk:
     total: Field | None
     says_end: bool
     describes_rest: bool
+
+    layout: Layout | None = None
+
+    def rest(self, data: View) -> int:
+        """Bytes from the beginning of the audio to the end of the file, or to the tags there, or to chunks that lead
+        there where the file does not say how large its audio is.
+        """
+        end = before_trailing_tags(data, self.start)
+        if self.size is None and self.layout is not None:
+            end = min(end, _first_chunk_behind(data, self.start, self.layout))
+        return end - self.start
 
     def with_size(self, data: View, size: int) -> bytes:
         """The file with audio of this size at its end."""
@@ -142,7 +160,7 @@ def _in_chunks(data: View, layout: Layout) -> AudioChunk | None:
         is_known = size < (_ANY_SIZE if field.bytes == 4 else _ANY_LONG) and (size > 0 or (size == 0 and behind))
         total = _total(layout, large)
         says_end = total is not None and abs(total.read(data) - len(data)) <= _SLACK
-        return AudioChunk(start, size if is_known or size == rest else None, field, total, says_end, behind)
+        return AudioChunk(start, size if is_known or size == rest else None, field, total, says_end, behind, layout)
     return None
 
 
@@ -183,6 +201,16 @@ def _are_chunks(data: View, at: int, layout: Layout) -> bool:
             return False
         at = _aligned(at + header + size, layout)
     return False
+
+
+def _first_chunk_behind(data: View, start: int, layout: Layout) -> int:
+    """Where the chunks begin that lead to the end of the file, of those that programs write behind audio."""
+    begin = max(start, len(data) - _TAIL)
+    for found in _BEHIND.finditer(data[begin:]):
+        at = begin + found.start()
+        if at == _aligned(at, layout) and _are_chunks(data, at, layout):
+            return at
+    return len(data)
 
 
 def _is_name(name: bytes) -> bool:
