@@ -208,12 +208,9 @@ def wavs() -> Iterator[Case]:
     yield Case("data counts twice.wav", wav(samples, rate=RATE, data_size=2 * size), 4)
     yield Case("riff counts twice.wav", wav(samples, rate=RATE, riff_size=2 * size), 4)
     yield Case("tag in front.wav", id3(40_000) + wav(samples, rate=RATE), 4)
-    for size in (0, 2**32 - 1):
-        long = riff_chunk(b"LIST", b"INFOISFT" + struct.pack("<I", 200_000) + bytes(200_000))
-        yield Case(
-            f"data {size} and chunks behind.wav", wav(samples, rate=RATE, data_size=size, after=long + tail), 4
-        )
-    yield Case("chunks behind.wav", wav(samples, rate=RATE, after=tail + riff_chunk(b"id3 ", id3(500))), 4)
+    long = riff_chunk(b"LIST", b"INFOISFT" + struct.pack("<I", 200_000) + bytes(200_000)) + tail
+    for name, value in (("0", 0), ("ff", 2**32 - 1)):
+        yield Case(f"data {name} and chunks behind.wav", wav(samples, rate=RATE, data_size=value, after=long), 4)
     yield Case("tag behind.wav", wav(samples, rate=RATE) + b"TAG" + bytes(125), 4)
     large = encoded(song(4), RATE, "RF64", "PCM_16")
     for name, value in (("0", 0), ("half", size // 2), ("twice", 2 * size)):

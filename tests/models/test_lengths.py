@@ -37,7 +37,8 @@ def _wrong(case: Case, path: Path) -> dict[str, object]:
 
 # FFmpeg believes these headers, or does not open the file.
 MISLEADS_FFMPEG = {
-    "data counts half.wav", "data 0 and chunks behind.wav", "data ff and chunks behind.wav", "tag in front.wav", "rf64 counts 0.wav", "rf64 counts half.wav",
+    "data counts half.wav", "data 0 and chunks behind.wav", "data ff and chunks behind.wav",
+    "tag in front.wav", "rf64 counts 0.wav", "rf64 counts half.wav",
     "sound chunk counts 0.aiff", "sound chunk counts half.aiff", "samples counted ff.aif", "counts 0.au",
     "alac counts -1.caf", "counts 0.w64", "counts 24.w64", "counts half.w64", "counts -1.w64",
 }  # fmt: skip
