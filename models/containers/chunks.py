@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
 from models.containers.tags import before_trailing_tags, tag_size
@@ -21,7 +22,7 @@ _ANY_LONG = 1 << 62
 _SLACK = 8  # bytes of padding that some programs count, and some do not
 
 _MOST_CHUNKS = 10_000
-_TAIL = 4_000_000  # bytes at the end in which chunks are looked for
+_TAIL, _CANDIDATES = 4_000_000, 100  # bytes at the end in which chunks are looked for, and names that may be one's
 _BEHIND = re.compile(
     rb"LIST|id3 |ID3 |bext|iXML|cue |smpl|fact|JUNK|PAD |FLLR|_PMX|acid|inst|PEAK"
     rb"|NAME|AUTH|ANNO|COMT|MARK|INST|APPL|CHAN"
@@ -206,7 +207,7 @@ def _are_chunks(data: View, at: int, layout: Layout) -> bool:
 def _first_chunk_behind(data: View, start: int, layout: Layout) -> int:
     """Where the chunks begin that lead to the end of the file, of those that programs write behind audio."""
     begin = max(start, len(data) - _TAIL)
-    for found in _BEHIND.finditer(data[begin:]):
+    for found in islice(_BEHIND.finditer(data[begin:]), _CANDIDATES):
         at = begin + found.start()
         if at == _aligned(at, layout) and _are_chunks(data, at, layout):
             return at
