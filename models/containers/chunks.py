@@ -22,7 +22,7 @@ _ANY_LONG = 1 << 62
 _SLACK = 8  # bytes of padding that some programs count, and some do not
 
 _MOST_CHUNKS = 10_000
-_TAIL, _CANDIDATES = 4_000_000, 100  # bytes at the end in which chunks are looked for, and names that may be one's
+_TAIL, _CANDIDATES = 4_000_000, 20  # bytes at the end in which chunks are looked for, and names that may be one's
 _BEHIND = re.compile(
     rb"LIST|id3 |ID3 |bext|iXML|cue |smpl|fact|JUNK|PAD |FLLR|_PMX|acid|inst|PEAK"
     rb"|NAME|AUTH|ANNO|COMT|MARK|INST|APPL|CHAN"
