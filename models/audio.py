@@ -14,7 +14,7 @@ import soundfile
 import soxr
 
 from models.containers.ogg import with_fixed_serial
-from models.containers.sound import Sound, unreadable
+from models.containers.sound import Sound
 from models.decoding import Bounds, open_header, open_sound, read_samples
 from models.errors import StemsError
 from models.partial import hidden
@@ -150,18 +150,15 @@ def read_excerpt(source: str | Path, rate: int, start: int, samples: int) -> Aud
     """
     label = _label(source, "")
     with open_sound(source, label) as sound:
-        if sound.seekable is None:
+        if not sound.frames:
             whole = Audio(read_samples(sound, sound.promised or _ANY, label), sound.rate).resample(rate)
             return Audio(whole.samples[:, start : start + samples], rate)
         # Both rates have a sample at the same instant once in `grid` samples of the file.
-        frames, shared = sound.seekable.frames, math.gcd(sound.rate, rate)
+        frames, shared = sound.frames, math.gcd(sound.rate, rate)
         grid, context = sound.rate // shared, 0 if sound.rate == rate else _CONTEXT
         first = max(0, start * sound.rate // rate - context) // grid
         stop = min(frames, -(-(start + samples) * sound.rate // rate) + context)
-        try:
-            sound.seekable.seek(min(first * grid, frames))
-        except (soundfile.SoundFileError, RuntimeError) as error:
-            raise unreadable(label, error) from error
+        sound.seek(min(first * grid, frames))
         around = Audio(read_samples(sound, max(0, stop - first * grid), label), sound.rate).resample(rate)
     offset = start - first * (rate // shared)
     return Audio(around.samples[:, offset : offset + samples], rate)

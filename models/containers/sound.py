@@ -59,14 +59,15 @@ class Sound:
         channels: how many.
         format: the container.
         promised: samples in all, by count or by its header; 0 where only decoding tells.
-        seekable: the one libsndfile reader in which positions can be sought; None for other files.
+        frames: samples up to which a position can be sought; 0 where none can.
     """
 
     def __init__(self, opened: Sequence[Opened], label: str, *, seekable: bool) -> None:
         first = opened[0].reader
         self.rate, self.channels, self.format = int(first.samplerate), int(first.channels), str(first.format)
         self.promised = sum(part.promised for part in opened) if all(part.promised for part in opened) else 0
-        self.seekable = first if seekable and isinstance(first, SoundReader) else None
+        can_seek = seekable and isinstance(first, SoundReader) and self.promised > 0
+        self.frames = min(self.promised, first.frames) if can_seek else 0
         self._parts, self._label, self._at = list(opened), label, 0
 
     def __enter__(self) -> Sound:
@@ -79,6 +80,20 @@ class Sound:
         """Let go of the file."""
         for part in self._parts:
             part.reader.close()
+
+    def seek(self, position: int) -> None:
+        """Go on from this sample, at most ``frames``.
+
+        Raises:
+            StemsError: with code ``unreadable``.
+        """
+        [part] = self._parts
+        assert isinstance(part.reader, SoundReader)
+        try:
+            part.reader.seek(position)
+        except READ_ERRORS as error:
+            raise unreadable(self._label, error) from error
+        part.given = position
 
     def read(self, count: int) -> np.ndarray:
         """The next samples, float32 [n, channels]: at most ``count``, and none at the end.

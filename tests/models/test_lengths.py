@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.lengths import RATE, WRONG_LENGTHS, Case, by_ffmpeg, cut_files, heard_by_ffmpeg, mp3, song
+from helpers.lengths import RATE, WRONG_LENGTHS, Case, ape, by_ffmpeg, cut_files, heard_by_ffmpeg, mp3, song
 
 from models.audio import audio_info, read_audio, read_excerpt
 from models.errors import StemsError
@@ -92,3 +92,12 @@ def test_a_part_of_a_file_that_cannot_be_sought_in_is_that_of_the_whole(tmp_path
         whole = read_audio(tmp_path / name).resample(16_000).samples
         part = read_excerpt(tmp_path / name, 16_000, 150_000, 20_000)
         np.testing.assert_array_equal(part.samples, whole[:, 150_000:170_000])
+
+
+def test_the_end_of_a_file_can_be_read_alone_where_its_length_is_estimated(tmp_path: Path) -> None:
+    """A CBR MP3 without Xing header, behind whose frames 400 KB of tags count as audio in the estimate."""
+    (tmp_path / "song.mp3").write_bytes(mp3(8, vbr=False, xing=False) + ape(400_000))
+    whole = read_audio(tmp_path / "song.mp3").samples
+    part = read_excerpt(tmp_path / "song.mp3", RATE, whole.shape[1] - 9000, 20_000).samples
+    assert part.shape[1] == 9000
+    np.testing.assert_allclose(part, whole[:, -9000:], atol=1e-3)
