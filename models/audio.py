@@ -151,7 +151,7 @@ def read_excerpt(source: str | Path, rate: int, start: int, samples: int) -> Aud
     label = _label(source, "")
     with open_sound(source, label) as sound:
         if not sound.frames:
-            whole = Audio(read_samples(sound, sound.promised or _ANY, label), sound.rate).resample(rate)
+            whole = Audio(read_samples(sound, _ANY, label), sound.rate).resample(rate)
             return Audio(whole.samples[:, start : start + samples], rate)
         # Both rates have a sample at the same instant once in `grid` samples of the file.
         frames, shared = sound.frames, math.gcd(sound.rate, rate)

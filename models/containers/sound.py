@@ -16,6 +16,9 @@ from models.errors import StemsError
 READ_ERRORS = (soundfile.SoundFileError, RuntimeError)
 """What decoders raise at a file that they cannot read."""
 
+_RESERVOIR = 1 << 15
+"""Samples before a position of an MP3 whose frames may hold bits of it: 511 bytes of frames as small as they come."""
+
 
 class SoundReader(soundfile.SoundFile):
     """A file that libsndfile reads onwards.
@@ -25,8 +28,13 @@ class SoundReader(soundfile.SoundFile):
     """
 
     def seekable(self) -> bool:
-        """Never, as far as reading is concerned; ``seek`` works nevertheless."""
+        """Never, as far as reading is concerned; ``seek`` works nevertheless where ``can_seek`` says so."""
         return False
+
+    @property
+    def can_seek(self) -> bool:
+        """Whether its encoding lets positions be sought: GSM 6.10 and a few others do not."""
+        return super().seekable()
 
 
 @dataclass
@@ -48,7 +56,8 @@ class Opened:
     @property
     def is_short(self) -> bool:
         """Whether it gave too little."""
-        return self.given < self.promised - self.slack
+        absent = self.reader.others_longer if isinstance(self.reader, FfmpegReader) else 0
+        return self.given < self.promised - self.slack - absent
 
 
 class Sound:
@@ -66,7 +75,7 @@ class Sound:
         first = opened[0].reader
         self.rate, self.channels, self.format = int(first.samplerate), int(first.channels), str(first.format)
         self.promised = sum(part.promised for part in opened) if all(part.promised for part in opened) else 0
-        can_seek = seekable and isinstance(first, SoundReader) and self.promised > 0
+        can_seek = seekable and isinstance(first, SoundReader) and first.can_seek
         self.frames = min(self.promised, first.frames) if can_seek else 0
         self._parts, self._label, self._at = list(opened), label, 0
 
@@ -89,8 +98,10 @@ class Sound:
         """
         [part] = self._parts
         assert isinstance(part.reader, SoundReader)
+        lead = min(position, _RESERVOIR if self.format == "MP3" else 0)
         try:
-            part.reader.seek(position)
+            part.reader.seek(position - lead)
+            _read(part.reader, lead)
         except READ_ERRORS as error:
             raise unreadable(self._label, error) from error
         part.given = position
