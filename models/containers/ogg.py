@@ -108,12 +108,12 @@ def _check(data: bytes, pages: list[Page], links: list[Link], label: str) -> Non
 
 def _lost(link: Link) -> int:
     """Pages that are missing between others. A recorder that came later has a stream's headers, and then a gap."""
-    lost = 0
-    for serial in {page.serial for page in link.pages}:
-        mine = [page for page in link.pages if page.serial == serial]
-        for before, page in pairwise(mine):
-            if page.number != before.number + 1 and before.position not in (0, _NO_PACKET):
-                lost += max(1, page.number - before.number - 1)
+    lost, last = 0, dict[bytes, Page]()
+    for page in link.pages:
+        before = last.get(page.serial, page)
+        if before is not page and page.number != before.number + 1 and before.position not in (0, _NO_PACKET):
+            lost += max(1, page.number - before.number - 1)
+        last[page.serial] = page
     return lost
 
 
