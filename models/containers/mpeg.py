@@ -128,8 +128,9 @@ def _streams(data: bytes, start: int, end: int) -> tuple[list[_Stream], list[Jun
 def _is_something_else(streams: list[_Stream], junk: list[Junk]) -> bool:
     """Whether what looks like frames is chance: they begin late, or are less than what is none."""
     begin = streams[0].spans[0][0]
-    before = sum(each.end - each.start for each in junk if each.start < begin)
-    return before > _MOST_BEFORE or sum(each.end - each.start for each in junk) > sum(each.size for each in streams)
+    noise = [each for each in junk if not each.is_zeros]
+    before = sum(each.end - each.start for each in noise if each.start < begin)
+    return before > _MOST_BEFORE or sum(each.end - each.start for each in noise) > sum(each.size for each in streams)
 
 
 def _check(streams: list[_Stream], junk: list[Junk], label: str) -> None:
@@ -141,8 +142,8 @@ def _check(streams: list[_Stream], junk: list[Junk], label: str) -> None:
     if len(kinds) > 1:
         said = " and ".join(f"{channels} channels at {rate} Hz" for rate, channels in sorted(kinds))
         raise StemsError(f"'{label}' changes on its way: {said}.", "Export it at one rate.", code="unsupported")
-    begin = streams[0].spans[0][0]
-    lost = sum(each.end - each.start for each in junk if each.start > begin)
+    begin, stop = streams[0].spans[0][0], streams[-1].spans[-1][1]
+    lost = sum(each.end - each.start for each in junk if begin < each.start < (stop if each.is_zeros else each.end))
     mean = sum(stream.size for stream in streams) / sum(stream.seconds for stream in streams)
     if lost > TOLERANCE_S * mean:
         raise damaged(label, f"{lost:,} bytes, or {lost / mean:.1f} s, between its frames are no audio")

@@ -55,10 +55,11 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Junk:
-    """Bytes that are neither frames nor tags: where they begin and end."""
+    """Bytes that are neither frames nor tags: where they begin and end, and whether all are zeros."""
 
     start: int
     end: int
+    is_zeros: bool = False
 
 
 def _headers() -> dict[int, tuple[int, Kind, Kind]]:
@@ -105,6 +106,8 @@ def walk(data: bytes, start: int, end: int) -> Iterator[Frame | Junk]:
             yield frame
             continue
         if after := _after_tag(data, at, end):
+            if data[at] == 0:
+                yield Junk(at, after, is_zeros=True)
             at, tries = after, tries + 1
             if tries > _TRIES:
                 return
