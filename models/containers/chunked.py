@@ -22,7 +22,7 @@ def chunk_parts(data: View, label: str) -> tuple[Part, ...]:
     if chunk.size is None:
         return (Part(chunk.with_size(data, rest)),)
     if chunk.size <= rest and chunk.describes_rest:
-        return AS_IT_IS if chunk.size == rest else (Part(chunk.with_size(data, chunk.size)),)
+        return AS_IT_IS if chunk.size == rest or chunk.needs_rest else (Part(chunk.with_size(data, chunk.size)),)
     speed = _bytes_a_second(chunk, data, rest)
     if speed == 0 or abs(chunk.size - rest) <= TOLERANCE_S * speed:
         return AS_IT_IS

@@ -94,6 +94,7 @@ class AudioChunk:
         says_end: whether the size of the whole leads to the end of the file.
         describes_rest: whether what follows the audio is chunks, tags or padding.
         layout: of its chunks; None where it has none.
+        needs_rest: whether a chunk behind the audio says how it is encoded.
     """
 
     start: int
@@ -102,8 +103,8 @@ class AudioChunk:
     total: Field | None
     says_end: bool
     describes_rest: bool
-
     layout: Layout | None = None
+    needs_rest: bool = False
 
     def rest(self, data: View) -> int:
         """Bytes from the beginning of the audio to the end of the file, or to the tags there, or to chunks that lead
@@ -148,20 +149,23 @@ def _au(data: View) -> AudioChunk | None:
 
 
 def _in_chunks(data: View, layout: Layout) -> AudioChunk | None:
-    large = None
+    large, is_described = None, layout is not _AIFF
     for name, start, field in _chunks(data, layout):
         if name == b"ds64":
             large = start
+        is_described |= name == b"COMM"
         if name != layout.audio:
             continue
         if large is not None:
             field = Field(large + 8, 8, "little")
         size, rest = field.read(data), len(data) - start
-        behind = size <= rest and _are_chunks(data, _aligned(start + max(0, size), layout), layout)
+        stop = start + max(0, size)  # some programs leave out the padding behind it
+        behind = size <= rest and any(_are_chunks(data, at, layout) for at in {_aligned(stop, layout), stop})
         is_known = size < (_ANY_SIZE if field.bytes == 4 else _ANY_LONG) and (size > 0 or (size == 0 and behind))
         total = _total(layout, large)
         says_end = total is not None and abs(total.read(data) - len(data)) <= _SLACK
-        return AudioChunk(start, size if is_known or size == rest else None, field, total, says_end, behind, layout)
+        known = size if is_known or size == rest else None
+        return AudioChunk(start, known, field, total, says_end, behind, layout, not is_described)
     return None
 
 
