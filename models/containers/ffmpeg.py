@@ -17,6 +17,7 @@ _KINDS = {"mp4": "MP4", "aac": "AAC", "matroska": "WEBM"}
 _EBML = b"\x1a\x45\xdf\xa3"
 _SEGMENT = b"\x18\x53\x80\x67"
 _BOXES = {b"ftyp", b"moov", b"mdat", b"moof", b"mfra", b"free", b"skip", b"wide", b"uuid", b"sidx", b"styp", b"meta"}
+_MOST_BOXES = 100_000
 _UNKNOWN_SIZE = (1 << 56) - 1
 _MICROSECONDS = 1_000_000
 
@@ -48,6 +49,7 @@ class FfmpegReader:
         channels: of the stream.
         format: the container.
         frames: samples that the header promises; 0 where it does not say.
+        others_longer: samples by which other streams, such as pictures, went on behind this one.
 
     Raises:
         FfmpegError: it cannot be read, or holds no audio.
@@ -68,7 +70,7 @@ class FfmpegReader:
         stream = streams[0]
         self.format = _KINDS[container]
         self.samplerate, self.channels = int(stream.rate or 0), int(stream.channels or 0)
-        self.frames = self._promised(stream)
+        self.frames, self.others_longer = self._promised(stream), 0
         self._blocks = self._decoded(stream)
         self._rest = np.zeros((0, self.channels), np.float32)
 
@@ -91,15 +93,22 @@ class FfmpegReader:
             return 0
         if stream.duration is not None and stream.time_base is not None:
             return int(stream.duration * stream.time_base * self.samplerate)
-        whole = self._container.duration
-        return int(whole * self.samplerate / _MICROSECONDS) if whole else 0
+        whole = self._container.duration  # of all streams, from time 0
+        late = max(0.0, float(stream.start_time * stream.time_base)) if stream.start_time else 0.0
+        return max(0, int((whole / _MICROSECONDS - late) * self.samplerate)) if whole else 0
 
     def _decoded(self, stream: Any) -> Iterator[np.ndarray]:
         import av
 
         resampler = av.AudioResampler(format="fltp", layout=stream.layout, rate=self.samplerate)
+        mine = others = 0.0
         try:
-            for packet in self._container.demux(stream):
+            for packet in self._container.demux():
+                until = 0.0 if packet.pts is None else float((packet.pts + (packet.duration or 0)) * packet.time_base)
+                if packet.stream is not stream:
+                    others = max(others, until)
+                    continue
+                mine = max(mine, until)
                 for frame in packet.decode():
                     if (frame.sample_rate, frame.layout.nb_channels) != (self.samplerate, self.channels):
                         raise FfmpegError("its rate or channels change on the way")
@@ -107,6 +116,8 @@ class FfmpegReader:
                     yield from (np.ascontiguousarray(each.to_ndarray().T) for each in resampler.resample(frame))
         except (av.FFmpegError, ValueError) as error:
             raise FfmpegError(_said(error)) from error
+        if stream.duration is None:
+            self.others_longer = max(0, int((others - mine) * self.samplerate))
 
 
 def missing_bytes(data: View, container: str) -> int:
@@ -118,7 +129,9 @@ def missing_bytes(data: View, container: str) -> int:
 
 def _missing_boxes(data: View) -> int:
     at = 0
-    while at + 8 <= len(data):
+    for _ in range(_MOST_BOXES):
+        if at + 8 > len(data):
+            break
         size, name = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
         if name not in _BOXES:  # something else behind the file
             return 0

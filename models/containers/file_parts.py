@@ -8,7 +8,7 @@ from models.containers.flac import flac_parts
 from models.containers.mpeg import mpeg_parts
 from models.containers.ogg import ogg_parts
 from models.containers.parts import AS_IT_IS, Part, breaks_off
-from models.containers.tags import after_leading_tags
+from models.containers.tags import after_leading_tags, before_trailing_tags
 from models.containers.view import View
 
 _MAGIC = 16
@@ -25,8 +25,7 @@ def file_parts(data: View, label: str) -> tuple[Part, ...]:
     tags = after_leading_tags(data)
     head = data[tags : tags + _MAGIC]
     if container := ffmpeg_container(head):
-        _check_whole(data, container, label)
-        return AS_IT_IS
+        return _for_ffmpeg(data, tags, container, label)
     if head[:4] in (*_CHUNKED, b"fLaC", b"OggS"):
         inner = data[tags:] if tags else data
         parts = _parts(inner, head, label)
@@ -41,6 +40,10 @@ def _parts(data: View, head: bytes, label: str) -> tuple[Part, ...]:
     return ogg_parts(data[:], label) if head[:4] == b"OggS" else chunk_parts(data, label)
 
 
-def _check_whole(data: View, container: str, label: str) -> None:
-    if missing := missing_bytes(data, container):
+def _for_ffmpeg(data: View, start: int, container: str, label: str) -> tuple[Part, ...]:
+    """The file without tags that its container does not know: FFmpeg fails at them."""
+    end = before_trailing_tags(data, start) if container == "aac" else len(data)
+    inner = data if end - start == len(data) else data[start:end]
+    if missing := missing_bytes(inner, container):
         raise breaks_off(label, f"{missing:,} bytes before its end")
+    return (Part(inner),) if isinstance(inner, bytes) and inner is not data else AS_IT_IS
