@@ -37,6 +37,9 @@ _OGG_PAGE = 27
 # What libsndfile says of a FLAC that was written to a pipe.
 _UNKNOWN = 2**63 - 1
 
+# Files behind each other: each takes a decoder of its own, which is some hundred kilobytes.
+_MOST_PARTS = 1000
+
 # Seconds by which a decoder may give less than was counted.
 _COUNTED_S = 0.1
 
@@ -139,6 +142,12 @@ def _open(source: Path | bytes, label: str) -> Sound:
     finally:
         if isinstance(view, FileView):
             view.close()
+    if len(parts) > _MOST_PARTS:
+        raise StemsError(
+            f"'{label}' is {len(parts):,} files behind each other; at most {_MOST_PARTS:,} are taken.",
+            "Split it.",
+            code="unsupported",
+        )
     opened = [_opened(source if part.data is None else part.data, part.samples) for part in parts]
     return _checked(opened, label, seekable=len(parts) == 1)
 
@@ -205,8 +214,8 @@ def _implausible(sound: Sound) -> str:
         return f"is in a format that is not taken ({sound.format})"
     if not MIN_RATE <= sound.rate <= MAX_RATE:
         return f"has {sound.rate} samples a second; {MIN_RATE} to {MAX_RATE} are taken"
-    if sound.channels > MAX_CHANNELS:
-        return f"has {sound.channels} channels; at most {MAX_CHANNELS} are taken"
+    if not 1 <= sound.channels <= MAX_CHANNELS:
+        return f"has {sound.channels} channels; 1 to {MAX_CHANNELS} are taken"
     return ""
 
 
