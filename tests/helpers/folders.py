@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import s3fs
+from helpers.by_ffmpeg import by_ffmpeg
 from helpers.containers import id3, wav
-from helpers.lengths import by_ffmpeg, chained
+from helpers.lengths import chained
 from helpers.odd_songs import encoded, int16
 
 RATE = 44_100

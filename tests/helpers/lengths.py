@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import struct
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-import av
 import numpy as np
+from helpers.by_ffmpeg import RATE, by_ffmpeg, shifted, song
 from helpers.containers import id3, mp3_frames, ogg_pages, ogg_sealed, riff_chunk, wav
 from helpers.odd_songs import encoded, int16
 
-RATE = 44_100
 XING_FRAMES, XING_BYTES = 1, 2
-
-Sound = np.ndarray
-"""float32 [n, channels]."""
 
 
 @dataclass(frozen=True)
@@ -38,52 +29,6 @@ class Case:
     data: bytes
     seconds: float
     delay: float = 0.0
-
-
-def song(seconds: float, rate: int = RATE, channels: int = 2, quiet: float = 0.0) -> Sound:
-    """A tone that wanders, with noise every other second, so that frames differ in size; silence at first."""
-    time = np.arange(round(seconds * rate)) / rate
-    tone = 0.3 * np.sin(2 * np.pi * (440 + 50 * np.sin(2 * np.pi * 0.3 * time)) * time)
-    noise = np.random.default_rng(5).standard_normal((len(time), channels)) * 0.1 * (time % 2 > 1)[:, None]
-    sound = (tone[:, None] + noise).astype(np.float32)
-    sound[: round(quiet * rate)] = 0
-    return sound
-
-
-def by_ffmpeg(sound: Sound, rate: int, container: str, codec: str, *, vbr: bool = False, **options: str) -> bytes:
-    """A file by FFmpeg's encoders; ``options`` are the container's."""
-    with tempfile.NamedTemporaryFile() as file:  # a "fast start" is a second pass over a file of that name
-        _encode(file.name, sound, rate, container, codec, vbr, options)
-        return Path(file.name).read_bytes()
-
-
-def _encode(
-    path: str, sound: Sound, rate: int, container: str, codec: str, vbr: bool, options: dict[str, str]
-) -> None:
-    with av.open(path, "w", format=container, options=options) as out:
-        stream: Any = out.add_stream(codec, rate=rate)
-        stream.layout = {1: "mono", 2: "stereo"}[sound.shape[1]]
-        stream.options = {"global_quality": "590", "flags": "+qscale"} if vbr else {}
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(sound.T), format="fltp", layout=stream.layout.name)
-        frame.sample_rate, frame.pts = rate, 0
-        resampler = av.AudioResampler(format=stream.format.name, layout=stream.layout.name, rate=rate)
-        for each in (*resampler.resample(frame), *resampler.resample(None)):
-            out.mux(stream.encode(each))
-        out.mux(stream.encode(None))
-
-
-def heard_by_ffmpeg(data: bytes) -> float:
-    """Seconds that FFmpeg decodes, passing over what it cannot; 0 for a file that it does not open."""
-    seconds = 0.0
-    try:
-        with av.open(io.BytesIO(data), "r") as file:
-            for packet in file.demux(audio=0):
-                with suppress(av.FFmpegError):
-                    frames: Any = packet.decode()
-                    seconds += sum(frame.samples / frame.sample_rate for frame in frames)
-    except av.FFmpegError:
-        return 0.0
-    return seconds
 
 
 def put(data: bytes, at: int, new: bytes) -> bytes:
@@ -211,12 +156,22 @@ def wavs() -> Iterator[Case]:
     long = riff_chunk(b"LIST", b"INFOISFT" + struct.pack("<I", 200_000) + bytes(200_000)) + tail
     for name, value in (("0", 0), ("ff", 2**32 - 1)):
         yield Case(f"data {name} and chunks behind.wav", wav(samples, rate=RATE, data_size=value, after=long), 4)
+    yield Case("data without its padding.wav", _unpadded(), 2)
     yield Case("tag behind.wav", wav(samples, rate=RATE) + b"TAG" + bytes(125), 4)
     large = encoded(song(4), RATE, "RF64", "PCM_16")
     for name, value in (("0", 0), ("half", size // 2), ("twice", 2 * size)):
         at = large.index(b"ds64") + 16
         yield Case(f"rf64 counts {name}.wav", put(large, at, struct.pack("<Q", value)), 4)
     yield Case("adpcm.wav", encoded(song(4), RATE, "WAV", "IMA_ADPCM"), 4)
+
+
+def _unpadded() -> bytes:
+    """An odd number of bytes of audio, with a chunk of 300 KB right behind it."""
+    data = encoded(song(2, channels=1)[: 2 * RATE - 1], RATE, "WAV", "PCM_24")
+    at = data.index(b"data")
+    whole = data[: at + 8 + int.from_bytes(data[at + 4 : at + 8], "little")]
+    whole += riff_chunk(b"id3 ", np.random.default_rng(4).bytes(300_000))
+    return put(whole, 4, struct.pack("<I", len(whole) - 8))
 
 
 def flacs() -> Iterator[Case]:
@@ -237,6 +192,8 @@ def others() -> Iterator[Case]:
     for name, value in (("0", 0), ("half", size // 2), ("ff", 2**32 - 1)):
         yield Case(f"sound chunk counts {name}.aiff", put(aiff, sound + 4, struct.pack(">I", value)), 4)
         yield Case(f"samples counted {name}.aif", put(aiff, common + 10, struct.pack(">I", value)), 4)
+    described = aiff[common : common + 26]
+    yield Case("described behind its sound.aiff", aiff[:common] + aiff[common + 26 :] + described, 4)
     for name, value in (("0", 0), ("ff", 2**32 - 1)):
         yield Case(f"counts {name}.au", put(au, 8, struct.pack(">I", value)), 4)
     data = caf.index(b"data")
@@ -264,7 +221,22 @@ def of_phones() -> Iterator[Case]:
     yield Case("live.webm", by_ffmpeg(opus, 48_000, "webm", "libopus", live="1"), 5)
 
 
-WRONG_LENGTHS = {"mp3": mp3s, "ogg": oggs, "wav": wavs, "flac": flacs, "others": others, "of phones": of_phones}
+def that_browsers_hear_otherwise() -> Iterator[Case]:
+    aac = song(5)
+    yield Case("tag in front.m4a", id3(3000) + by_ffmpeg(aac, RATE, "ipod", "aac"), 5, 1024 / RATE)
+    yield Case("ape behind.aac", by_ffmpeg(aac, RATE, "adts", "aac") + ape(5000), 5, 2048 / RATE)
+    yield Case("begins late.webm", shifted(by_ffmpeg(song(5, 48_000), 48_000, "webm", "libopus"), 2.0), 5)
+
+
+WRONG_LENGTHS = {
+    "mp3": mp3s,
+    "ogg": oggs,
+    "wav": wavs,
+    "flac": flacs,
+    "others": others,
+    "of phones": of_phones,
+    "that browsers hear otherwise": that_browsers_hear_otherwise,
+}
 """Every kind that was thought of, all whole."""
 
 
@@ -281,6 +253,7 @@ def cut_files() -> Mapping[str, bytes]:
         "half.mp3": whole[:half],
         "second half cut.mp3": whole + whole[:half],
         "without its middle.mp3": whole[:half] + np.random.default_rng(1).bytes(30_000) + whole[half:],
+        "zeros in its middle.mp3": put(mp3(xing=False), half, bytes(20_000)),
         "half.ogg": vorbis[: len(vorbis) // 2],
         "a page damaged.ogg": put(vorbis, len(vorbis) // 2, b"\0\1\2\3"),
         "a page missing.ogg": ogg_changed(vorbis, lambda number, page: None if number == 5 else page),

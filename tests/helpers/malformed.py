@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
+from helpers.by_ffmpeg import by_ffmpeg
 from helpers.containers import OGG_FLAGS, OGG_GRANULE, flac, id3, mp3_frames, ogg_pages, ogg_sealed, riff_chunk, wav
-from helpers.lengths import by_ffmpeg
 from helpers.odd_songs import RATE, encoded, int16, music, noise, odd_songs
 
 Expected = frozenset[str]

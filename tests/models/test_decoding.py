@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from helpers.by_ffmpeg import by_ffmpeg, song
 from helpers.containers import flac, wav
-from helpers.lengths import by_ffmpeg, song
 from helpers.malformed import whole_files
 from helpers.odd_songs import encoded, int16, music
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import struct
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.lengths import RATE, WRONG_LENGTHS, Case, ape, by_ffmpeg, cut_files, heard_by_ffmpeg, mp3, song
+from helpers.by_ffmpeg import RATE, by_ffmpeg, film, heard_by_ffmpeg, song
+from helpers.containers import ogg_sealed
+from helpers.lengths import WRONG_LENGTHS, Case, ape, cut_files, mp3, put
+from helpers.odd_songs import encoded
 
 from models.audio import audio_info, read_audio, read_excerpt
 from models.errors import StemsError
@@ -64,6 +69,7 @@ def test_another_decoder_hears_as_much(kind: str) -> None:
         ("half.mp3", "truncated", "after 3.3 s of 6.0 s"),
         ("second half cut.mp3", "truncated", "after 3.3 s of 6.0 s"),
         ("without its middle.mp3", "unreadable", r"30,000 bytes, or 3\.0 s, between its frames are no audio"),
+        ("zeros in its middle.mp3", "unreadable", r"or \d\.\d s, between its frames are no audio"),
         ("half.ogg", "truncated", "before the page that ends its stream"),
         ("a page damaged.ogg", "unreadable", "1 of its 12 pages fail their checksum"),
         ("a page missing.ogg", "unreadable", "pages missing in its middle: 1"),
@@ -92,6 +98,56 @@ def test_a_part_of_a_file_that_cannot_be_sought_in_is_that_of_the_whole(tmp_path
         whole = read_audio(tmp_path / name).resample(16_000).samples
         part = read_excerpt(tmp_path / name, 16_000, 150_000, 20_000)
         np.testing.assert_array_equal(part.samples, whole[:, 150_000:170_000])
+
+
+def test_a_part_is_that_of_the_whole_to_its_last_sample(tmp_path: Path) -> None:
+    """Of an M4A with more samples than its header promises, and of an encoding that cannot be sought in."""
+    gsm = encoded(song(2, 8000, channels=1), 8000, "WAV", "GSM610")
+    for name, data in (("phone.m4a", by_ffmpeg(song(5), RATE, "ipod", "aac")), ("gsm.wav", gsm)):
+        (tmp_path / name).write_bytes(data)
+        whole = read_audio(tmp_path / name)
+        part = read_excerpt(tmp_path / name, whole.rate, whole.samples.shape[1] - 3000, 9000)
+        np.testing.assert_array_equal(part.samples, whole.samples[:, -3000:])
+
+
+@pytest.mark.parametrize("rate", [22_050, 44_100, 48_000])
+def test_a_part_of_a_vbr_mp3_has_the_bits_of_the_frames_before_it(rate: int, tmp_path: Path) -> None:
+    (tmp_path / "song.mp3").write_bytes(mp3(rate=rate))
+    whole = read_audio(tmp_path / "song.mp3").samples
+    for start in range(1000, whole.shape[1] - 6000, rate // 5):
+        part = read_excerpt(tmp_path / "song.mp3", rate, start, 6000).samples
+        np.testing.assert_allclose(part, whole[:, start : start + 6000], atol=1e-5)
+
+
+def test_files_of_thousands_of_pieces_are_refused_before_they_fill_the_memory() -> None:
+    with pytest.raises(StemsError, match="is 1,200 files behind each other; at most 1,000 are taken") as caught:
+        read_audio(1200 * encoded(song(0.01), RATE, "FLAC", "PCM_16"))
+    assert caught.value.code == "unsupported"
+
+
+def test_an_ogg_of_as_many_streams_as_pages_is_read_in_the_time_of_its_pages() -> None:
+    pages = [bytearray(b"OggS\0\2" + bytes(8) + struct.pack("<III", n, 0, 0) + b"\1\1x") for n in range(8000)]
+    pages[-1][5] |= 4
+    start = time.process_time()
+    with pytest.raises(StemsError):
+        read_audio(b"".join(map(ogg_sealed, pages)))
+    assert time.process_time() - start < 0.6
+
+
+def test_pictures_that_go_on_behind_the_sound_are_no_reason_to_refuse_it() -> None:
+    """A WebM states the length of the longest of its streams."""
+    whole = film(song(5, 48_000), 9.0)
+    assert read_audio(whole).seconds == pytest.approx(5, abs=WITHIN_S)
+    with pytest.raises(StemsError):
+        read_audio(whole[: len(whole) // 2])
+
+
+def test_an_m4a_without_channels_is_refused() -> None:
+    data = by_ffmpeg(song(1), RATE, "ipod", "alac")
+    entry, codec = data.index(b"alac"), data.rindex(b"alac")
+    with pytest.raises(StemsError, match="has 0 channels") as caught:
+        read_audio(put(put(data, entry + 20, bytes(2)), codec + 17, bytes(1)))
+    assert caught.value.code == "unsupported"
 
 
 def test_the_end_of_a_file_can_be_read_alone_where_its_length_is_estimated(tmp_path: Path) -> None:
