@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import math
 from collections.abc import Iterable, Mapping
@@ -73,13 +74,25 @@ def text_of(values: Mapping[str, object], *columns: str) -> str:
 
 
 def tags_of(value: object) -> tuple[str, ...]:
-    """Tags from a list, or from text split at commas and semicolons."""
+    """Tags from a list, from one that was written as text, or from text split at commas and semicolons."""
     if value is None:
         return ()
+    value = _as_list(value) if isinstance(value, str) else value
     parts = value.replace(";", ",").split(",") if isinstance(value, str) else value
     if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
         raise LineError("has 'tags' that are not a list of text", 'Write ["calm", "piano"] or "calm, piano".')
     return tuple(tag for tag in map(one_line, parts) if tag)
+
+
+def _as_list(text: str) -> list[object] | str:
+    """The list that a table holds as Python or JSON writes it, ``['calm', 'piano']``; other text as it is."""
+    if not (text.strip().startswith("[") and text.strip().endswith("]")):
+        return text
+    try:
+        value = ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return text
+    return value if isinstance(value, list) and all(isinstance(tag, str) for tag in value) else text
 
 
 def seconds_of(values: Mapping[str, object], *columns: str) -> float:
@@ -111,13 +124,20 @@ def one_line(text: str) -> str:
     return " ".join(text.translate(_CONTROL).split()).encode(errors="replace").decode()
 
 
+def why_no_json(error: ValueError | RecursionError) -> str:
+    """What ``json.loads`` complains of, in a few words."""
+    if isinstance(error, json.JSONDecodeError):
+        return error.msg
+    return "nested too deep" if isinstance(error, RecursionError) else "a number of thousands of digits"
+
+
 def json_object(text: str, uri: str, problems: Problems) -> Mapping[str, object]:
     """A file that is one JSON object; empty, with a fatal problem, where it is not."""
     try:
         values = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        line, reason = (error.lineno, error.msg) if isinstance(error, json.JSONDecodeError) else (1, "too deep")
-        problems.bad_line(f"{uri}, line {line}", f"is not JSON ({reason})", "Mend the file or remove it.")
+    except (ValueError, RecursionError) as error:
+        line = error.lineno if isinstance(error, json.JSONDecodeError) else 1
+        problems.bad_line(f"{uri}, line {line}", f"is not JSON ({why_no_json(error)})", "Mend the file or remove it.")
         return {}
     if not isinstance(values, dict):
         problems.bad_line(f"{uri}, line 1", "is not an object", 'Write {"caption": "…", "tags": ["…"]}.')

@@ -68,6 +68,6 @@ def _first_keys(text: str) -> set[str]:
     first = text.lstrip().partition("\n")[0]
     try:
         values = json.loads(first)
-    except (json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return set()
     return set(values) if isinstance(values, dict) else set()

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from models.errors import StemsError
+from pipelines.catalog.captions import why_no_json
 from pipelines.catalog.columns import column_key, manifest_columns
 from pipelines.catalog.files import is_remote, local_path, read_bytes
 from pipelines.catalog.http import is_http
@@ -110,8 +111,8 @@ def json_lines(text: str, file: str, problems: Problems) -> Iterator[Record]:
             continue
         try:
             values = json.loads(item)
-        except (json.JSONDecodeError, RecursionError) as error:
-            reason = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deep"
+        except (ValueError, RecursionError) as error:
+            reason = why_no_json(error)
             problems.bad_line(f"{file}, line {line}", f"is not JSON ({reason})", "Mend or remove the line.")
             continue
         if isinstance(values, dict):
