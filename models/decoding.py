@@ -148,7 +148,7 @@ def _open(source: Path | bytes, label: str) -> Sound:
             "Split it.",
             code="unsupported",
         )
-    opened = [_opened(source if part.data is None else part.data, part.samples) for part in parts]
+    opened = [_opened(source if part.data is None else part.data, part.samples, part.tail) for part in parts]
     return _checked(opened, label, seekable=len(parts) == 1)
 
 
@@ -159,7 +159,7 @@ def _check_size(source: Path | bytes, label: str) -> None:
         raise RuntimeError("it has more page marks than pages")
 
 
-def _opened(source: Path | bytes, samples: int | None) -> Opened:
+def _opened(source: Path | bytes, samples: int | None, tail: int = 0) -> Opened:
     """A decoder for a file, and the samples that it has to give: those counted, or else those of its header."""
     head = _head(source)
     reader: SoundReader | FfmpegReader
@@ -169,7 +169,7 @@ def _opened(source: Path | bytes, samples: int | None) -> Opened:
         reader = SoundReader(Memory(source) if isinstance(source, bytes) else str(source))
     said = 0 if reader.frames == _UNKNOWN else int(reader.frames)
     slack = TOLERANCE_S if samples is None else _COUNTED_S
-    return Opened(reader, said if samples is None else samples, int(slack * reader.samplerate))
+    return Opened(reader, said if samples is None else samples, int(slack * reader.samplerate), tail)
 
 
 def _head(source: Path | bytes) -> bytes:

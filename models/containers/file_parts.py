@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from models.containers.chunked import chunk_parts
 from models.containers.ffmpeg import ffmpeg_container, missing_bytes
 from models.containers.flac import flac_parts
@@ -30,7 +32,7 @@ def file_parts(data: View, label: str) -> tuple[Part, ...]:
         inner = data[tags:] if tags else data
         parts = _parts(inner, head, label)
         # libsndfile loses as much at the end as there are tags in front.
-        return tuple(Part(part.data or inner[:], part.samples) for part in parts) if tags else parts
+        return tuple(replace(part, data=part.data or inner[:]) for part in parts) if tags else parts
     return mpeg_parts(data[:], label) or AS_IT_IS
 
 

@@ -51,7 +51,7 @@ def ogg_parts(data: bytes, label: str) -> tuple[Part, ...]:
         return AS_IT_IS
     _check(data, pages, links, label)
     if len(links) == 1 and _grows(links[0]) and _are_joined(pages):
-        return AS_IT_IS
+        return (Part(tail=_tail(links[0])),)
     return tuple(_whole(data, link) for link in links)
 
 
@@ -137,7 +137,14 @@ def _whole(data: bytes, link: Link) -> Part:
         out[begin + 6 : begin + 14] = struct.pack("<Q", far)
     out[begin + 5] |= _ENDS
     _seal(out, begin, len(out))
-    return Part(bytes(out), None if grows else 0)
+    return Part(bytes(out), None if grows else 0, _tail(link))
+
+
+def _tail(link: Link) -> int:
+    """Samples of the last page: libsndfile takes its position for that of all its samples, of which some are cut."""
+    last = link.pages[-1]
+    before = (p.position for p in reversed(link.pages[:-1]) if p.serial == last.serial and p.position != _NO_PACKET)
+    return max(0, last.position - next(before, 0))
 
 
 def _seal(out: bytearray, start: int, end: int) -> None:

@@ -17,10 +17,12 @@ class Part:
     Args:
         data: a file of its own in a form that the decoder believes; None for the file as it is.
         samples: that it holds, by count; None where its header can be believed, 0 where only decoding tells.
+        tail: samples at its end at which the decoder loses its place where it is sent there.
     """
 
     data: bytes | None = None
     samples: int | None = None
+    tail: int = 0
 
 
 AS_IT_IS = (Part(),)

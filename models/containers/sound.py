@@ -19,6 +19,8 @@ READ_ERRORS = (soundfile.SoundFileError, RuntimeError)
 _RESERVOIR = 1 << 15
 """Samples before a position of an MP3 whose frames may hold bits of it: 511 bytes of frames as small as they come."""
 
+_PASSED = 1 << 18
+
 
 class SoundReader(soundfile.SoundFile):
     """A file that libsndfile reads onwards.
@@ -45,12 +47,14 @@ class Opened:
         reader: its decoder.
         promised: samples that it has to give; 0 for any number.
         slack: by how many it may fail.
+        tail: see :class:`~models.containers.parts.Part`.
         given: samples that it gave.
     """
 
     reader: SoundReader | FfmpegReader
     promised: int
     slack: int
+    tail: int = 0
     given: int = 0
 
     @property
@@ -98,10 +102,13 @@ class Sound:
         """
         [part] = self._parts
         assert isinstance(part.reader, SoundReader)
-        lead = min(position, _RESERVOIR if self.format == "MP3" else 0)
+        start = max(0, position - (_RESERVOIR if self.format == "MP3" else 0))
+        if part.tail:
+            start = max(0, min(start, part.reader.frames - part.tail - 1))
         try:
-            part.reader.seek(position - lead)
-            _read(part.reader, lead)
+            part.reader.seek(start)
+            while start < position and (passed := len(_read(part.reader, min(_PASSED, position - start)))):
+                start += passed
         except READ_ERRORS as error:
             raise unreadable(self._label, error) from error
         part.given = position

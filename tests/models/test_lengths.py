@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.by_ffmpeg import RATE, by_ffmpeg, film, heard_by_ffmpeg, song
-from helpers.containers import ogg_sealed
+from helpers.containers import id3, ogg_sealed
 from helpers.lengths import WRONG_LENGTHS, Case, ape, cut_files, mp3, put
 from helpers.odd_songs import encoded
 
@@ -117,6 +117,15 @@ def test_a_part_of_a_vbr_mp3_has_the_bits_of_the_frames_before_it(rate: int, tmp
     for start in range(1000, whole.shape[1] - 6000, rate // 5):
         part = read_excerpt(tmp_path / "song.mp3", rate, start, 6000).samples
         np.testing.assert_allclose(part, whole[:, start : start + 6000], atol=1e-5)
+
+
+@pytest.mark.parametrize(("rate", "tag"), [(8000, b""), (44_100, b""), (44_100, id3(3000))])
+def test_a_part_of_the_last_page_of_vorbis_is_in_its_place(rate: int, tag: bytes, tmp_path: Path) -> None:
+    (tmp_path / "song.ogg").write_bytes(tag + encoded(song(5, rate), rate, "OGG", "VORBIS"))
+    whole = read_audio(tmp_path / "song.ogg").samples
+    for start in range(0, whole.shape[1], rate // 10):
+        part = read_excerpt(tmp_path / "song.ogg", rate, start, 500).samples
+        np.testing.assert_allclose(part, whole[:, start : start + 500], atol=1e-5)
 
 
 def test_files_of_thousands_of_pieces_are_refused_before_they_fill_the_memory() -> None:
