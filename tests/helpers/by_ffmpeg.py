@@ -52,7 +52,7 @@ def _encode(
 def shifted(data: bytes, seconds: float) -> bytes:
     """The same WebM with all its time stamps later."""
     buffer = io.BytesIO()
-    with av.open(io.BytesIO(data)) as file, av.open(buffer, "w", format="webm") as out:
+    with av.open(io.BytesIO(data), "r") as file, av.open(buffer, "w", format="webm") as out:
         stream = out.add_stream_from_template(file.streams.audio[0])
         for packet in file.demux(audio=0):
             if packet.pts is not None and packet.dts is not None:
