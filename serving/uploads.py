@@ -11,7 +11,7 @@ from typing import TypeVar
 from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 
-from models.audio import Audio, header_info, read_audio
+from models.audio import Audio, audio_info, read_audio
 from models.errors import StemsError
 from models.stem_files import likely_stem, stem_of
 from serving.orders import SONG, ModelFacts
@@ -118,7 +118,7 @@ def _check_choice(files: Collection[str], fields: MaterialFields, facts: ModelFa
 def decode(data: bytes, field: str, filename: str, max_seconds: float) -> Audio:
     """The sound of a file; StemsError names the field, for what is not audio, too long, too wide or too fast."""
     try:
-        info = header_info(data, name=filename)
+        info = audio_info(data, name=filename)
         if info.channels > _MAX_CHANNELS or info.rate > _MAX_RATE:
             raise StemsError(
                 f"'{filename}' has {info.channels} channels at {info.rate} Hz.",

@@ -60,7 +60,7 @@ def block_samples(rate: int) -> int:
 
 
 def block_energies(wave: Wave, block: int) -> Energies:
-    """The energy of each block of a sound without its mean, which nobody hears. The last block may be shorter."""
+    """The energy of each block of a sound without its mean, which is not heard. The last block may be shorter."""
     starts = range(0, wave.shape[1], block)
     parts = (wave[:, start : start + block] for start in starts)
     return np.array([part.var(axis=1, dtype=np.float64).sum() * part.shape[1] for part in parts])

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from models.audio import header_info
+from models.audio import audio_info, header_info
 from models.errors import StemsError
 from pipelines.catalog.addresses import is_remote, local_path
 from pipelines.catalog.problems import Problems
@@ -27,7 +27,7 @@ def with_lengths(entries: Sequence[CatalogEntry], problems: Problems) -> list[Ca
     measured = []
     for entry, length in zip(entries, lengths, strict=True):
         if isinstance(length, StemsError):
-            if length.code == "unreadable":
+            if length.code in ("unreadable", "truncated"):
                 file = sound_file(entry)
                 what = length.message.removeprefix(f"'{file}' ")
                 problems.note(file, f"the file {what}", length.mend)
@@ -42,5 +42,13 @@ def _seconds(entry: CatalogEntry) -> float | StemsError:
         return entry.seconds
     try:
         return header_info(local_path(file), name=file).seconds
+    except StemsError:
+        return _counted(file)
+
+
+def _counted(file: str) -> float | StemsError:
+    """The length of a file whose header alone is not understood: its audio may be whole all the same."""
+    try:
+        return audio_info(local_path(file), name=file).seconds
     except StemsError as error:
         return error

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
+from helpers.lengths import WRONG_LENGTHS
 from helpers.s3 import Bucket
 from helpers.trees import put, put_lines, put_sound
 from rich.console import Console
@@ -164,3 +165,10 @@ def test_a_catalog_is_not_written_where_the_next_run_would_take_it_for_a_manifes
         assert refused.value.field == "output"
     write_catalog(CatalogConfig(source=str(tmp_path / "songs"), output=str(tmp_path / "songs" / "catalog.parquet")))
     assert [Path(entry.uri).name for entry in import_catalog(str(tmp_path / "songs"))] == ["a.wav"]
+
+
+@pytest.mark.parametrize("kind", ["mp3", "ogg", "others", "of phones"])
+def test_a_dry_run_finds_nothing_wrong_with_files_that_prepare_reads(kind: str, tmp_path: Path) -> None:
+    for case in WRONG_LENGTHS[kind]():
+        put(tmp_path / "songs" / case.name, case.data)
+    assert [str(problem) for problem in dry(tmp_path / "songs").problems] == []
