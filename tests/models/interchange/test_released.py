@@ -30,15 +30,15 @@ STEMS = MUSICGEN_STEM.names
 
 
 @pytest.fixture(scope="module")
-def golden(reference_golden: Path) -> dict[str, Tensor]:
-    return load_file(reference_golden / "golden.safetensors")
+def golden(golden_release: Path) -> dict[str, Tensor]:
+    return load_file(golden_release / "golden.safetensors")
 
 
 @pytest.fixture(scope="module")
-def release(reference_golden: Path, tmp_path_factory: pytest.TempPathFactory) -> Assembly:
+def release(golden_release: Path, tmp_path_factory: pytest.TempPathFactory) -> Assembly:
     """As a user has it: imported, saved, loaded."""
     output = tmp_path_factory.mktemp("imported") / "model"
-    import_model(ImportConfig(source=str(reference_golden), output=str(output)))
+    import_model(ImportConfig(source=str(golden_release), output=str(output)))
     return Assembly.load(output)
 
 
@@ -74,23 +74,23 @@ def test_a_prompt_without_the_text_encoder_says_which_one_is_missing(release: As
         release.generate("anything", 0.1, Sampling())
 
 
-def test_a_release_without_codecs_is_refused(reference_golden: Path, tmp_path: Path) -> None:
-    (tmp_path / "state_dict.bin").symlink_to(reference_golden / "state_dict.bin")
+def test_a_release_without_codecs_is_refused(golden_release: Path, tmp_path: Path) -> None:
+    (tmp_path / "state_dict.bin").symlink_to(golden_release / "state_dict.bin")
     with pytest.raises(StemsError, match="no codecs"):
         load_release(tmp_path)
 
 
 def test_stems_import_writes_a_model_that_says_its_licence(
-    reference_golden: Path, golden: dict[str, Tensor], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    golden_release: Path, golden: dict[str, Tensor], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "model"
-    assert cli.main(["import", "--source", str(reference_golden), "--output", str(output)]) == 0
+    assert cli.main(["import", "--source", str(golden_release), "--output", str(output)]) == 0
     assert "CC-BY-NC" in capsys.readouterr().out
     assert "CC-BY-NC" in (output / "README.md").read_text()
     assert all("CC-BY-NC" in (output / part / "LICENCE.md").read_text() for part in ("lm", "codecs/bass"))
     imported = Assembly.load(output)
     assert torch.equal(imported.codecs["other"].encode(golden["wav"]), golden["other.codes"].long())
-    assert cli.main(["import", "--source", str(reference_golden), "--output", str(output)]) == 2
+    assert cli.main(["import", "--source", str(golden_release), "--output", str(output)]) == 2
     assert "exists already" in capsys.readouterr().err
 
 
