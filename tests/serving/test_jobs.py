@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -190,7 +189,6 @@ def test_keys_open_the_service_and_part_their_owners(
     for name in ("one", "two"):
         add_key(KeyConfig(state=settings.state, name=name))
         keys[name] = {"Authorization": f"Bearer {capsys.readouterr().out.strip()}"}
-    time.sleep(0.01)
     with TestClient(create_app(settings, band), headers=ASYNC) as client:
         assert client.get("/v1/model").status_code == 401
         wrong = client.post("/v1/songs", json={"seconds": 1}, headers={"Authorization": "Bearer stems_guess"})

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.jobs import until
 
 from models.assembly import Assembly
 from models.audio import Audio, encode_audio, read_audio
@@ -89,28 +90,41 @@ def test_a_song_that_is_left_frees_its_slot_within_two_steps(player: Player) -> 
             await anext(pieces)
             assert player.load.running == 1
             before = player.load.steps
-        while player.load.running:
-            await asyncio.sleep(0)
+        await until(lambda: not player.load.running)
         return before, player.load.steps
 
     before, after = asyncio.run(leave())
     assert after - before <= 2 + 1  # one of them had begun, and is counted when it ends
 
 
-def test_a_song_that_is_left_while_it_waits_is_never_begun(player: Player) -> None:
-    async def leave() -> int:
+def test_a_song_that_is_left_while_it_waits_is_never_begun(
+    player: Player, assembly: Assembly, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, begun = assembly.decoder, set()
+
+    def decoder(draft: Draft) -> SongDecoder:
+        made_one = made(draft)
+        push = made_one.push
+
+        def recorded(*frames: Any, **settings: Any) -> Any:
+            begun.add(draft.request.sampling.seed)
+            return push(*frames, **settings)
+
+        monkeypatch.setattr(made_one, "push", recorded)
+        return made_one
+
+    async def leave() -> None:
         async with aclosing(player.play(order(1, 9.0))) as one, aclosing(player.play(order(2, 9.0))) as two:
             await asyncio.gather(anext(one), anext(two))
             waiting = asyncio.create_task(anext(player.play(order(3))))
-            while not player.load.waiting:
-                await asyncio.sleep(0.001)
+            await until(lambda: player.load.waiting == 1)
             waiting.cancel()
             await asyncio.gather(waiting, return_exceptions=True)
-            while player.load.waiting:
-                await asyncio.sleep(0.001)
-            return player.load.running
+        await gather(player.play(order(4)))  # had the third song stayed in the queue, it would begin before this one
 
-    assert asyncio.run(leave()) <= 2
+    monkeypatch.setattr(assembly, "decoder", decoder)
+    asyncio.run(leave())
+    assert begun == {1, 2, 4}
 
 
 def test_what_cannot_be_played_is_refused_alone(player: Player) -> None:
