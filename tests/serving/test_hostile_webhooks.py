@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from helpers.hooks import SECRET, Hook, listening
+from helpers.hooks import SECRET, Hook, listening, until_settled
 from helpers.hostile import ASYNC, assert_refused
 
 from serving.api import create_app
@@ -52,14 +52,11 @@ def test_a_webhook_goes_only_to_hosts_on_the_list(settings: ServeConfig, band: A
 
 
 def told(settings: ServeConfig, band: Any, hook: Hook, times: int) -> dict[str, Any]:
-    """The job whose end a webhook is told of, once it was told so often and no more."""
+    """The job that a webhook is called for, once it was called so often and no further call is due."""
     listed = settings.model_copy(update={"webhook_hosts": (hook.host,), "webhook_secret": SECRET})
     with TestClient(create_app(listed, band)) as client:
         job = client.post("/v1/songs", json={"seconds": 0.5, "webhook": hook.address}).json()
-        end = time.monotonic() + 20
-        while len(hook.calls) < times and time.monotonic() < end:
-            time.sleep(0.02)
-        time.sleep(0.3)
+        until_settled(hook, settings.state, times)
         ended: dict[str, Any] = client.get(job["links"]["self"]).json()
     assert ended["state"] == "done"
     return ended
