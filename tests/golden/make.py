@@ -23,8 +23,8 @@ from models.codec.size import CodecSize
 from models.interchange.audiocraft_codec import load_codec
 from models.interchange.audiocraft_lm import read_released
 from models.lm.language_model import LMConfig, StemLM
+from models.lm.text import TextConfig
 from models.stems import MUSICGEN_STEM
-from models.text import TextConfig
 
 HERE = Path(__file__).parent
 VECTORS = "release.safetensors"

@@ -11,8 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
 
-from serving.database import open_database
-from serving.job_store import JobStore
+from serving.jobs.database import open_database
+from serving.jobs.job_store import JobStore
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
