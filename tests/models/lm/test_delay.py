@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from models.lm.delay import delay_codes, delay_mask, undelay_codes
 from models.stems import MUSICGEN_STEM, Stem, StemLayout
 
-GOLDEN = load_file(Path(__file__).parents[1] / "golden" / "sequences.safetensors")
+GOLDEN = load_file(Path(__file__).parents[2] / "golden" / "sequences.safetensors")
 CARDINALITY = 32
 
 layouts = st.lists(st.integers(1, 5), min_size=1, max_size=5).map(

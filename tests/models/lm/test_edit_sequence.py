@@ -21,7 +21,7 @@ from models.lm.edit_sequence import (
 )
 from models.stems import MUSICGEN_STEM, Stem, StemLayout
 
-GOLDEN = load_file(Path(__file__).parents[1] / "golden" / "sequences.safetensors")
+GOLDEN = load_file(Path(__file__).parents[2] / "golden" / "sequences.safetensors")
 SPECIAL = 32
 
 
