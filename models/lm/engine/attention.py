@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from models.lm.engine.native import kernels as native
-from models.lm.engine.slots import Rows
+from models.lm.engine.rows import Rows
 
 
 class ChunkAttention:

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from models.errors import not_finite
 from models.lm.engine.attention import ChunkAttention, FilledAttention
-from models.lm.engine.job import Family, Job
 from models.lm.engine.network import DecodingNetwork
 from models.lm.engine.plan import EnginePlan
 from models.lm.engine.request import Request, Written
-from models.lm.engine.slots import Rows
+from models.lm.engine.rows import Rows
+from models.lm.engine.sequence import Family, Job
 from models.lm.engine.step import DrawKind, read_steps, step_of_some, whole_step
 from models.lm.transformer import StemTransformer
 

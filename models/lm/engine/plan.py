@@ -9,8 +9,8 @@ import torch
 
 from models.editing import edit_frames
 from models.errors import StemsError
-from models.lm.engine.sheet import longest_sheet
-from models.lm.engine.slots import RowShape
+from models.lm.engine.delayed_window import longest_sheet
+from models.lm.engine.rows import RowShape
 from models.lm.engine.weights import BYTES, Precision, best_precision
 from models.lm.transformer import TransformerSize
 

@@ -14,7 +14,7 @@ from models.lm.engine.attention import FilledAttention, MaskedAttention
 from models.lm.engine.gpu.launch import can_compile
 from models.lm.engine.gpu.step import FusedStep
 from models.lm.engine.network import Attention, DecodingNetwork
-from models.lm.engine.slots import Rows
+from models.lm.engine.rows import Rows
 from models.lm.sampling import Sampling, choose, guide
 
 

@@ -11,7 +11,7 @@ from models.lm.engine.gpu import step as gpu
 from models.lm.engine.gpu.launch import Launch
 from models.lm.engine.gpu.products import Library, Product, Streamed, product
 from models.lm.engine.network import DecodingNetwork, PackedNorm
-from models.lm.engine.slots import Rows, RowShape
+from models.lm.engine.rows import Rows, RowShape
 from models.lm.engine.step import DrawKind, step_of_all
 from models.lm.engine.weights import Whole
 from models.lm.sampling import Sampling

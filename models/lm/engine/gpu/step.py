@@ -11,7 +11,7 @@ from torch import Tensor
 from models.lm.engine.gpu.launch import Launch, power
 from models.lm.engine.gpu.products import FEW_ROWS, Product, product
 from models.lm.engine.network import DecodingNetwork, PackedLayer
-from models.lm.engine.slots import Rows, RowShape
+from models.lm.engine.rows import Rows, RowShape
 
 
 @dataclass(frozen=True)

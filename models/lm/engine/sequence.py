@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from models.errors import StemsError
+from models.lm.engine.delayed_window import Sheet, window_sheet
 from models.lm.engine.network import DecodingNetwork
 from models.lm.engine.request import Request, Written
-from models.lm.engine.sheet import Sheet, window_sheet
-from models.lm.engine.slots import Rows
+from models.lm.engine.rows import Rows
 from models.lm.sampling import random_key
 from models.lm.windows import Window, slide
 
