@@ -162,7 +162,7 @@ def first_audio(model: StemTransformer, frames: int) -> None:
 
     def hear() -> None:
         stream, sound = StreamDecoder(codec), 0
-        playing = made.play([asked])
+        playing = made.generate([asked])
         while sound < codec.sample_rate // 2:
             sound += len(stream.push(next(playing).codes))
         playing.close()
@@ -208,10 +208,10 @@ def _logits(
     device = device_of(model)
     rows = Rows(1, made.shape, made.dtype, device)
     states = network.text(text) if text else []
-    rows.seat((0,), Sampling(), states)
+    rows.admit((0,), Sampling(), states)
     x = network.embed(tokens.T, torch.arange(steps, device=device))
     past = ChunkAttention(rows, (0,), 0, steps, states[0][0].shape[1] if states else 0)
-    return network.logits(network.through(x, past))
+    return network.logits(network.forward(x, past))
 
 
 def trained_agreement(directory: Path) -> None:

@@ -1,7 +1,7 @@
-"""What the engine remembers of its requests, in tensors whose shapes never change.
+"""The engine's state: a KV cache and everything else that it keeps per row, in tensors whose shapes never change.
 
-A request takes one row, or two where it is guided: one that reads its text and one that does not. Both read the same
-tokens, those of the first, its leader.
+A sequence takes one row, or two if it is guided: the leader, which attends to the text, and the partner, which does
+not. Both read the leader's tokens.
 """
 
 from __future__ import annotations
@@ -19,7 +19,16 @@ from models.memory import huge_zeros
 
 @dataclass(frozen=True)
 class RowShape:
-    """Sizes of a row: steps and text positions that fit, and what the model remembers of each."""
+    """Sizes of a row of the cache.
+
+    Args:
+        layers: of the transformer.
+        heads: of each layer.
+        head_dim: numbers of a key or value per head.
+        streams: token streams.
+        steps: steps that fit.
+        text_positions: positions of text that fit.
+    """
 
     layers: int
     heads: int
@@ -34,13 +43,28 @@ class RowShape:
 
 
 class Rows:
-    """The rows of an engine.
+    """All rows of an engine. R rows, L layers, H heads, S steps, T text positions, D head_dim, K streams.
 
-    ``keys`` and ``values`` ``[layers, rows, heads, steps, head_dim]``; those of texts alike, ``text_length`` of them
-    filled. ``tokens`` ``[rows, streams, steps]`` is each leader's delayed sequence, of which ``fixed`` tokens are
-    known; ``position`` is the step to be read next. ``partner`` is the row without text, or the row itself.
-    ``logit_sum`` is of a leader's logits so far: finite for as long as they are. Steps add to it on the device, and
-    nothing waits for it but what reads tokens.
+    ============================ ================= ==================================================================
+    tensor                       shape, type       meaning
+    ============================ ================= ==================================================================
+    ``keys``, ``values``         [L, R, H, S, D]   KV cache of the steps; filled before ``position``
+    ``text_keys, text_values``   [L, R, H, T, D]   the text's keys and values; filled before ``text_length``
+    ``tokens``                   [R, K, S] int64   the delayed sequence; only a leader's is used
+    ``fixed``                    [R, K, S] bool    tokens that are given and not drawn
+    ``position``                 [R] int64         the step that the row reads next
+    ``text_length``              [R] int64         positions of text; 0 for a partner and for no text
+    ``leader``                   [R] int64         the row whose tokens this row reads: its leader, or itself
+    ``partner``                  [R] int64         a leader's row without text; itself where it has none
+    ``exec_mask``                [R] bool          rows that the next step advances; see :func:`~.step.batch_step`
+    ``noise_key``                [R] int64         key of the noise; see :func:`models.lm.sampling.noise_key`
+    ``guidance``                 [R] float32       sampling parameters of a leader
+    ``temperature``, ``top_p``   [R] float32       the same
+    ``top_k``                    [R] int64         the same
+    ``logit_sum``                [R] float32       sum of a leader's logits so far: finite as long as all of them are
+    ============================ ================= ==================================================================
+
+    A step adds to ``logit_sum`` on the device. Nothing waits for it until tokens are read.
     """
 
     def __init__(self, count: int, shape: RowShape, dtype: torch.dtype, device: torch.device) -> None:
@@ -53,66 +77,79 @@ class Rows:
         self.fixed = torch.ones((count, shape.streams, shape.steps), dtype=torch.bool, device=device)
         every = torch.arange(count, device=device)
         self.leader, self.partner = every.clone(), every.clone()
-        nothing = torch.zeros(count, dtype=torch.int64, device=device)
-        self.position, self.text_length, self.key, self.top_k = (nothing.clone() for _ in range(4))
-        self.moves = torch.zeros(count, dtype=torch.bool, device=device)
-        self._moving: list[int] = []
+        zeros = torch.zeros(count, dtype=torch.int64, device=device)
+        self.position, self.text_length, self.noise_key, self.top_k = (zeros.clone() for _ in range(4))
+        self.exec_mask = torch.zeros(count, dtype=torch.bool, device=device)
+        self._executing: list[int] = []
         self.guidance, self.temperature = (torch.ones(count, device=device) for _ in range(2))
         self.top_p, self.logit_sum = (torch.zeros(count, device=device) for _ in range(2))
 
-    def seat(self, rows: tuple[int, ...], sampling: Sampling, text: list[tuple[Tensor, Tensor]]) -> None:
-        """Give rows, the leader first, to a request."""
-        lead = rows[0]
-        for row in rows:
-            self.leader[row], self.text_length[row] = lead, 0
-        self.partner[lead] = rows[-1]
-        self.guidance[lead], self.temperature[lead] = sampling.guidance, sampling.temperature
-        self.top_k[lead], self.top_p[lead] = sampling.top_k, sampling.top_p
-        for layer, (keys, values) in enumerate(text):
-            length = self.text_length[lead] = keys.shape[1]
-            self.text_keys[layer, lead, :, :length] = keys
-            self.text_values[layer, lead, :, :length] = values
+    def admit(self, row_ids: tuple[int, ...], sampling: Sampling, text: list[tuple[Tensor, Tensor]]) -> None:
+        """Set rows up for a new sequence.
 
-    def write(
+        Args:
+            row_ids: the leader, then the partner if there is one.
+            sampling: sampling parameters.
+            text: keys and values ``[heads, length, head_dim]`` of each layer; empty for no text.
+        """
+        leader = row_ids[0]
+        for row in row_ids:
+            self.leader[row], self.text_length[row] = leader, 0
+        self.partner[leader] = row_ids[-1]
+        self.guidance[leader], self.temperature[leader] = sampling.guidance, sampling.temperature
+        self.top_k[leader], self.top_p[leader] = sampling.top_k, sampling.top_p
+        for layer, (keys, values) in enumerate(text):
+            length = self.text_length[leader] = keys.shape[1]
+            self.text_keys[layer, leader, :, :length] = keys
+            self.text_values[layer, leader, :, :length] = values
+
+    def begin_window(
         self,
-        rows: tuple[int, ...],
+        row_ids: tuple[int, ...],
         tokens: Int[Tensor, "streams steps"],
         fixed: Bool[Tensor, "streams steps"],
-        key: int,
+        noise_key: int,
     ) -> None:
-        """Begin a sequence in seated rows."""
-        lead, steps = rows[0], tokens.shape[1]
-        self.tokens[lead, :, :steps] = tokens.to(self.device)
-        self.fixed[lead, :, :steps] = fixed.to(self.device)
-        self.key[lead] = key
-        self.logit_sum[lead] = 0
-        self.position[list(rows)] = 0
+        """Load a delayed sequence into admitted rows, and go to its first step."""
+        leader, steps = row_ids[0], tokens.shape[1]
+        self.tokens[leader, :, :steps] = tokens.to(self.device)
+        self.fixed[leader, :, :steps] = fixed.to(self.device)
+        self.noise_key[leader] = noise_key
+        self.logit_sum[leader] = 0
+        self.position[list(row_ids)] = 0
 
-    def is_broken(self, lead: int) -> bool:
-        """Whether some logits of a sequence were not finite."""
-        return not math.isfinite(self.logit_sum[lead].item())
+    def is_finite(self, leader: int) -> bool:
+        """Whether all logits of the current window have been finite."""
+        return math.isfinite(self.logit_sum[leader].item())
 
-    def leave(self, rows: tuple[int, ...]) -> None:
-        """Take rows from a request. Where steps are of all rows, they go on computing, at their first step."""
-        self.position[list(rows)] = 0
-        if self.is_broken(rows[0]):  # what is masked is multiplied by 0, which makes NaN of infinity
-            for memory in (self.keys, self.values, self.text_keys, self.text_values):
-                memory[:, list(rows)] = 0
+    def release(self, row_ids: tuple[int, ...]) -> None:
+        """Free rows. In full-batch mode they keep computing at position 0; their output is discarded."""
+        self.position[list(row_ids)] = 0
+        if not self.is_finite(row_ids[0]):  # masked values are multiplied by 0, and 0 × infinity is NaN
+            for cache in (self.keys, self.values, self.text_keys, self.text_values):
+                cache[:, list(row_ids)] = 0
 
-    def move(self, rows: list[int]) -> None:
-        """Say which rows the next step moves."""
-        if rows != self._moving:  # mostly they are the same, and nothing has to go to the device
-            self._moving = list(rows)
-            self.moves.zero_()
-            self.moves[rows] = True
+    def set_exec_mask(self, row_ids: list[int]) -> None:
+        """Choose the rows that the next step advances."""
+        if row_ids != self._executing:  # mostly they are the same, and nothing is sent to the device
+            self._executing = list(row_ids)
+            self.exec_mask.zero_()
+            self.exec_mask[row_ids] = True
 
-    def copy(self, source: tuple[int, ...], target: tuple[int, ...], steps: int) -> None:
-        """Let rows remember what others do of their first steps."""
-        for one, other in zip(source, target, strict=True):
-            for memory in (self.keys, self.values):
-                memory[:, other, :, :steps] = memory[:, one, :, :steps]
+    def copy_prefix(self, source: tuple[int, ...], target: tuple[int, ...], steps: int) -> None:
+        """Copy the KV cache of the first steps from some rows to others, and move those behind these steps."""
+        for source_row, target_row in zip(source, target, strict=True):
+            for cache in (self.keys, self.values):
+                cache[:, target_row, :, :steps] = cache[:, source_row, :, :steps]
         self.position[list(target)] = steps
 
-    def draws(self, leads: Int[Tensor, " leads"], most_k: int, nucleus: bool) -> Draws:
-        """How the next tokens of some leaders are drawn."""
-        return Draws(self.temperature[leads], self.top_k[leads], self.top_p[leads], self.key[leads], most_k, nucleus)
+    def draws(self, leaders: Int[Tensor, " leaders"], most_k: int, nucleus: bool) -> Draws:
+        """How to draw the next tokens of some leaders; see :class:`~models.lm.sampling.Draws`."""
+        return Draws(
+            self.temperature[leaders],
+            self.top_k[leaders],
+            self.top_p[leaders],
+            self.noise_key[leaders],
+            most_k,
+            nucleus,
+        )
