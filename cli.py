@@ -27,7 +27,7 @@ from pydantic import BaseModel, ValidationError
 
 from cluster.own import leave
 from models.errors import StemsError
-from models.storage import storage_error
+from models.files.storage import storage_error
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ COMMANDS: dict[tuple[str, ...], Command] = {
     ("demo",): Command(
         "render a band, train everything small, make and edit a song, write a report",
         "pipelines.demo.config:DemoConfig",
-        "pipelines.demo.road:run_demo",
+        "pipelines.demo.pipeline:run_demo",
     ),
     ("catalog",): Command(
         "list the songs of a source in one catalog, or say what is wrong with it (--dry_run)",
@@ -71,7 +71,7 @@ COMMANDS: dict[tuple[str, ...], Command] = {
     ("prepare", "plan"): Command(
         "say what prepare would do, and what it would cost",
         "pipelines.tokens.config:PlanConfig",
-        "pipelines.tokens.plan:plan",
+        "pipelines.tokens.estimate:plan",
     ),
     ("prepare", "retry-quarantined"): Command(
         "try the files in a table's quarantine again",
@@ -96,33 +96,33 @@ COMMANDS: dict[tuple[str, ...], Command] = {
     ),
     ("train", "codec"): Command(
         "train the codec of one stem",
-        "pipelines.training.codec_config:CodecTraining",
-        "pipelines.training.codec:train_codec",
+        "pipelines.training.codec.config:CodecTraining",
+        "pipelines.training.codec.train_codec:train_codec",
     ),
     ("train", "lm"): Command(
         "train the language model on a token table",
-        "pipelines.training.lm_config:LMTraining",
-        "pipelines.training.lm:train_lm",
+        "pipelines.training.lm.config:LMTraining",
+        "pipelines.training.lm.train_lm:train_lm",
     ),
     ("train", "separator"): Command(
         "train a small Demucs on known stems",
-        "pipelines.training.separator_config:SeparatorTraining",
-        "pipelines.training.separator:train_separator",
+        "pipelines.training.separator.config:SeparatorTraining",
+        "pipelines.training.separator.train_separator:train_separator",
     ),
     ("import",): Command(
         "bring a released model into this format",
-        "models.interchange.importing:ImportConfig",
-        "models.interchange.importing:import_model",
+        "models.interchange.import_command:ImportConfig",
+        "models.interchange.import_command:import_model",
     ),
     ("assemble",): Command(
         "put trained parts into one model directory",
         "pipelines.composing.config:AssembleConfig",
-        "pipelines.composing.assembling:assemble_model",
+        "pipelines.composing.assemble:assemble_model",
     ),
     ("publish",): Command(
         "register a model in MLflow, under an alias that serve takes",
-        "pipelines.training.registry_config:PublishConfig",
-        "pipelines.training.registry:publish",
+        "pipelines.training.tracking.publish_config:PublishConfig",
+        "pipelines.training.tracking.publish:publish",
     ),
     ("generate",): Command(
         "write a song from text", "pipelines.composing.config:GenerateConfig", "pipelines.composing.jobs:generate"
@@ -133,28 +133,34 @@ COMMANDS: dict[tuple[str, ...], Command] = {
     ("engine", "plan"): Command(
         "say what a decoding engine takes of memory, and how fast it can be",
         "pipelines.composing.config:EnginePlanConfig",
-        "pipelines.composing.planning:plan",
+        "pipelines.composing.engine_plan:plan",
     ),
     ("serve",): Command("serve a model over HTTP", "serving.config:ServeConfig", "serving.app:run"),
     ("request", "song"): Command(
-        "let a running service write a song", "serving.request:RequestSongConfig", "serving.request:song"
+        "let a running service write a song",
+        "serving.client.command:RequestSongConfig",
+        "serving.client.command:song",
     ),
     ("request", "edit"): Command(
-        "let a running service edit a song", "serving.request:RequestEditConfig", "serving.request:edit"
+        "let a running service edit a song", "serving.client.command:RequestEditConfig", "serving.client.command:edit"
     ),
     ("request", "variation"): Command(
         "let a running service give a stem another texture",
-        "serving.request:RequestVariationConfig",
-        "serving.request:variation",
+        "serving.client.command:RequestVariationConfig",
+        "serving.client.command:variation",
     ),
-    ("keys", "add"): Command("make an API key", "serving.config:KeyConfig", "serving.keys:add_key", ("name",)),
+    ("keys", "add"): Command(
+        "make an API key", "serving.config:KeyConfig", "serving.http.api_keys:add_key", ("name",)
+    ),
     ("keys", "remove"): Command(
-        "make an API key useless", "serving.config:KeyConfig", "serving.keys:remove_key", ("name",)
+        "make an API key useless", "serving.config:KeyConfig", "serving.http.api_keys:remove_key", ("name",)
     ),
-    ("keys", "list"): Command("say who has an API key", "serving.config:StateConfig", "serving.keys:list_keys"),
+    ("keys", "list"): Command(
+        "say who has an API key", "serving.config:StateConfig", "serving.http.api_keys:list_keys"
+    ),
 }
 
-INTERNAL, MEND, INTERRUPTED = 1, 2, 130
+INTERNAL, USER_ERROR, INTERRUPTED = 1, 2, 130
 _FILES_AT_FAULT = {
     errno.ENOENT: "Check the path.",
     errno.ENOTDIR: "Check the path: a part of it is not a folder.",
@@ -174,7 +180,7 @@ _FILES_AT_FAULT = {
 """What the system may refuse of a file, and what a person does about it."""
 
 EXIT_CODES = {"too_many_errors": 3, "contract": 4}
-"""Exit codes of errors by their code; of all others it is MEND."""
+"""Exit codes of errors by their code; of all others it is USER_ERROR."""
 
 _ABOUT = """\
 `stems COMMAND --help` explains the settings of one. With any: --config FILE.yaml reads settings from a file,
@@ -183,7 +189,7 @@ _ABOUT = """\
 exit codes:
     0  it worked
     1  an internal error
-    2  something that you can mend: a setting, a file, a cluster that is too small
+    2  something that you can correct: a setting, a file, a cluster that is too small
     3  the job finished or stopped, but too many files failed
     4  stems table verify found a broken contract
   130  interrupted (Ctrl-C or SIGTERM): run the same command to go on"""
@@ -219,7 +225,7 @@ def _run(argv: list[str]) -> int:
             function: Callable[[BaseModel], Any] = _find(command.function)
             return _show(function(config))
     except argparse.ArgumentError as error:
-        return _fail(_one_line(f"{_plain(str(error), command)} See --help."), MEND)
+        return _fail(_one_line(f"{_plain(str(error), command)} See --help."), USER_ERROR)
     except KeyboardInterrupt:
         return _fail("interrupted; run the same command to go on.", INTERRUPTED)
     except Exception as error:
@@ -254,22 +260,22 @@ def _check_working_directory() -> None:
 
 
 def _report(error: Exception, command: Command | None) -> int:
-    """Say what went wrong, in one line where a person can mend it."""
+    """Say what went wrong, in one line where the user can correct it."""
     if isinstance(error, ValidationError):
         for problem in error.errors(include_url=False):
             field = _flag(".".join(str(part) for part in problem["loc"]), command)
             what = f"{field} {_shown(problem['input'])}: " if problem["loc"] else ""  # several settings together
-            _fail(_one_line(f"{what}{problem['msg'].removeprefix('Value error, ')}."), MEND)
-        return MEND
+            _fail(_one_line(f"{what}{problem['msg'].removeprefix('Value error, ')}."), USER_ERROR)
+        return USER_ERROR
     if isinstance(error, StemsError):
-        return _fail(_one_line(str(error)), EXIT_CODES.get(error.code, MEND))
+        return _fail(_one_line(str(error)), EXIT_CODES.get(error.code, USER_ERROR))
     if isinstance(error, OSError) and error.filename is not None and error.errno in _FILES_AT_FAULT:
         name = _one_line(os.fsdecode(error.filename) if isinstance(error.filename, bytes) else str(error.filename))
-        return _fail(f"'{name}': {error.strerror}. {_FILES_AT_FAULT[error.errno]}", MEND)
+        return _fail(f"'{name}': {error.strerror}. {_FILES_AT_FAULT[error.errno]}", USER_ERROR)
     if isinstance(error, UnicodeEncodeError) and re.search("[\ud800-\udfff]", error.object):
-        return _fail(f"{error.object[:200]!a} is not written in UTF-8. Rename it.", MEND)
+        return _fail(f"{error.object[:200]!a} is not written in UTF-8. Rename it.", USER_ERROR)
     if (told := storage_error(error, getattr(error, "filename", None) or tempfile.gettempdir())) is not None:
-        return _fail(_one_line(str(told)), MEND)
+        return _fail(_one_line(str(told)), USER_ERROR)
     return _fail(f"{type(error).__name__}: {error}\nThe whole story: add --debug.", INTERNAL)
 
 
@@ -342,8 +348,8 @@ def _under(path: tuple[str, ...]) -> dict[tuple[str, ...], Command]:
 def _unknown(path: tuple[str, ...], word: str) -> str:
     known = {name[i]: " ".join(name[: i + 1]) for name in _under(path) for i in range(len(path), len(name))}
     nearest = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    mend = f"The nearest is '{known[nearest[0]]}'." if nearest else f"See `{' '.join(('stems', *path))} --help`."
-    return f"'{' '.join((*path, word))}' is no command. {mend}"
+    hint = f"The nearest is '{known[nearest[0]]}'." if nearest else f"See `{' '.join(('stems', *path))} --help`."
+    return f"'{' '.join((*path, word))}' is not a command. {hint}"
 
 
 def _listing(path: tuple[str, ...]) -> str:

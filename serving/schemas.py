@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 from math import isfinite
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
-from models.audio import AudioFormat
+from models.audio.files import AudioFormat
 from models.request_bounds import Prompt, SamplingFields, Seconds
 
 Origin = Literal["generated", "kept", "varied", "spliced", "silent"]
@@ -192,7 +192,7 @@ class Links(BaseModel):
 
 
 class Problem(BaseModel):
-    """One failure: what it is, which field caused it, and what mends it."""
+    """One failure: what it is, which field caused it, and how to fix it."""
 
     model_config = ConfigDict(
         use_attribute_docstrings=True,
@@ -203,7 +203,7 @@ class Problem(BaseModel):
                 "status": 422,
                 "detail": "'tuba' is not a stem of this model.",
                 "field": "regenerate",
-                "mend": "Choose from: bass, drums, other.",
+                "hint": "Choose from: bass, drums, other.",
                 "request_id": "0f8b7d0c",
             }
         },
@@ -219,10 +219,21 @@ class Problem(BaseModel):
     """What is wrong with this request."""
     field: str
     """The request field at fault; empty where there is none."""
-    mend: str
+    hint: str
     """What to do about it."""
+    mend: str = ""
+    """The same as `hint`, under its old name; it goes with version 0.3."""
     request_id: str
     """The request, as in the X-Request-Id header."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _both_names(cls, values: Any) -> Any:
+        """Problems stored by version 0.1 have the old name alone."""
+        if isinstance(values, dict):
+            hint = values.get("hint") or values.get("mend") or ""
+            return {**values, "hint": hint, "mend": hint}
+        return values
 
 
 class Job(BaseModel):

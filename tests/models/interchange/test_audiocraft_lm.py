@@ -12,16 +12,16 @@ from helpers.logits import undelay_logits
 from safetensors.torch import load_file
 from torch import Tensor
 
-from models.assembly import Assembly
-from models.delay import delay_codes
 from models.errors import StemsError
 from models.interchange.audiocraft_lm import read_released
-from models.interchange.importing import ImportConfig, import_model
+from models.interchange.import_command import ImportConfig, import_model
+from models.lm.delay import delay_codes
 from models.lm.engine.request import Request
 from models.lm.grid import Grid
 from models.lm.objective import stream_loss
 from models.lm.sampling import Sampling
 from models.lm.transformer import Condition, StemTransformer
+from models.song.assembly import Assembly
 
 GREEDY = Sampling(temperature=0)
 PROMPT = 14  # 13 columns of prefix and the transition
@@ -53,12 +53,12 @@ both = pytest.mark.parametrize("static", [False, True], ids=["filled", "static"]
 
 
 @pytest.fixture(scope="module")
-def reference(reference_golden: Path, tmp_path_factory: pytest.TempPathFactory) -> Reference:
+def reference(golden_release: Path, tmp_path_factory: pytest.TempPathFactory) -> Reference:
     """As a user has it: imported, saved, loaded."""
     output = tmp_path_factory.mktemp("imported") / "model"
-    import_model(ImportConfig(source=str(reference_golden), output=str(output)))
+    import_model(ImportConfig(source=str(golden_release), output=str(output)))
     lm = Assembly.load(output).lm
-    return Reference(load_file(reference_golden / "golden.safetensors"), lm.transformer, lm.layout.delays)
+    return Reference(load_file(golden_release / "golden.safetensors"), lm.transformer, lm.layout.delays)
 
 
 def test_logits(reference: Reference) -> None:

@@ -1,9 +1,0 @@
-from __future__ import annotations
-
-from pipelines.tokens.reasons import FAILED, REASONS, meaning
-
-
-def test_every_code_has_a_meaning() -> None:
-    assert meaning("silent") == "nothing is heard in it"
-    assert meaning(f"{FAILED}MemoryError") == "an error nobody foresaw (MemoryError)"
-    assert all(sentence and not sentence.endswith(".") for sentence in REASONS.values())
