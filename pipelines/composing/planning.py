@@ -55,7 +55,7 @@ def plan(config: EnginePlanConfig) -> PlanReport:
     device = usable_device(config.device)
     free, lm = free_bytes(device), _config(config)
     made = lm.plan(config.slots, config.precision, device)
-    return PlanReport(made, config.device, free, memory_bandwidth(device), lm.frame_rate)
+    return PlanReport(made, str(device), free, memory_bandwidth(device), lm.frame_rate)
 
 
 def _config(config: EnginePlanConfig) -> LMConfig:
