@@ -22,13 +22,13 @@ from benchmarks.turns import seconds
 from models.codec.codec import build_codec
 from models.codec.size import CodecSize
 from models.separation import SeparatorSize, build_htdemucs, save_separator
-from pipelines.catalog.importing import import_catalog
+from pipelines.catalog.load import import_catalog
 from pipelines.catalog.schema import CatalogEntry, entry_to_json
+from pipelines.table.schema import CatalogRow, Identity, TokenRow
+from pipelines.table.token_table import TokenTable
 from pipelines.tokens.config import PrepareConfig
-from pipelines.tokens.identity import identity_of, layout_of
 from pipelines.tokens.prepare import prepare
-from pipelines.tokens.schema import CatalogRow, Identity, TokenRow
-from pipelines.tokens.table import TokenTable
+from pipelines.tokens.resolve import identity_of, layout_of
 
 FILES_IN_A_FOLDER = 1000
 CARDINALITY = 2048

@@ -22,9 +22,9 @@ from benchmarks.musicgen import CODES, TEXT_DIM, WORDS, musicgen, peer, wait
 from benchmarks.turns import compare, seconds
 from models.codec.codec import build_codec
 from models.codec.stream import StreamDecoder
-from models.delay import delay_codes
 from models.errors import StemsError
 from models.interchange.musicgen import transformer_from_musicgen
+from models.lm.delay import delay_codes
 from models.lm.engine.attention import ChunkAttention
 from models.lm.engine.engine import Engine
 from models.lm.engine.network import DecodingNetwork

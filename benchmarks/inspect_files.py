@@ -18,10 +18,10 @@ from pathlib import Path
 
 import numpy as np
 
-from models.audio import Audio, AudioFormat, encode_audio
+from models.audio.files import Audio, AudioFormat, encode_audio
 from pipelines.catalog.schema import CatalogEntry, entry_to_json
-from pipelines.tokens.inspect import inspect_file
-from pipelines.tokens.limits import Limits
+from pipelines.tokens.songs.inspect import inspect_file
+from pipelines.tokens.songs.limits import Limits
 
 KINDS: tuple[AudioFormat, ...] = ("mp3", "ogg", "opus", "flac", "wav")
 SECONDS = (3.0, 6.0, 12.0)

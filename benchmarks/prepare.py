@@ -22,17 +22,11 @@ from rich.table import Table
 from transformers import EncodecModel
 
 from benchmarks.turns import seconds
-from models.audio import Audio, read_audio, write_audio
+from models.audio.files import Audio, read_audio, write_audio
 from models.codec.codec import build_codec
 from models.codec.quantizer import start_codebooks
 from models.codec.size import CodecSize
-from models.separation import (
-    Separator,
-    SeparatorSize,
-    build_htdemucs,
-    load_separator_directory,
-    save_separator,
-)
+from models.separation import Separator, SeparatorSize, build_htdemucs, load_separator_directory, save_separator
 from pipelines.evaluation.sdr import si_sdr
 from pipelines.tokens.config import PrepareConfig
 from pipelines.tokens.prepare import prepare

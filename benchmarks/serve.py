@@ -42,14 +42,14 @@ from benchmarks.serve_clients import (
     draw,
 )
 from benchmarks.serve_peers import batched, one_a_call
-from models.assembly import write_about
-from models.audio import read_audio
+from models.audio.files import read_audio
 from models.codec.codec import build_codec
 from models.codec.quantizer import start_codebooks
 from models.codec.size import CodecSize
 from models.lm.engine.weights import Precision, best_precision
 from models.lm.language_model import LMConfig, StemLM
-from models.text import TextConfig
+from models.lm.text import TextConfig
+from models.song.assembly import write_about
 from pipelines.evaluation.sdr import si_sdr
 from serving.app import start
 from serving.config import ServeConfig

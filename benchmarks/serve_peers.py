@@ -16,11 +16,11 @@ import numpy as np
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
-from models.assembly import Assembly
-from models.audio import Audio, encode_audio, safe_gain
+from models.audio.files import Audio, encode_audio, safe_gain
 from models.lm.engine.weights import Precision
 from models.lm.sampling import Sampling
-from models.song import mixed
+from models.song.assembly import Assembly
+from models.song.song import mixed
 
 if TYPE_CHECKING:
     from ray.serve import Application

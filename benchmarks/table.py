@@ -1,6 +1,6 @@
 """What the token table costs as it grows: commits, one more commit, key scans, opening, reading all codes.
 
-Synthetic songs of ``pipelines.tokens.schema.TOKENS``; each size is a table of its own in a temporary folder. What a
+Synthetic songs of ``pipelines.table.schema.TOKENS``; each size is a table of its own in a temporary folder. What a
 new job pays (opening, scanning keys, one more commit) is taken in a fresh process each, once the page cache is warm.
 "×" beside a time says how many times longer it takes than at the size before; linear growth is ×10 for ten times the
 songs. Run ``python -m benchmarks.table`` on an idle machine; results belong in docs/BENCHMARKS.md.
@@ -22,8 +22,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.turns import seconds
-from pipelines.tokens.keyed import KeyedTable
-from pipelines.tokens.schema import SCHEMA_VERSION, TOKENS, codes_to_arrow
+from pipelines.table.keyed_table import KeyedTable
+from pipelines.table.schema import SCHEMA_VERSION, TOKENS, codes_to_arrow
 
 KEY = ("song_id", "separator", "codecs")
 SCANNED = ["fingerprint", *KEY]

@@ -25,12 +25,12 @@ from torch import Tensor, nn
 
 from benchmarks.musicgen import CODES, decoder_config
 from benchmarks.turns import seconds
-from models.delay import delay_codes
+from models.lm.delay import delay_codes
 from models.lm.objective import stream_loss
 from models.lm.transformer import Condition, StemTransformer, TransformerSize
 from models.presets import LM_SIZES, LMSize
 from models.stems import MUSICGEN
-from pipelines.training.parallel import computes_bfloat16
+from pipelines.training.loop.parallel import computes_bfloat16
 
 TEXT_DIM, TEXT_LENGTH, FRAMES = 768, 20, 1500
 BFLOAT16 = computes_bfloat16(torch.device("cpu"))

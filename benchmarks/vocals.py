@@ -23,11 +23,11 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from models.audio import Audio, read_audio
+from models.audio.files import Audio, read_audio
 from models.separation import Separator
 from models.separation.vocals import DEFAULT_THRESHOLD, VOCALS, best_threshold, vocal_score
-from pipelines.demo.band import play
-from pipelines.demo.styles import STYLES
+from pipelines.demo.band.band import play
+from pipelines.demo.band.styles import STYLES
 
 SUFFIXES = (".wav", ".flac", ".mp3", ".ogg")
 MIX = "mixture"

@@ -25,10 +25,10 @@ from rich.table import Table
 
 from benchmarks.again import fill, write_files, write_models
 from benchmarks.turns import seconds
-from pipelines.catalog.importing import import_catalog
+from pipelines.catalog.load import import_catalog
+from pipelines.table.schema import codes_from_arrow
+from pipelines.table.token_table import TokenTable
 from pipelines.tokens.config import PrepareConfig
-from pipelines.tokens.schema import codes_from_arrow
-from pipelines.tokens.table import TokenTable
 
 
 def write_captions(songs: Path, what: str) -> int:

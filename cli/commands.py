@@ -63,7 +63,7 @@ def _upkeep(about: str, settings: str, function: str, *positional: str) -> Comma
 
 
 def _request(about: str, settings: str, function: str) -> Command:
-    return Command(_SERVICE, about, f"serving.request:{settings}", f"serving.request:{function}")
+    return Command(_SERVICE, about, f"serving.client.command:{settings}", f"serving.client.command:{function}")
 
 
 COMMANDS: dict[Path, Command] = {
@@ -71,7 +71,7 @@ COMMANDS: dict[Path, Command] = {
         _DEMO,
         "render a catalog, train small models on it, generate and edit a song, write a report",
         "pipelines.demo.config:DemoConfig",
-        "pipelines.demo.road:run_demo",
+        "pipelines.demo.pipeline:run_demo",
     ),
     ("generate",): Command(
         _MUSIC,
@@ -101,7 +101,7 @@ COMMANDS: dict[Path, Command] = {
         _DATA,
         "show what prepare would do, and estimate what it would cost",
         "pipelines.tokens.config:PlanConfig",
-        "pipelines.tokens.plan:plan",
+        "pipelines.tokens.estimate:plan",
     ),
     ("prepare", "retry-quarantined"): Command(
         _DATA,
@@ -127,44 +127,44 @@ COMMANDS: dict[Path, Command] = {
     ("train", "codec"): Command(
         _MODELS,
         "train the codec of one stem",
-        "pipelines.training.codec_config:CodecTraining",
-        "pipelines.training.codec:train_codec",
+        "pipelines.training.codec.config:CodecTraining",
+        "pipelines.training.codec.train_codec:train_codec",
     ),
     ("train", "lm"): Command(
         _MODELS,
         "train the language model on a token table",
-        "pipelines.training.lm_config:LMTraining",
-        "pipelines.training.lm:train_lm",
+        "pipelines.training.lm.config:LMTraining",
+        "pipelines.training.lm.train_lm:train_lm",
     ),
     ("train", "separator"): Command(
         _MODELS,
         "train a Demucs on songs with known stems",
-        "pipelines.training.separator_config:SeparatorTraining",
-        "pipelines.training.separator:train_separator",
+        "pipelines.training.separator.config:SeparatorTraining",
+        "pipelines.training.separator.train_separator:train_separator",
     ),
     ("import",): Command(
         _MODELS,
         "import a released model",
-        "models.interchange.importing:ImportConfig",
-        "models.interchange.importing:import_model",
+        "models.interchange.import_command:ImportConfig",
+        "models.interchange.import_command:import_model",
     ),
     ("assemble",): Command(
         _MODELS,
         "put trained parts into one model directory",
         "pipelines.composing.config:AssembleConfig",
-        "pipelines.composing.assembling:assemble_model",
+        "pipelines.composing.assemble:assemble_model",
     ),
     ("publish",): Command(
         _MODELS,
         "register a model in MLflow, under an alias that serve takes",
-        "pipelines.training.registry_config:PublishConfig",
-        "pipelines.training.registry:publish",
+        "pipelines.training.tracking.publish_config:PublishConfig",
+        "pipelines.training.tracking.publish:publish",
     ),
     ("engine", "plan"): Command(
         _SERVICE,
         "show a decoding engine's memory, and how fast it can be",
         "pipelines.composing.config:EnginePlanConfig",
-        "pipelines.composing.planning:plan",
+        "pipelines.composing.engine_plan:plan",
     ),
     ("serve",): Command(_SERVICE, "serve a model over HTTP", "serving.config:ServeConfig", "serving.app:run"),
     ("request", "song"): _request("request a song from a running service", "RequestSongConfig", "song"),
@@ -173,11 +173,13 @@ COMMANDS: dict[Path, Command] = {
         "request another texture of a stem from a running service", "RequestVariationConfig", "variation"
     ),
     ("keys", "add"): Command(
-        _SERVICE, "make an API key", "serving.config:KeyConfig", "serving.keys:add_key", ("name",)
+        _SERVICE, "make an API key", "serving.config:KeyConfig", "serving.http.api_keys:add_key", ("name",)
     ),
     ("keys", "remove"): Command(
-        _SERVICE, "revoke an API key", "serving.config:KeyConfig", "serving.keys:remove_key", ("name",)
+        _SERVICE, "revoke an API key", "serving.config:KeyConfig", "serving.http.api_keys:remove_key", ("name",)
     ),
-    ("keys", "list"): Command(_SERVICE, "list API keys", "serving.config:StateConfig", "serving.keys:list_keys"),
+    ("keys", "list"): Command(
+        _SERVICE, "list API keys", "serving.config:StateConfig", "serving.http.api_keys:list_keys"
+    ),
 }
 """Every command by the words that name it, in the order in which help lists them."""

@@ -11,10 +11,10 @@ import tempfile
 from cli.wording import one_line
 from models.errors import StemsError
 
-INTERNAL, FIXABLE, INTERRUPTED = 1, 2, 130
+INTERNAL, USER_ERROR, INTERRUPTED = 1, 2, 130
 
 EXIT_CODES = {"too_many_errors": 3, "contract": 4}
-"""Exit codes of errors by their code; of all others it is FIXABLE."""
+"""Exit codes of errors by their code; of all others it is USER_ERROR."""
 
 _FILES_AT_FAULT = {
     errno.ENOENT: "Check the path.",
@@ -37,10 +37,10 @@ _FILES_AT_FAULT = {
 
 def report(error: Exception) -> int:
     """Say what a job ended with, and give the exit code."""
-    from models.storage import storage_error
+    from models.files.storage import storage_error
 
     if isinstance(error, StemsError):
-        return fail(one_line(str(error)), EXIT_CODES.get(error.code, FIXABLE))
+        return fail(one_line(str(error)), EXIT_CODES.get(error.code, USER_ERROR))
     if isinstance(error, OSError) and error.filename is not None and error.errno in _FILES_AT_FAULT:
         name = one_line(os.fsdecode(error.filename) if isinstance(error.filename, bytes) else str(error.filename))
         return fail(f"'{name}': {error.strerror}. {_FILES_AT_FAULT[error.errno]}")
@@ -51,7 +51,7 @@ def report(error: Exception) -> int:
     return fail(f"{type(error).__name__}: {error}\nFor the traceback, add --debug.", INTERNAL)
 
 
-def fail(message: str, status: int = FIXABLE) -> int:
+def fail(message: str, status: int = USER_ERROR) -> int:
     """Print an error and give its exit code."""
     print(f"stems: {message}", file=sys.stderr)
     return status

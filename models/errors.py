@@ -2,32 +2,32 @@
 
 
 class StemsError(Exception):
-    """Something outside the code is wrong: names the file, field or value at fault, and the mend.
+    """Something outside the code is wrong: names the file, field or value at fault, and the hint.
 
     The command line prints it without a traceback; the service turns it into a 4xx answer; a batch job
     writes it, with ``code``, to its quarantine table.
 
     Args:
         message: what is wrong, naming the thing.
-        mend: what to do about it.
+        hint: what to do about it.
         code: a short machine-readable reason, such as ``unreadable`` or ``too_long``.
         field: the setting or request field at fault, where there is one.
     """
 
-    def __init__(self, message: str, mend: str = "", *, code: str = "invalid", field: str = "") -> None:
-        super().__init__(f"{message} {mend}".strip())
-        self.message, self.mend, self.code, self.field = message, mend, code, field
+    def __init__(self, message: str, hint: str = "", *, code: str = "invalid", field: str = "") -> None:
+        super().__init__(f"{message} {hint}".strip())
+        self.message, self.hint, self.code, self.field = message, hint, code, field
 
     def __reduce__(self) -> tuple[object, ...]:
         # Keyword-only arguments would be lost when the error travels between processes.
-        return _rebuild, (self.message, self.mend, self.code, self.field)
+        return _rebuild, (self.message, self.hint, self.code, self.field)
 
 
-def not_finite(part: str, mend: str = "Export the model again from an earlier checkpoint.") -> StemsError:
+def not_finite(part: str, hint: str = "Export the model again from an earlier checkpoint.") -> StemsError:
     """The error for a part of a model whose numbers overflowed: of noise no song is made."""
     return StemsError(
         f"The model's {part} computed numbers that are not finite.",
-        mend,
+        hint,
         code="broken_model",
         field="model",
     )
@@ -41,5 +41,5 @@ def first_line(error: BaseException) -> str:
     return next((line for line in lines if line), type(error).__name__)[:300].rstrip(".: ")
 
 
-def _rebuild(message: str, mend: str, code: str, field: str) -> StemsError:
-    return StemsError(message, mend, code=code, field=field)
+def _rebuild(message: str, hint: str, code: str, field: str) -> StemsError:
+    return StemsError(message, hint, code=code, field=field)

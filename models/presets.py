@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from models.codec.discriminator import DiscriminatorSize
 from models.codec.size import CodecSize
+from models.lm.text import TextConfig
 from models.separation.network import SeparatorSize
-from models.text import TextConfig
 
 # ---------------------------------------------------------------- language model
 

@@ -11,15 +11,15 @@ from fastapi import FastAPI
 
 from cluster.connect import named_cluster
 from models.errors import StemsError
-from models.model_check import check_model
+from models.files.model_check import check_model
 from serving import tracing
-from serving.api import create_app
 from serving.checks import check_open, check_places
 from serving.config import ServeConfig, parse_config
-from serving.generator import Generator, SeparatorReplica
-from serving.musician import Replicas
-from serving.registry import absolute_address, absolute_path, local_model, pin_model
+from serving.http.api import create_app
 from serving.service import Service
+from serving.workers.backend import RayBackend
+from serving.workers.deployments import GeneratorReplica, SeparatorReplica
+from serving.workers.model_source import absolute_address, absolute_path, local_model, pin_model
 
 if TYPE_CHECKING:
     from ray.serve import Application
@@ -38,7 +38,7 @@ class Ingress:
         tracing.start(config.traces, "ingress")
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return create_app(self._config, Replicas(self._generator, self._separator))
+        return create_app(self._config, RayBackend(self._generator, self._separator))
 
 
 def build(config: ServeConfig) -> Application:
@@ -50,9 +50,9 @@ def build(config: ServeConfig) -> Application:
 
     config = _settled(config)
     common = {"graceful_shutdown_wait_loop_s": 0.5, "graceful_shutdown_timeout_s": config.drain_seconds}
-    generator = serve.deployment(Generator).options(
+    generator = serve.deployment(GeneratorReplica).options(
         **_copies(config.replicas, config.most_replicas, config.slots),
-        max_ongoing_requests=config.slots + 8,  # beside songs, questions of facts
+        max_ongoing_requests=config.slots + 8,  # beside songs, questions of info
         ray_actor_options={"num_cpus": config.cpus_per_replica, "num_gpus": config.gpus_per_replica},
         health_check_period_s=2,
         **common,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from models.errors import StemsError
 from serving.config import ServeConfig
-from serving.database import open_database
-from serving.keys import KeyRing
-from serving.on_serve import is_loopback
-from serving.results import Files
-from serving.webhooks import signing_key
+from serving.http.api_keys import KeyRing
+from serving.jobs.blob_store import JobFiles
+from serving.jobs.database import open_database
+from serving.jobs.webhooks import signing_key
+from serving.ray_serve import is_loopback
 
 
 def check_open(config: ServeConfig, host: str) -> None:
@@ -28,4 +28,4 @@ def check_places(config: ServeConfig) -> None:
     """StemsError where jobs, uploads or results cannot be written."""
     open_database(config.state).dispose()
     for folder in ("uploads", "results"):
-        Files(f"{config.results.rstrip('/')}/{folder}").check_writable()
+        JobFiles(f"{config.results.rstrip('/')}/{folder}").check_writable()

@@ -7,8 +7,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from models.errors import StemsError
-from serving.origins import clean_host
-from serving.proxies import clean_prefix, networks
+from serving.http.origins import clean_host
+from serving.http.proxies import clean_prefix, networks
 
 
 class StateConfig(BaseModel):

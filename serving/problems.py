@@ -14,9 +14,9 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
 
 from models.errors import StemsError
-from models.storage import CODE as STORAGE
-from models.storage import human_bytes
-from serving.ranges import RangeError
+from models.files.storage import CODE as STORAGE
+from models.files.storage import human_bytes
+from serving.http.files.ranges import RangeError
 from serving.schemas import Problem
 
 MEDIA_TYPE = "application/problem+json"
@@ -72,8 +72,8 @@ _NOT_HERE = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)
 class BusyError(StemsError):
     """The same request may succeed ``retry_after`` seconds later."""
 
-    def __init__(self, message: str, mend: str, *, code: str = "busy", retry_after: int = 1) -> None:
-        super().__init__(message, mend, code=code)
+    def __init__(self, message: str, hint: str, *, code: str = "busy", retry_after: int = 1) -> None:
+        super().__init__(message, hint, code=code)
         self.retry_after = retry_after
 
 
@@ -93,15 +93,15 @@ def problem_of(error: StemsError, request: str) -> Problem:
         status=_STATUS.get(error.code, int(HTTPStatus.UNPROCESSABLE_ENTITY)),
         detail=error.message,
         field=error.field,
-        mend=error.mend,
+        hint=error.hint,
         request_id=request,
     )
 
 
 def broken() -> StemsError:
     """A fault of ours: it says nothing of the inside; the log has it under the request's id."""
-    mend = "Try again; if it stays, report the request id."
-    return StemsError("Something went wrong on our side.", mend, code="internal")
+    hint = "Try again; if it stays, report the request id."
+    return StemsError("Something went wrong on our side.", hint, code="internal")
 
 
 def no_room(needs: float = 0) -> StemsError:
@@ -111,8 +111,8 @@ def no_room(needs: float = 0) -> StemsError:
         needs: bytes that the request takes, as far as that is known.
     """
     room = f"; this takes up to {human_bytes(needs)}" if needs else ""
-    mend = "Ask for a shorter song, or try again later."
-    return StemsError(f"The service's disk is full{room}.", mend, code=STORAGE)
+    hint = "Ask for a shorter song, or try again later."
+    return StemsError(f"The service's disk is full{room}.", hint, code=STORAGE)
 
 
 def respond(scope: MutableMapping[str, Any], error: StemsError) -> JSONResponse:
@@ -167,7 +167,7 @@ def install(app: FastAPI) -> None:
             status=error.status_code,
             detail=str(error.detail).rstrip(".") + ".",
             field="",
-            mend="See /docs for what the service answers.",
+            hint="See /docs for what the service answers.",
             request_id=request_id(request.scope),
         )
         return answer(problem, error.headers)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from models.audio import AudioFormat
+from models.audio.files import AudioFormat
 from models.request_bounds import Prompt, Region, SamplingFields, Seconds, StemNames
 
 Origin = Literal["generated", "kept", "varied", "spliced", "silent"]
@@ -164,7 +164,7 @@ class Links(BaseModel):
 
 
 class Problem(BaseModel):
-    """One failure: what it is, which field caused it, and what mends it."""
+    """One failure: what it is, which field caused it, and how to fix it."""
 
     model_config = ConfigDict(
         use_attribute_docstrings=True,
@@ -175,7 +175,7 @@ class Problem(BaseModel):
                 "status": 422,
                 "detail": "'tuba' is not a stem of this model.",
                 "field": "regenerate",
-                "mend": "Choose from: bass, drums, other.",
+                "hint": "Choose from: bass, drums, other.",
                 "request_id": "0f8b7d0c",
             }
         },
@@ -191,10 +191,21 @@ class Problem(BaseModel):
     """What is wrong with this request."""
     field: str
     """The request field at fault; empty where there is none."""
-    mend: str
+    hint: str
     """What to do about it."""
+    mend: str = ""
+    """The same as `hint`, under its old name; it goes with version 0.3."""
     request_id: str
     """The request, as in the X-Request-Id header."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _both_names(cls, values: Any) -> Any:
+        """Problems stored by version 0.1 have the old name alone."""
+        if isinstance(values, dict):
+            hint = values.get("hint") or values.get("mend") or ""
+            return {**values, "hint": hint, "mend": hint}
+        return values
 
 
 class Job(BaseModel):

@@ -18,9 +18,9 @@ from cluster.nodes import own_shapes, read_shapes
 from cluster.own import own_ray_lives
 from cluster.waiting import Reminder
 from models.errors import StemsError
-from serving import on_serve
+from serving import ray_serve
+from serving.cluster_room import check_room, waiting_line
 from serving.config import ServeConfig
-from serving.waiting import check_room, waiting_line
 
 if TYPE_CHECKING:
     from ray.serve import Application
@@ -97,28 +97,28 @@ class Service:
         elif not self._own:
             with _deaf():
                 if self._deploying:
-                    on_serve.remove(self._config.name, _TAKE_DOWN_SECONDS)
+                    ray_serve.remove(self._config.name, _TAKE_DOWN_SECONDS)
                 if self._began_serve:
-                    on_serve.end_serve_if_unused(_TAKE_DOWN_SECONDS / 2)
+                    ray_serve.end_serve_if_unused(_TAKE_DOWN_SECONDS / 2)
         # A Ray of this process's own ends with it.
 
     def _finish(self) -> None:
         """An orderly end: copies finish their songs, and what is still queued is left to the next service."""
         name, drain = self._config.name, self._config.drain_seconds
         time.sleep(_SETTLE_SECONDS)
-        if self._own and not (own_ray_lives() and on_serve.lives()):
+        if self._own and not (own_ray_lives() and ray_serve.lives()):
             return  # the signal went to the whole process group, and has ended Ray, too
-        if not on_serve.remove(name, min(2.0, drain), self._deployed):
+        if not ray_serve.remove(name, min(2.0, drain), self._deployed):
             print(f"Songs are being finished, for up to {drain:g} s; Ctrl-C again ends at once.", flush=True)
-            on_serve.remove(name, drain, self._deployed)
+            ray_serve.remove(name, drain, self._deployed)
         if self._began_serve and not self._own:
-            on_serve.end_serve_if_unused(_TAKE_DOWN_SECONDS)
+            ray_serve.end_serve_if_unused(_TAKE_DOWN_SECONDS)
 
     def _deploy(self) -> None:
         from ray import serve
         from ray.serve.api import RunTarget
 
-        config, running = self._config, on_serve.look()
+        config, running = self._config, ray_serve.look()
         if running is None:
             self._began_serve = True
             serve.start(http_options={"host": config.host, "port": config.port})
@@ -129,7 +129,7 @@ class Service:
             [RunTarget(self._application, config.name, config.route_prefix)], wait_for_applications_running=False
         )
 
-    def _join(self, running: on_serve.Running) -> None:
+    def _join(self, running: ray_serve.Running) -> None:
         """Make sure of a place on a Serve that others have started."""
         config = self._config
         if not running.host:
@@ -138,9 +138,9 @@ class Service:
             )
         self._check_open(running.host)
         if not config.replace:
-            on_serve.check_free(running, config.name, config.route_prefix)
-        elif other := on_serve.in_the_way(running, config.name, config.route_prefix):
-            on_serve.remove(other, config.drain_seconds)
+            ray_serve.check_free(running, config.name, config.route_prefix)
+        elif other := ray_serve.in_the_way(running, config.name, config.route_prefix):
+            ray_serve.remove(other, config.drain_seconds)
         if (running.host, running.port) != (config.host, config.port):
             log.warning("Ray Serve runs on this cluster already: its address is used, not --host and --port.")
 
@@ -157,7 +157,7 @@ class Service:
                 return self._url()
             time.sleep(_LOOK_SECONDS)
 
-    def _remind(self, app: on_serve.App) -> bool:
+    def _remind(self, app: ray_serve.App) -> bool:
         """Say what waits for room, now and then; whether it was said."""
         import ray
 
@@ -166,17 +166,17 @@ class Service:
             log.warning(line)
         return bool(line)
 
-    def _app(self) -> on_serve.App | None:
-        running = on_serve.look()
+    def _app(self) -> ray_serve.App | None:
+        running = ray_serve.look()
         return running.apps.get(self._config.name) if running else None
 
     def _url(self) -> str:
         import ray
 
-        running = on_serve.look()
+        running = ray_serve.look()
         if running is None:
             raise _not_started("Ray Serve has ended")
-        url = on_serve.url(running, self._config.route_prefix, ray.util.get_node_ip_address())
+        url = ray_serve.url(running, self._config.route_prefix, ray.util.get_node_ip_address())
         if not _answers(f"{url}/livez"):
             log.warning("Nothing answers at %s yet, as seen from this machine.", url)
         return url

@@ -10,10 +10,10 @@ import pytest
 from helpers.documented import run_documented
 from helpers.served import served
 
-from models.audio import read_audio
+from models.audio.files import read_audio
 from pipelines.demo.config import DemoConfig
-from pipelines.demo.facts import DemoFacts
-from pipelines.demo.road import run_demo
+from pipelines.demo.pipeline import run_demo
+from pipelines.demo.results import DemoFacts
 
 pytestmark = pytest.mark.slow
 

@@ -1,4 +1,4 @@
-"""What a person can mend never looks like an internal error: the whole table of commands, under odd conditions.
+"""What a user can correct never looks like an internal error: the whole table of commands, under odd conditions.
 
 Each ends with code 2 and one line that names what is wrong, without hanging, and before anything is started for it.
 """

@@ -13,10 +13,10 @@ from helpers.sums import learn, settings, weights
 from helpers.tiny import tiny_assembly_directory
 
 import cli
-import pipelines.training.checkpoints as checkpoints_module
-from models.audio import Audio, write_audio
+import pipelines.training.loop.checkpoints as checkpoints_module
+from models.audio.files import Audio, write_audio
 from models.errors import StemsError
-from pipelines.training.checkpoints import checkpoints
+from pipelines.training.loop.checkpoints import checkpoints
 
 
 @pytest.fixture(scope="module")

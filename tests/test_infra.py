@@ -9,7 +9,7 @@ import yaml
 from pydantic import BaseModel
 
 from pipelines.tokens.config import PrepareConfig
-from pipelines.training.lm_config import LMTraining
+from pipelines.training.lm.config import LMTraining
 from serving.config import ServeConfig
 
 INFRA = Path(__file__).parents[1] / "infra"

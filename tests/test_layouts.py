@@ -10,11 +10,11 @@ import pytest
 from helpers.tiny import noise, tiny_codec, tiny_separator
 
 import cli
-from models.assembly import Assembly
-from models.audio import Audio, write_audio
-from models.edits import Edit
+from models.audio.files import Audio, write_audio
 from models.lm.language_model import LMConfig
 from models.lm.sampling import Sampling
+from models.song.assembly import Assembly
+from models.song.edit import Edit
 from models.stems import StemLayout
 
 # The order in which htdemucs and htdemucs_6s give their sources.

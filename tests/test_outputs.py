@@ -91,7 +91,8 @@ def test_a_folder_that_may_not_be_written_is_refused_before_the_work(tmp_path: P
     script = f"""
 import os, sys
 import cli
-import models.output_folder, pipelines.composing.jobs, pipelines.training.separator, pipelines.catalog.command
+import models.files.output_folder, pipelines.composing.jobs
+import pipelines.training.separator.train_separator, pipelines.catalog.command
 os.setuid(65534)
 for words in (["generate", "--model", "/nowhere"], ["train", "separator", "--data", "/nowhere"],
               ["catalog", "--source", "/nowhere"]):
@@ -118,7 +119,7 @@ def test_a_working_directory_that_is_gone_is_named_in_one_line(tmp_path: Path) -
 
 def test_a_table_is_not_begun_in_a_folder_of_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from pipelines.tokens.config import RetokenizeConfig
-    from pipelines.tokens.places import check_outputs
+    from pipelines.tokens.paths import check_outputs
 
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(Exception, match="notes"):

@@ -16,9 +16,9 @@ from models.codec.quantizer import quantize
 from models.codec.size import CodecSize
 from models.codec.stored import check_codec_files
 from models.codec.whole_song import around_lstm, in_chunks, remember, through
-from models.digest import directory_digest
 from models.errors import StemsError
-from models.model_files import check_all_came, check_finite, foreign
+from models.files.digest import directory_digest
+from models.files.model_files import check_all_came, check_finite, foreign
 from models.quiet import quiet_transformers
 
 CHUNK_SECONDS = {"cpu": 3.5}

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models.errors import StemsError
-from models.model_files import check_file, foreign, read_settings, unreadable
+from models.files.model_files import check_file, foreign, read_settings, unreadable
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _MOST_CODEBOOKS = 256

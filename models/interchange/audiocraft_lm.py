@@ -15,10 +15,10 @@ import torch
 import yaml
 from torch import Tensor
 
-from models.editing import PREFIX_STRIDE
 from models.errors import StemsError, first_line
+from models.files.model_files import check_finite
+from models.lm.edit_sequence import PREFIX_STRIDE
 from models.lm.transformer import StemTransformer, TransformerSize
-from models.model_files import check_finite
 
 _REFERENCE = re.compile(r"\$\{([\w.]+)\}")
 

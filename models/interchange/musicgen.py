@@ -8,15 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.assembly import Assembly
 from models.codec.codec import StemCodec
 from models.errors import StemsError
+from models.files.model_files import check_all_came, check_finite, foreign
 from models.lm.language_model import LMConfig, StemLM
+from models.lm.text import TextConfig
 from models.lm.transformer import StemTransformer, TransformerSize
-from models.model_files import check_all_came, check_finite, foreign
 from models.quiet import quiet_transformers
+from models.song.assembly import Assembly
 from models.stems import Stem, StemLayout
-from models.text import TextConfig
 
 SEGMENT_SECONDS = 30.0
 """MusicGen's training segment (Copet et al., 2023); its configuration does not say it."""
@@ -28,9 +28,9 @@ def load_musicgen(name_or_directory: str | Path) -> Assembly:
     """A MusicGen by hub name or directory, as a model of one stem."""
     from transformers import MusicgenForConditionalGeneration
 
-    mend = "Give a hub name such as facebook/musicgen-small, or a directory."
+    hint = "Give a hub name such as facebook/musicgen-small, or a directory."
     what = f"The MusicGen '{name_or_directory}'"
-    with foreign(what, "source", mend), quiet_transformers():
+    with foreign(what, "source", hint), quiet_transformers():
         theirs, loading = MusicgenForConditionalGeneration.from_pretrained(
             name_or_directory, dtype=torch.float32, output_loading_info=True
         )

@@ -14,14 +14,14 @@ from safetensors.torch import save_file
 from torch import nn
 
 from models.errors import StemsError
+from models.files.model_files import check_weights, read_weights
 from models.lm.engine.engine import Engine
 from models.lm.engine.plan import EnginePlan, plan_engine
 from models.lm.engine.weights import Precision
 from models.lm.stored import naming_file, read_lm_config
+from models.lm.text import TextConfig, build_conditioner
 from models.lm.transformer import Condition, StemTransformer, TransformerSize
-from models.model_files import check_weights, read_weights
 from models.stems import StemLayout
-from models.text import TextConfig, build_conditioner
 
 WEIGHTS = "model.safetensors"
 CPU = torch.device("cpu")

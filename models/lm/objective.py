@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from models.delay import delay_codes, delay_mask
+from models.lm.delay import delay_codes, delay_mask
 from models.lm.transformer import Condition, StemTransformer
 
 

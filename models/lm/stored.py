@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models.errors import StemsError
-from models.model_files import read_settings, unreadable
+from models.files.model_files import read_settings, unreadable
 
 _Width = Annotated[int, Field(ge=1, le=2**16)]
 _Frames = Annotated[int, Field(ge=1, le=2**20)]
@@ -71,4 +71,4 @@ def read_lm_config(directory: Path | str) -> dict[str, Any]:
 
 def naming_file(directory: Path | str, error: StemsError) -> StemsError:
     """An error about a value in a saved configuration, which then names the file."""
-    return unreadable(Path(directory) / "config.json", error.message.rstrip("."), "model", error.mend)
+    return unreadable(Path(directory) / "config.json", error.message.rstrip("."), "model", error.hint)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from models.model_files import foreign, read_settings, read_weights, unreadable
+from models.files.model_files import foreign, read_settings, read_weights, unreadable
 from models.separation.vocals import SCORE_VERSION
 
 if TYPE_CHECKING:

@@ -12,13 +12,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from models.audio import Audio
+from models.audio.files import Audio
 from models.errors import StemsError, not_finite
+from models.separation.demucs_release import load_released, load_repository
 from models.separation.directory import CONFIG, load_separator_directory, stored_threshold
 from models.separation.ensemble import Ensemble, Precision
 from models.separation.overlap_add import CrossFade, Level, Window, run_windows, windows
 from models.separation.probe import Probe, Stretch, stretches
-from models.separation.released import load_released, load_repository
 from models.separation.vocals import (
     DEFAULT_THRESHOLD,
     VOCALS,

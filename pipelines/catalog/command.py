@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from models.errors import StemsError
-from pipelines.catalog.addresses import lies_in
 from pipelines.catalog.config import CatalogConfig
 from pipelines.catalog.formats.catalog import check_catalog_file, write_catalog_file
 from pipelines.catalog.formats.folder import MANIFEST_NAMES
-from pipelines.catalog.importing import read_songs
 from pipelines.catalog.lengths import with_lengths
+from pipelines.catalog.load import read_songs
 from pipelines.catalog.report import CatalogReport, report_on
 from pipelines.catalog.schema import CatalogEntry
 from pipelines.catalog.source import Source
+from pipelines.catalog.storage.addresses import lies_in
 
 
 def write_catalog(config: CatalogConfig) -> CatalogReport:
     """Read a source, measure what its files' headers say, and write the catalog.
 
-    A dry run writes nothing, and reports what must be mended instead of raising it.
+    A dry run writes nothing, and reports what must be corrected instead of raising it.
 
     Raises:
-        StemsError: something must be mended first; or there is neither an output nor a dry run.
+        StemsError: something must be corrected first; or there is neither an output nor a dry run.
     """
     if not (config.output or config.dry_run):
         raise StemsError("There is nowhere to write to.", "Give --output, or --dry_run true.", field="output")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 
-from pipelines.catalog.columns import FILE_COLUMNS, column_key
 from pipelines.catalog.config import Format
 from pipelines.catalog.formats import audiocraft, catalog, jamendo, lhotse, moisesdb, multitrack, musdb, slakh
-from pipelines.catalog.records import open_parquet
+from pipelines.catalog.manifests.columns import FILE_COLUMNS, column_key
+from pipelines.catalog.manifests.records import open_parquet
 from pipelines.catalog.source import Source, has_suffix
 
 

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from models.audio import audio_info, header_info
+from models.audio.files import audio_info, header_info
 from models.errors import StemsError
-from pipelines.catalog.addresses import is_remote, local_path
 from pipelines.catalog.problems import Problems
 from pipelines.catalog.report import sound_file
 from pipelines.catalog.schema import CatalogEntry
+from pipelines.catalog.storage.addresses import is_remote, local_path
 
 _WORKERS = min(16, 4 * (os.cpu_count() or 1))
 
@@ -30,7 +30,7 @@ def with_lengths(entries: Sequence[CatalogEntry], problems: Problems) -> list[Ca
             if length.code in ("unreadable", "truncated"):
                 file = sound_file(entry)
                 what = length.message.removeprefix(f"'{file}' ")
-                problems.note(file, f"the file {what}", length.mend)
+                problems.note(file, f"the file {what}", length.hint)
             length = 0.0
         measured.append(replace(entry, seconds=length) if length != entry.seconds else entry)
     return measured

@@ -14,14 +14,14 @@ class Problem:
     Args:
         place: the file, or file and line.
         what: a sentence on what is wrong there.
-        mend: what to do about it.
-        fatal: the catalog cannot be used until it is mended; otherwise the rest of it can.
+        hint: what to do about it.
+        fatal: the catalog cannot be used until it is corrected; otherwise the rest of it can.
         code, field: as of a StemsError.
     """
 
     place: str
     what: str
-    mend: str
+    hint: str
     fatal: bool = False
     code: str = "invalid"
     field: str = ""
@@ -36,21 +36,21 @@ class Problems:
 
     found: list[Problem] = field(default_factory=list)
 
-    def note(self, place: str, what: str, mend: str) -> None:
+    def note(self, place: str, what: str, hint: str) -> None:
         """Something that the catalog can be used in spite of."""
-        self.found.append(Problem(place, what, mend))
+        self.found.append(Problem(place, what, hint))
 
-    def bad_line(self, place: str, what: str, mend: str) -> None:
+    def bad_line(self, place: str, what: str, hint: str) -> None:
         """A line that cannot be understood: fatal."""
-        self.found.append(Problem(place, f"the line {what}.", mend, fatal=True, code="bad_line", field="manifest"))
+        self.found.append(Problem(place, f"the line {what}.", hint, fatal=True, code="bad_line", field="manifest"))
 
     def fatal(self, error: StemsError) -> None:
         """An error that ended the reading."""
-        self.found.append(Problem("", error.message, error.mend, fatal=True, code=error.code, field=error.field))
+        self.found.append(Problem("", error.message, error.hint, fatal=True, code=error.code, field=error.field))
 
     @property
     def any_fatal(self) -> bool:
-        """Whether something must be mended first."""
+        """Whether something must be corrected first."""
         return any(problem.fatal for problem in self.found)
 
     def raise_fatal(self) -> None:
@@ -60,4 +60,4 @@ class Problems:
             return
         first = fatal[0]
         more = f" `stems catalog --dry_run` lists {len(fatal) - 1} more." if len(fatal) > 1 else ""
-        raise StemsError(str(first), f"{first.mend}{more}", code=first.code, field=first.field)
+        raise StemsError(str(first), f"{first.hint}{more}", code=first.code, field=first.field)

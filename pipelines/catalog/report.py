@@ -10,7 +10,7 @@ from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
 
-from models.audio_formats import is_audio_name
+from models.audio.formats import is_audio_name
 from pipelines.catalog.problems import Problem
 from pipelines.catalog.schema import CatalogEntry
 from pipelines.catalog.source import suffix
@@ -46,7 +46,7 @@ class CatalogReport:
 
     @property
     def exit_code(self) -> int:
-        """2 where something must be mended first, or 0."""
+        """2 where something must be corrected first, or 0."""
         return _MEND_EXIT if any(problem.fatal for problem in self.problems) else 0
 
     def summary(self) -> Group:
@@ -69,8 +69,8 @@ class CatalogReport:
 
     def _rest(self) -> list[str]:
         """A line for the problems that are too many to show."""
-        more = Counter(problem.mend for problem in self.problems[_SHOWN:])
-        return [f"… and {count:,} more: {escape(mend)}" for mend, count in more.items()]
+        more = Counter(problem.hint for problem in self.problems[_SHOWN:])
+        return [f"… and {count:,} more: {escape(hint)}" for hint, count in more.items()]
 
 
 def report_on(entries: Sequence[CatalogEntry], problems: Sequence[Problem], output: str = "") -> CatalogReport:
@@ -96,8 +96,8 @@ def sound_file(entry: CatalogEntry) -> str:
 
 
 def _line(problem: Problem) -> str:
-    must = "[bold]must be mended[/bold]: " if problem.fatal else ""
-    said = f"{problem} {problem.mend}".encode(errors="replace").decode()  # a name may be what no terminal takes
+    must = "[bold]must be corrected[/bold]: " if problem.fatal else ""
+    said = f"{problem} {problem.hint}".encode(errors="replace").decode()  # a name may be what no terminal takes
     return f"{must}{escape(said)}".strip()
 
 

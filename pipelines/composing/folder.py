@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from models.audio import Audio, encode_audio, read_audio, safe_gain
-from models.output_folder import replacing
-from models.output_listing import MANIFEST, is_song
-from models.song import Song
-from models.stem_files import stems_in
+from models.audio.files import Audio, encode_audio, read_audio, safe_gain
+from models.files.output_folder import replacing
+from models.files.output_listing import MANIFEST, is_song
+from models.files.stem_files import stems_in
+from models.song.song import Song
 from models.stems import StemLayout
 
 
@@ -37,7 +37,7 @@ def manifest(song: Song, model_digest: str, gain: float, files: Sequence[str]) -
 def write_song(folder: Path, song: Song, model_digest: str) -> None:
     """Write ``<stem>.wav``, ``mix.wav``, ``codes.npy`` and ``manifest.json``, all of them or none.
 
-    A song of ours that is there is replaced; see :func:`models.output_folder.check_folder`.
+    A song of ours that is there is replaced; see :func:`models.files.output_folder.check_folder`.
 
     Where the mix or a stem would clip, all are scaled by one gain, so that the stems still sum up to the mix.
     """
@@ -57,5 +57,5 @@ def write_song(folder: Path, song: Song, model_digest: str) -> None:
 
 
 def read_stems(folder: Path, layout: StemLayout) -> dict[str, Audio]:
-    """The stems that a folder has a file for; StemsError as :func:`~models.stem_files.stems_in`."""
+    """The stems that a folder has a file for; StemsError as :func:`~models.files.stem_files.stems_in`."""
     return {name: read_audio(file) for name, file in stems_in(folder, layout.names).items()}

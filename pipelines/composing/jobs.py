@@ -10,15 +10,15 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from models.assembly import Assembly
-from models.assembly import Progress as Report
-from models.audio import loudness, read_audio
-from models.edits import Edit
+from models.audio.files import loudness, read_audio
+from models.files.output_folder import check_folder
+from models.files.output_listing import is_song
 from models.lm.sampling import Sampling
-from models.output_folder import check_folder
-from models.output_listing import is_song
 from models.request_bounds import check_length
-from models.song import Song
+from models.song.assembly import Assembly
+from models.song.assembly import Progress as Report
+from models.song.edit import Edit
+from models.song.song import Song
 from pipelines.composing.config import DecodingConfig, EditConfig, GenerateConfig
 from pipelines.composing.folder import Audio, read_stems, write_song
 

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from models.assembly import Assembly
-from models.audio import Audio, read_audio, write_audio
+from models.audio.files import Audio, read_audio, write_audio
 from models.codec.codec import StemCodec
-from models.song import Song
-from pipelines.demo.facts import (
+from models.song.assembly import Assembly
+from models.song.song import Song
+from pipelines.demo.band.render import RenderedSong
+from pipelines.demo.results import (
     Clip,
     CodecRow,
     ContextRow,
@@ -26,12 +27,11 @@ from pipelines.demo.facts import (
     SeparationRow,
     VocalFilter,
 )
-from pipelines.demo.render import RenderedSong
 from pipelines.demo.spectrograms import write_spectrogram
 from pipelines.evaluation.sdr import sdr
-from pipelines.tokens.entropy import unigram_cross_entropy
-from pipelines.tokens.table import TokenTable
-from pipelines.training.loop import TrainingResult
+from pipelines.table.entropy import unigram_cross_entropy
+from pipelines.table.token_table import TokenTable
+from pipelines.training.loop.train import TrainingResult
 
 
 @dataclass(frozen=True)

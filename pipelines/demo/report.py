@@ -11,7 +11,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from pipelines.demo.charts import Frame, Line, line_chart
-from pipelines.demo.facts import DemoFacts, LossCurve, number
+from pipelines.demo.results import DemoFacts, LossCurve, number
 
 REPORT_FILE = "report.html"
 _TEMPLATE = Path(__file__).with_name("report_template.html")

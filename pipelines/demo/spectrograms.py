@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from models.audio import Audio
+from models.audio.files import Audio
 
 _RANGE_DB = 80.0  # below the loudest point
 _LOW, _HIGH = 40.0, 16_000.0  # Hz

@@ -10,20 +10,20 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from pipelines.catalog.importing import import_catalog
+from pipelines.catalog.load import import_catalog
 from pipelines.catalog.schema import CatalogEntry
-from pipelines.tokens.choose import Chooser
+from pipelines.table.schema import StemsRow
+from pipelines.table.token_table import TokenTable
+from pipelines.tokens.choose.choose import Chooser
+from pipelines.tokens.choose.gone import coverage
+from pipelines.tokens.choose.table_state import Known, read_known
 from pipelines.tokens.config import PrepareConfig, RetryConfig
-from pipelines.tokens.gone import coverage
-from pipelines.tokens.identity import check_models, identity_of, layout_of, limits_of, vocal_rule
-from pipelines.tokens.kept_stems import damaged
-from pipelines.tokens.known import Known, read_known
-from pipelines.tokens.places import check_no_own_stems
-from pipelines.tokens.reasons import FAILED, REASONS
-from pipelines.tokens.report import PrepareReport
-from pipelines.tokens.run import Run
-from pipelines.tokens.schema import StemsRow
-from pipelines.tokens.table import TokenTable
+from pipelines.tokens.paths import check_no_own_stems
+from pipelines.tokens.resolve import check_models, identity_of, layout_of, limits_of, vocal_rule
+from pipelines.tokens.run.report import PrepareReport
+from pipelines.tokens.run.run import Run
+from pipelines.tokens.songs.kept_stems_check import damaged
+from pipelines.tokens.songs.reasons import FAILED, REASONS
 
 
 def prepare(config: PrepareConfig) -> PrepareReport:

@@ -8,20 +8,20 @@ from dataclasses import replace
 
 from models.errors import StemsError
 from models.stems import StemLayout
-from pipelines.catalog.files import exists, in_parallel
 from pipelines.catalog.schema import CatalogEntry, entry_from_json
-from pipelines.tokens.choose import missing_stems
+from pipelines.catalog.storage.files import exists, in_parallel
+from pipelines.table.captions import with_words
+from pipelines.table.schema import Identity, StemsRow
+from pipelines.table.splits import SUNG
+from pipelines.table.token_table import TokenTable
+from pipelines.tokens.choose.choose import missing_stems
+from pipelines.tokens.choose.table_state import Known, read_known
 from pipelines.tokens.config import RetokenizeConfig
-from pipelines.tokens.identity import check_models, codec_ids, layout_of, model_id
-from pipelines.tokens.known import Known, read_known
-from pipelines.tokens.places import place
-from pipelines.tokens.report import PrepareReport
-from pipelines.tokens.run import Run
-from pipelines.tokens.schema import Identity, StemsRow
-from pipelines.tokens.splits import SUNG
-from pipelines.tokens.table import TokenTable
-from pipelines.tokens.words import with_words
-from pipelines.tokens.work import Work
+from pipelines.tokens.paths import place
+from pipelines.tokens.resolve import check_models, codec_ids, layout_of, model_id
+from pipelines.tokens.run.report import PrepareReport
+from pipelines.tokens.run.run import Run
+from pipelines.tokens.songs.work import Work
 
 logger = logging.getLogger(__name__)
 

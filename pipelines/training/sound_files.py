@@ -8,10 +8,10 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.audio import audio_info, header_info
+from models.audio.files import audio_info, header_info
 from models.errors import StemsError
-from pipelines.catalog.files import SourceFile, list_folder, read_bytes, write_bytes
-from pipelines.catalog.stores import Store
+from pipelines.catalog.storage.files import SourceFile, list_folder, read_bytes, write_bytes
+from pipelines.catalog.storage.stores import Store
 
 SUFFIXES = (".flac", ".wav")
 """Of a song's stems; the first is taken where there are both."""

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from rich.table import Table
 
-from pipelines.catalog.files import remove_tree
-from pipelines.tokens.keyed import Compaction
-from pipelines.tokens.table import TokenTable
+from pipelines.catalog.storage.files import remove_tree
+from pipelines.table.keyed_table import Compaction
+from pipelines.table.token_table import TokenTable
 from pipelines.upkeep.config import CompactConfig, VacuumConfig
 from pipelines.upkeep.stem_store import roots, unfinished
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.tokens.delta_storage import DeltaStorage
-from pipelines.tokens.keyed import KeyedTable
+from pipelines.table.delta.storage import DeltaStorage
+from pipelines.table.keyed_table import KeyedTable
 
 
 def readable_rows(

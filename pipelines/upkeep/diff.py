@@ -14,10 +14,10 @@ from rich.table import Table
 
 from models.errors import StemsError
 from models.stems import StemLayout
-from pipelines.tokens.schema import TOKENS, codes_from_arrow
-from pipelines.tokens.table import TokenTable
+from pipelines.table.schema import TOKENS, codes_from_arrow
+from pipelines.table.token_table import TokenTable
 from pipelines.upkeep.config import DiffConfig
-from pipelines.upkeep.spill import spilled
+from pipelines.upkeep.mapped_rows import spilled
 
 KEY = ("song_id", "separator", "codecs")
 _PLAIN = tuple(name for name in TOKENS.names if name not in (*KEY, "codes"))

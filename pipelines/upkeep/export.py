@@ -24,10 +24,10 @@ import pyarrow.dataset as ds
 from rich.table import Table
 
 from models.errors import StemsError
-from models.output_folder import check_folder, replacing
-from models.output_listing import LIST, entries
-from models.partial import is_hidden
-from pipelines.catalog.files import (
+from models.files.output_folder import check_folder, replacing
+from models.files.output_listing import LIST, entries
+from models.files.partial import is_hidden
+from pipelines.catalog.storage.files import (
     exists,
     is_remote,
     list_folder,
@@ -36,10 +36,10 @@ from pipelines.catalog.files import (
     remove_tree,
     write_bytes,
 )
-from pipelines.tokens.schema import SCHEMA_VERSION, TOKENS, codes_from_arrow
-from pipelines.tokens.table import TokenTable
+from pipelines.table.schema import SCHEMA_VERSION, TOKENS, codes_from_arrow
+from pipelines.table.token_table import TokenTable
 from pipelines.upkeep.config import ExportConfig
-from pipelines.upkeep.spill import spilled
+from pipelines.upkeep.mapped_rows import spilled
 
 _FORMAT = 1
 _INDEX = "index.json"

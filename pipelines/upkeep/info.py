@@ -13,9 +13,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from models.stems import StemLayout
-from pipelines.tokens.entropy import unigram_entropy
-from pipelines.tokens.schema import SCHEMA_VERSION, TOKENS
-from pipelines.tokens.table import TokenTable
+from pipelines.table.entropy import unigram_entropy
+from pipelines.table.schema import SCHEMA_VERSION, TOKENS
+from pipelines.table.token_table import TokenTable
 from pipelines.upkeep.config import InfoConfig
 from pipelines.upkeep.source_files import LostSources, lost_sources
 

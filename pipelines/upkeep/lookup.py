@@ -8,13 +8,13 @@ from typing import Any, TypeAlias
 from urllib.parse import unquote
 
 from models.errors import StemsError
-from pipelines.catalog.addresses import local_name
-from pipelines.catalog.files import absolute, is_remote, local_uri
-from pipelines.catalog.http import is_http
-from pipelines.catalog.names import loose_name, normal_name
+from pipelines.catalog.manifests.names import loose_name, normal_name
 from pipelines.catalog.schema import entry_from_json
-from pipelines.tokens.schema import RemovedRow
-from pipelines.tokens.table import TokenTable
+from pipelines.catalog.storage.addresses import local_name
+from pipelines.catalog.storage.files import absolute, is_remote, local_uri
+from pipelines.catalog.storage.http import is_http
+from pipelines.table.schema import RemovedRow
+from pipelines.table.token_table import TokenTable
 
 Spelling: TypeAlias = Callable[[str], str]
 """What two spellings of a name share."""

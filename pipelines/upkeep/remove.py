@@ -13,9 +13,9 @@ import pyarrow.dataset as ds
 from rich.markup import escape
 from rich.table import Table
 
-from pipelines.catalog.files import remove_tree
-from pipelines.tokens.schema import REMOVED, RemovedRow, plain_table
-from pipelines.tokens.table import TokenTable
+from pipelines.catalog.storage.files import remove_tree
+from pipelines.table.schema import REMOVED, RemovedRow, plain_table
+from pipelines.table.token_table import TokenTable
 from pipelines.upkeep.compact import compact_all, vacuum_all
 from pipelines.upkeep.config import RemoveConfig
 from pipelines.upkeep.lookup import Lookup, Traces

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
-from pipelines.catalog.addresses import MISSING, SourceFile
-from pipelines.catalog.files import describe_all
-from pipelines.catalog.http import is_http
-from pipelines.catalog.multitracks import stamp_of
+from pipelines.catalog.manifests.multitracks import stamp_of
 from pipelines.catalog.schema import CatalogEntry, entry_from_json, fingerprint
-from pipelines.upkeep.findings import Findings
+from pipelines.catalog.storage.addresses import MISSING, SourceFile
+from pipelines.catalog.storage.files import describe_all
+from pipelines.catalog.storage.http import is_http
+from pipelines.upkeep.rules.verify_rules import Findings
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from pipelines.catalog.files import absolute, is_remote, local_path, local_uri
-from pipelines.catalog.stores import Store
+from pipelines.catalog.storage.files import absolute, is_remote, local_path, local_uri
+from pipelines.catalog.storage.stores import Store
 
 
 def normal(folder: str) -> str:

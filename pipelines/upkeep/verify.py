@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
-from pipelines.tokens.table import TokenTable
-from pipelines.upkeep import code_rules, source_files, stem_rules, table_rules
+from pipelines.table.token_table import TokenTable
+from pipelines.upkeep import source_files
 from pipelines.upkeep.config import VerifyConfig
 from pipelines.upkeep.data_files import readable_rows
-from pipelines.upkeep.findings import Findings, VerifyReport
+from pipelines.upkeep.rules import code_rules, stem_rules, table_rules
+from pipelines.upkeep.rules.verify_rules import Findings, VerifyReport
 
 _SONGS_AT_A_TIME = 64
 _ROWS_AT_A_TIME = 4096

@@ -2,11 +2,11 @@
 
 const KEY = "stems-key";
 
-/** A failure that names the field at fault and the mend; `wait` is in seconds, 0 where waiting mends nothing. */
+/** A failure that names the field at fault and how to fix it; `wait` is in seconds, 0 where waiting does not help. */
 export class Problem extends Error {
-  constructor({ detail, mend = "", field = "", status = 0, wait = 0 }) {
-    super(`${detail} ${mend}`.trim());
-    Object.assign(this, { detail, mend, field, status, wait });
+  constructor({ detail, hint = "", field = "", status = 0, wait = 0 }) {
+    super(`${detail} ${hint}`.trim());
+    Object.assign(this, { detail, hint, field, status, wait });
   }
 }
 
@@ -38,7 +38,7 @@ async function reach(path, options) {
     return await fetch(path, options);
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Problem({ detail: "The service cannot be reached.", mend: "Is it still running?" });
+    throw new Problem({ detail: "The service cannot be reached.", hint: "Is it still running?" });
   }
 }
 

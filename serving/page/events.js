@@ -25,7 +25,7 @@ export async function* follow(id, signal) {
     }
     await sleep(250 * 2 ** tries, signal);
   }
-  throw new Problem({ detail: "The service cannot be reached any more.", mend: "Reload the page to try again." });
+  throw new Problem({ detail: "The service cannot be reached any more.", hint: "Reload the page to try again." });
 }
 
 /** {id, kind, data} for each event in a stream of bytes. */

@@ -29,7 +29,7 @@ def test_an_address_where_nothing_answers_is_named(named: str) -> None:
     with pytest.raises(StemsError, match="nothing answers") as caught:
         reach(named, seconds=0.3)
     assert f"RAY_ADDRESS={named}" in caught.value.message
-    assert "unset RAY_ADDRESS" in caught.value.mend
+    assert "unset RAY_ADDRESS" in caught.value.hint
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ def test_a_folder_too_long_for_sockets_is_refused_by_the_name_of_its_variable(
     monkeypatch.setenv(variable, f"/tmp/{'x' * 80}")
     with pytest.raises(StemsError, match=f"{variable}=.*too long") as caught:
         check_folder()
-    assert "RAY_TMPDIR" in caught.value.mend
+    assert "RAY_TMPDIR" in caught.value.hint
     assert not Path(f"/tmp/{'x' * 80}").exists()
 
 

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelines.catalog.files import read_bytes
-from pipelines.catalog.importing import import_catalog
+from pipelines.catalog.load import import_catalog
 from pipelines.catalog.schema import CatalogEntry, entry_to_json
+from pipelines.catalog.storage.files import read_bytes
+from pipelines.table.schema import CatalogRow, DroppedRow, TokenRow
+from pipelines.table.token_table import TokenTable
 from pipelines.tokens.config import PrepareConfig
-from pipelines.tokens.identity import identity_of, layout_of
-from pipelines.tokens.schema import CatalogRow, DroppedRow, TokenRow
-from pipelines.tokens.table import TokenTable
+from pipelines.tokens.resolve import identity_of, layout_of
 
 
 def put_files(root: Path, **contents: str) -> None:
@@ -91,4 +91,4 @@ def drop(table: TokenTable, entry: CatalogEntry, config: PrepareConfig, score: f
 
 def compute_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fail the test where a job would start to compute."""
-    monkeypatch.setattr("pipelines.tokens.run.connect", lambda: pytest.fail("something was computed"))
+    monkeypatch.setattr("pipelines.tokens.run.run.connect", lambda: pytest.fail("something was computed"))

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
-from serving.client import Stems
+from serving.client.client import Stems
 
 Make = Callable[..., Stems]
 """Makes a client of a service; its other arguments are the client's."""

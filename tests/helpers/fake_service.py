@@ -86,7 +86,7 @@ def problem(status: int, type: str = "busy", **more: Any) -> httpx.Response:
         "status": status,
         "detail": "It failed so.",
         "field": "",
-        "mend": "Mend it.",
+        "hint": "Mend it.",
         "request_id": "r1",
         **more,
     }
@@ -125,25 +125,25 @@ class Script:
 
 
 class Stream(httpx.SyncByteStream, httpx.AsyncByteStream):
-    """A body that comes in pieces; an exception among them breaks it off."""
+    """A body that comes in chunks; an exception among them breaks it off."""
 
-    def __init__(self, *pieces: bytes | BaseException) -> None:
-        self.pieces = pieces
+    def __init__(self, *chunks: bytes | BaseException) -> None:
+        self.chunks = chunks
 
     def __iter__(self) -> Iterator[bytes]:
-        for piece in self.pieces:
-            if isinstance(piece, BaseException):
-                raise piece
-            yield piece
+        for chunk in self.chunks:
+            if isinstance(chunk, BaseException):
+                raise chunk
+            yield chunk
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        for piece in self:
-            yield piece
+        for chunk in self:
+            yield chunk
 
 
-def events(*pieces: bytes | BaseException) -> httpx.Response:
+def events(*chunks: bytes | BaseException) -> httpx.Response:
     """A stream of server-sent events."""
-    return httpx.Response(200, headers={"Content-Type": "text/event-stream"}, stream=Stream(*pieces))
+    return httpx.Response(200, headers={"Content-Type": "text/event-stream"}, stream=Stream(*chunks))
 
 
 def event(kind: str, data: object, id: int) -> bytes:

@@ -11,7 +11,7 @@ from helpers.broken_models import broken_copy, damages
 from helpers.tiny import noise, tiny_assembly_directory
 
 import cli
-from models.audio import write_audio
+from models.audio.files import write_audio
 
 MODELS = ("model", "lm", "codecs", "separator", "start_from")
 """Settings that name a model or a part of one."""

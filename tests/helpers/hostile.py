@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-from models.audio import Audio, encode_audio
+from models.audio.files import Audio, encode_audio
 
 ASYNC = {"Prefer": ""}
 JSON = {"Content-Type": "application/json"}

@@ -10,17 +10,17 @@ import pyarrow as pa
 import pytest
 
 from cluster.nodes import NodeShape
-from pipelines.tokens.actor import TokenizerActor
+from pipelines.tokens.encode.actor import TokenizerActor
 
 Stage = Callable[[pa.Table], pa.Table]
 
 
 def run_in_process(patch: pytest.MonkeyPatch) -> None:
     """Let jobs that are called from now on run so."""
-    patch.setattr("pipelines.tokens.run.connect", lambda: False)
-    patch.setattr("pipelines.tokens.run.read_shapes", lambda: [NodeShape({"CPU": 2.0, "memory": 8e9})])
-    patch.setattr("pipelines.tokens.run.tokenizing", lambda task, settings, _: (task, TokenizerActor(settings)))
-    patch.setattr("pipelines.tokens.survey.inspection", lambda task, _: (task,))
+    patch.setattr("pipelines.tokens.run.run.connect", lambda: False)
+    patch.setattr("pipelines.tokens.run.run.read_shapes", lambda: [NodeShape({"CPU": 2.0, "memory": 8e9})])
+    patch.setattr("pipelines.tokens.run.run.tokenizing", lambda task, settings, _: (task, TokenizerActor(settings)))
+    patch.setattr("pipelines.tokens.run.survey.inspection", lambda task, _: (task,))
     for module in ("run", "survey"):
         patch.setattr(f"pipelines.tokens.{module}.watch", lambda _: nullcontext())
         patch.setattr(f"pipelines.tokens.{module}.LostNodes", lambda: nullcontext(lambda: False))

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.catalog.schema import CatalogEntry, entry_to_json
-from pipelines.tokens.inspect import inspect_file
-from pipelines.tokens.limits import Limits
+from pipelines.tokens.songs.inspect import inspect_file
+from pipelines.tokens.songs.limits import Limits
 
 LIMITS = Limits(min_seconds=1.0, max_seconds=300.0, max_megabytes=1024.0)
 PATIENCE_S = 60

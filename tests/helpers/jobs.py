@@ -12,35 +12,35 @@ from typing import Any
 import numpy as np
 from helpers.tiny import LAYOUT
 
-from serving.conductor import Conductor, Shelf
 from serving.config import ServeConfig
-from serving.database import open_database
-from serving.job_store import JobRecord, JobStore
+from serving.jobs.blob_store import JobFiles
+from serving.jobs.database import open_database
+from serving.jobs.job_store import JobRecord, JobStore
+from serving.jobs.scheduler import JobScheduler, Stores
 from serving.metrics import Meter
-from serving.orders import ModelFacts, Order
-from serving.player import Load, Piece
-from serving.results import Files
+from serving.workers.decode_loop import Chunk, Load
+from serving.workers.protocol import GenerationOrder, ModelInfo
 
-FACTS = ModelFacts("digest", LAYOUT, 8000, 10.0, 60.0, False, "float32")
+FACTS = ModelInfo("digest", LAYOUT, 8000, 10.0, 60.0, False, "float32")
 LOAD = Load(1, 1, 0, 0.01, 0.001, 1)
 
 
 class Fake:
-    """Plays a second of noise in four pieces; what happens before each can be set."""
+    """Plays a second of noise in four chunks; what happens before each can be set."""
 
     def __init__(self, before: Callable[[int], Awaitable[None]] | None = None) -> None:
         self.before, self.played = before, list[int]()
 
-    async def facts(self) -> ModelFacts:
+    async def info(self) -> ModelInfo:
         return FACTS
 
     async def ready(self) -> bool:
         return True
 
-    async def separate(self, song: bytes, facts: ModelFacts) -> dict[str, bytes]:
+    async def separate(self, song: bytes, info: ModelInfo) -> dict[str, bytes]:
         raise NotImplementedError
 
-    async def play(self, order: Order) -> AsyncGenerator[Piece, None]:
+    async def play(self, order: GenerationOrder) -> AsyncGenerator[Chunk, None]:
         assert order.sampling.seed is not None
         noise = np.random.default_rng(order.sampling.seed).normal(size=(3, 8000)).astype(np.float32) * 0.1
         self.played.append(order.sampling.seed)
@@ -49,7 +49,7 @@ class Fake:
                 await self.before(part)
             sound = {name: noise[k, part * 2000 : (part + 1) * 2000] for k, name in enumerate(LAYOUT.names)}
             codes = np.zeros((LAYOUT.streams, 5), np.int16)
-            yield Piece(5 * (part + 1), 20, codes, sound, 8000, LOAD)
+            yield Chunk(5 * (part + 1), 20, codes, sound, 8000, LOAD)
 
 
 class House:
@@ -58,13 +58,13 @@ class House:
     def __init__(self, root: Path) -> None:
         self.engine = open_database(f"sqlite:///{root}/state.db")
         self.store = JobStore(self.engine)
-        self.shelf = Shelf(self.store, Files(str(root / "uploads")), Files(str(root / "results")))
+        self.stores = Stores(self.store, JobFiles(str(root / "uploads")), JobFiles(str(root / "results")))
         self.meters: list[Meter] = []
 
-    def conductor(self, musician: Fake, **settings: Any) -> Conductor:
+    def scheduler(self, backend: Fake, **settings: Any) -> JobScheduler:
         config = ServeConfig(model="", **({"slots": 1, "max_queued": 3, "max_waiting": 1} | settings))
         self.meters.append(Meter())
-        return Conductor(config, musician, self.shelf, self.meters[-1])
+        return JobScheduler(config, backend, self.stores, self.meters[-1])
 
     def ended(self) -> float:
         """How many ends the meters have seen."""

@@ -11,12 +11,12 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from pipelines.tokens import delta_commit
-from pipelines.tokens.delta_commit import CommitStep
-from pipelines.tokens.keyed import KeyedTable
+from pipelines.table.delta import commit as delta_commit
+from pipelines.table.delta.commit import CommitStep
+from pipelines.table.keyed_table import KeyedTable
 
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["pipelines.tokens.keyed"])
+PROCESSES.set_forkserver_preload(["pipelines.table.keyed_table"])
 SCHEMA = pa.schema(
     [("id", pa.string()), ("part", pa.string()), ("note", pa.string()), ("codes", pa.list_(pa.list_(pa.int16())))]
 )

@@ -8,7 +8,7 @@ import numpy as np
 from helpers.tiny import CODEC, LAYOUT
 
 from pipelines.catalog.schema import CatalogEntry, entry_to_json
-from pipelines.tokens.schema import CatalogRow, TokenRow
+from pipelines.table.schema import CatalogRow, TokenRow
 
 FRAME_RATE = 50.0
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from models.audio import read_audio
+from models.audio.files import read_audio
 
 
 def open_zip(data: bytes) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -12,7 +12,7 @@ import numpy as np
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from models.audio import read_audio
+from models.audio.files import read_audio
 
 HEARD = """async () => {
   const bytes = new Uint8Array((await studio.render()).slice().buffer);

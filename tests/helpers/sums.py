@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from pipelines.training.config import TrainingConfig
-from pipelines.training.loop import TrainingResult, train
-from pipelines.training.recipe import Place, Recipe
+from pipelines.training.loop.recipe import Place, Recipe
+from pipelines.training.loop.train import TrainingResult, train
 from pipelines.training.sampler import rng
 
 

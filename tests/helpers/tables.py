@@ -10,10 +10,10 @@ import numpy as np
 from helpers.rows import catalog_row, song_row
 from rich.console import Console
 
-from models.audio import Audio, write_audio
-from pipelines.tokens.schema import DroppedRow, QuarantineRow, StemsRow, TokenRow
-from pipelines.tokens.stems_folder import stems_folder, write_stems
-from pipelines.tokens.table import TokenTable
+from models.audio.files import Audio, write_audio
+from pipelines.table.schema import DroppedRow, QuarantineRow, StemsRow, TokenRow
+from pipelines.table.token_table import TokenTable
+from pipelines.tokens.songs.kept_stems import stems_folder, write_stems
 
 CODECS = "bass=b1,drums=d1,other=o1"
 STEMS = ("bass", "drums", "other")

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from models.audio import Audio
+from models.audio.files import Audio
 from models.codec.codec import StemCodec, build_codec
 from models.codec.quantizer import start_codebooks
 from models.codec.size import CodecSize
 from models.lm.language_model import LMConfig, StemLM
+from models.lm.text import TextConfig
 from models.separation import SeparatorSize, build_htdemucs, save_separator
 from models.stems import StemLayout
-from models.text import TextConfig
 
 LAYOUT = StemLayout.parse("bass:1,drums:1,other:2")
 CODEC = CodecSize(filters=2, latent=8, cardinality=16, lstm_layers=1)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from models.audio import Audio, write_audio
+from models.audio.files import Audio, write_audio
 
 
 def put(path: Path, data: bytes | str = b"sound") -> Path:

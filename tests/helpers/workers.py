@@ -21,13 +21,13 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from models.lm.language_model import LMConfig
-from models.text import TextConfig
-from pipelines.training.lm import LMRecipe
-from pipelines.training.lm_config import LMTraining
-from pipelines.training.notice import Notice
-from pipelines.training.recipe import Place
-from pipelines.training.songs import select_songs
-from pipelines.training.worker import Worker
+from models.lm.text import TextConfig
+from pipelines.training.lm.config import LMTraining
+from pipelines.training.lm.song_table import select_songs
+from pipelines.training.lm.train_lm import LMRecipe
+from pipelines.training.loop.preemption import Notice
+from pipelines.training.loop.recipe import Place
+from pipelines.training.loop.worker import Worker
 
 SEGMENT = 48
 HANGS = 100

@@ -7,12 +7,12 @@ import pytest
 import torch
 from helpers.tiny import LAYOUT, noise, tiny_assembly_directory, tiny_codec
 
-from models.assembling import assemble
-from models.assembly import Assembly
-from models.audio import Audio
-from models.edits import Edit
+from models.audio.files import Audio
 from models.errors import StemsError
 from models.lm.sampling import Sampling
+from models.song.assembly import Assembly
+from models.song.assembly_builder import assemble
+from models.song.edit import Edit
 
 SAMPLING = Sampling(seed=5)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from models.audio import (
+from models.audio.files import (
     FORMATS,
     Audio,
     audio_info,
@@ -146,7 +146,7 @@ def test_loudness_in_parts_is_that_of_the_whole() -> None:
 
 @pytest.mark.parametrize("measured", [4, 5, 2**18])
 def test_clipped_samples_are_three_in_a_row(measured: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.audio._MEASURED", measured)
+    monkeypatch.setattr("models.audio.files._MEASURED", measured)
     full = 32_767 / 32_768
     peaks = [0, full, full, 0, full, -1, full, -1, -1, 0, 0.999]
     runs = [0, full, 1.5, full, -1, -1, -1, -2, 0, full, full, full]
@@ -171,6 +171,6 @@ def test_silence_is_what_nobody_hears(monkeypatch: pytest.MonkeyPatch) -> None:
     assert of(0 * sine + 0.5) == 1.0
     gap = np.concatenate([sine, np.zeros(8000), sine, np.zeros(4000), sine[:800], np.zeros(100)])
     assert of(gap) == 12_100 / gap.size
-    monkeypatch.setattr("models.audio._MEASURED", 1000)
+    monkeypatch.setattr("models.audio.files._MEASURED", 1000)
     assert of(gap) == 12_100 / gap.size
     assert silence(Audio(np.zeros((2, 0), np.float32), 8000)) == 1.0

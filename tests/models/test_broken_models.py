@@ -9,12 +9,12 @@ import pytest
 from helpers.broken_models import OF_WEIGHTS, WEIGHTS, Damage, broken_copy, broken_part, damages
 from helpers.tiny import tiny_assembly_directory
 
-from models.assembly import Assembly
 from models.codec.codec import StemCodec
 from models.errors import StemsError
+from models.files.model_check import check_model
 from models.lm.language_model import StemLM
-from models.model_check import check_model
 from models.separation import Separator
+from models.song.assembly import Assembly
 
 LOAD: dict[str, Callable[[Path], object]] = {
     "lm": StemLM.load,
@@ -40,7 +40,7 @@ def test_a_broken_part_is_refused_by_its_name(
         LOAD[file.partition("/")[0]](part)
     assert str(part) in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert caught.value.mend
+    assert caught.value.hint
     assert capfd.readouterr().err == ""
 
 

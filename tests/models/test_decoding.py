@@ -12,14 +12,14 @@ from helpers.containers import flac, wav
 from helpers.malformed import whole_files
 from helpers.odd_songs import encoded, int16, music
 
-from models.audio import audio_info, header_info, read_audio
-from models.containers.ffmpeg import FfmpegReader
+from models.audio.containers.ffmpeg import FfmpegReader
+from models.audio.files import audio_info, header_info, read_audio
 from models.errors import StemsError
 
 
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.decoding._BLOCK", 2 * 1009)
+    monkeypatch.setattr("models.audio.reading._BLOCK", 2 * 1009)
 
 
 @pytest.mark.parametrize("suffix", list(whole_files()))
@@ -85,7 +85,7 @@ def test_a_file_that_cannot_be_counted_is_not_decoded_beyond_its_bounds(monkeypa
 
 
 def test_room_is_made_as_samples_come(small_blocks: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.decoding._ROOM", 100)
+    monkeypatch.setattr("models.audio.reading._ROOM", 100)
     assert read_audio(flac(10, block=4800, channels=2, level=1, total=0)).seconds == 1.0
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from models.delay import delay_codes, delay_mask, undelay_codes
+from models.lm.delay import delay_codes, delay_mask, undelay_codes
 from models.stems import MUSICGEN_STEM, Stem, StemLayout
 
 GOLDEN = load_file(Path(__file__).parents[1] / "golden" / "sequences.safetensors")

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from models.editing import (
+from models.lm.edit_sequence import (
     assemble_example,
     draw_masked_streams,
     edit_frames,

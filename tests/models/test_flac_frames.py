@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from models.containers.flac_frames import HEAD_BYTES, FlacStream
+from models.audio.containers.flac_frames import HEAD_BYTES, FlacStream
 
 
 def flac(

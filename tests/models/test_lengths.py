@@ -13,7 +13,7 @@ from helpers.containers import id3, ogg_sealed
 from helpers.lengths import WRONG_LENGTHS, Case, ape, cut_files, mp3, put
 from helpers.odd_songs import encoded
 
-from models.audio import audio_info, read_audio, read_excerpt
+from models.audio.files import audio_info, read_audio, read_excerpt
 from models.errors import StemsError
 
 WITHIN_S = 0.03

@@ -15,12 +15,12 @@ import pytest
 from helpers.small_disk import small_disk
 from helpers.tiny import tiny_assembly_directory, tiny_codec, tiny_lm
 
-from models import output_folder, partial
 from models.errors import StemsError
-from models.output_folder import check_folder, replacing
-from models.output_listing import LIST, is_model, is_song
-from models.partial import OLD, clean_up, hidden
-from models.storage import storage_error
+from models.files import output_folder, partial
+from models.files.output_folder import check_folder, replacing
+from models.files.output_listing import LIST, is_model, is_song
+from models.files.partial import OLD, clean_up, hidden
+from models.files.storage import storage_error
 
 
 def write(folder: Path, *names: str) -> None:
@@ -174,7 +174,7 @@ def test_the_next_run_removes_what_a_killed_one_left(tmp_path: Path) -> None:
     script = f"""
 import os
 from pathlib import Path
-from models.output_folder import replacing
+from models.files.output_folder import replacing
 with replacing(Path({str(tmp_path / "song")!r})) as new:
     (new / "half").touch()
     os._exit(9)

@@ -9,9 +9,9 @@ import pytest
 import scipy.signal
 import soundfile
 
-from models.audio import Audio, encode_audio, read_audio
-from models.signature import EMPTY, NEAR, SLOTS, near, signature, similarity, slots
-from pipelines.demo.band import Performance, play
+from models.audio.files import Audio, encode_audio, read_audio
+from models.audio.signature import EMPTY, NEAR, SLOTS, near, signature, similarity, slots
+from pipelines.demo.band.band import Performance, play
 
 SECONDS = 12.0
 SONGS = ((56, "house"), (158, "house"), (243, "funk"), (283, "funk"), (5, "rock ballad"))
@@ -124,7 +124,7 @@ def test_a_signature_is_small_and_always_the_same() -> None:
 
 
 def test_a_signature_is_the_same_however_many_blocks_the_song_takes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.signature._BLOCK", 100)
+    monkeypatch.setattr("models.audio.signature._BLOCK", 100)
     assert similarity(signature(song(0)), signature_of(0)) == 1.0
 
 

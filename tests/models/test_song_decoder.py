@@ -4,10 +4,10 @@ import numpy as np
 import torch
 from helpers.tiny import LAYOUT, tiny_codec
 
-from models.edits import Draft
 from models.lm.engine.request import Request
 from models.lm.grid import Grid
-from models.song_decoder import FRAMES, SongDecoder
+from models.song.edit import Draft
+from models.song.song_decoder import FRAMES, SongDecoder
 
 
 def test_sound_comes_after_a_second_of_frames_and_is_that_of_the_whole_song() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from models.errors import StemsError
-from models.stem_files import likely_stem, stem_of, stems_in
+from models.files.stem_files import likely_stem, stem_of, stems_in
 
 STEMS = ("bass", "drums", "lead-vox")
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from models.errors import StemsError
-from models.text import ByteConditioner, TextConfig, build_conditioner, t5_config
+from models.lm.text import ByteConditioner, TextConfig, build_conditioner, t5_config
 
 
 @pytest.fixture(scope="module")

@@ -14,12 +14,12 @@ from helpers.listening import listening
 from helpers.ports import free_port
 from helpers.tiny import tiny_assembly_directory
 
-from models.audio import Audio, encode_audio
-from serving.api import create_app
+from models.audio.files import Audio, encode_audio
 from serving.config import ServeConfig
-from serving.generator import Generator, SeparatorReplica
-from serving.orders import ModelFacts, Order
-from serving.player import Piece
+from serving.http.api import create_app
+from serving.workers.decode_loop import Chunk
+from serving.workers.deployments import GeneratorReplica, SeparatorReplica
+from serving.workers.protocol import GenerationOrder, ModelInfo
 
 
 @pytest.fixture(scope="session")
@@ -31,19 +31,19 @@ class Band:
     """A model in this process, as the API sees it."""
 
     def __init__(self, config: ServeConfig) -> None:
-        self._generator, self._separator = Generator(config), SeparatorReplica(config)
+        self._generator, self._separator = GeneratorReplica(config), SeparatorReplica(config)
 
-    async def facts(self) -> ModelFacts:
-        return await self._generator.facts()
+    async def info(self) -> ModelInfo:
+        return await self._generator.info()
 
     async def ready(self) -> bool:
         return True
 
-    def play(self, order: Order) -> AsyncGenerator[Piece, None]:
+    def play(self, order: GenerationOrder) -> AsyncGenerator[Chunk, None]:
         return self._generator.play(order)
 
-    async def separate(self, song: bytes, facts: ModelFacts) -> dict[str, bytes]:
-        return await self._separator.separate(song, facts.layout.names, facts.sample_rate)
+    async def separate(self, song: bytes, info: ModelInfo) -> dict[str, bytes]:
+        return await self._separator.separate(song, info.layout.names, info.sample_rate)
 
 
 @pytest.fixture(scope="session")

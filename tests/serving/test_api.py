@@ -7,7 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 from helpers.songs import open_zip
 
-from models.audio import Audio, encode_audio, read_audio
+from models.audio.files import Audio, encode_audio, read_audio
 
 NAMES = ["bass", "drums", "other"]
 
@@ -19,7 +19,7 @@ def assert_problem(answer: Any, status: int, field: str) -> dict[str, Any]:
     assert problem["field"] == field
     assert problem["status"] == status
     assert problem["detail"]
-    assert problem["mend"]
+    assert problem["hint"]
     assert problem["title"]
     assert problem["type"].startswith("urn:stems:problem:")
     assert "Traceback" not in answer.text
@@ -204,7 +204,7 @@ def test_a_stem_is_taken_in_any_case_and_stays_as_it_is(local: TestClient) -> No
 def test_the_likely_name_of_a_stem_is_offered(local: TestClient) -> None:
     answer = local.post("/v1/edits", files={"song - Bass": ("song - Bass.wav", short(1.0))})
     assert_problem(answer, 422, "song - Bass")
-    assert answer.json()["mend"] == "Send it as 'bass'."
+    assert answer.json()["hint"] == "Send it as 'bass'."
 
 
 def test_a_malformed_multipart_body_is_refused(local: TestClient) -> None:
@@ -240,7 +240,7 @@ def test_files_beside_the_page_stay_inside(local: TestClient) -> None:
 
 
 def test_a_fault_of_ours_tells_nothing_of_the_inside(local: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("serving.performance.kept_files", lambda *_: 1 / 0)
+    monkeypatch.setattr("serving.jobs.runner.kept_files", lambda *_: 1 / 0)
     answer = local.post("/v1/songs", json={"seconds": 1}, headers={"X-Request-Id": "find-me"})
     problem = assert_problem(answer, 500, "")
     assert problem["request_id"] == "find-me"

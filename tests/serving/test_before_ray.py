@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from models.errors import StemsError
-from models.model_check import check_model
+from models.files.model_check import check_model
 from serving.app import _settled
 from serving.config import ServeConfig
 
@@ -50,7 +50,7 @@ def test_places_that_cannot_be_written_are_named(model_directory: Path, tmp_path
 
 
 def test_a_database_that_is_read_only_is_named(tmp_path: Path) -> None:
-    from serving.database import open_database
+    from serving.jobs.database import open_database
 
     open_database(f"sqlite:///{tmp_path}/state.db").dispose()
     with pytest.raises(StemsError, match="--state"):

@@ -1,4 +1,4 @@
-"""Jobs with a musician who can be told to fail: who goes first, who takes over, and that each ends once."""
+"""Jobs with a backend who can be told to fail: who goes first, who takes over, and that each ends once."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from helpers.jobs import Fake, House, new_job, until
 from sqlalchemy.exc import OperationalError
 
 from models.errors import StemsError
-from serving.broadcast import Sound
-from serving.conductor import MOST_ATTEMPTS
-from serving.job_store import JobRecord
-from serving.musician import PlayerLostError
+from serving.jobs.event_log import Sound
+from serving.jobs.job_store import JobRecord
+from serving.jobs.scheduler import MOST_ATTEMPTS
 from serving.problems import BusyError
+from serving.workers.backend import WorkerLostError
 
 
 @pytest.fixture
@@ -34,17 +34,17 @@ def test_a_job_whose_player_is_lost_is_played_again_and_heard_once(house: House)
         nonlocal lost
         if part == 2 and lost < 2:
             lost += 1
-            raise PlayerLostError("killed")
+            raise WorkerLostError("killed")
 
     async def play() -> list[Sound]:
         fake = Fake(before)
-        conductor = house.conductor(fake)
-        await conductor.start()
-        job = await conductor.accept(new_job(), {})
-        broadcast = conductor.broadcast(job.id)
-        assert broadcast is not None
-        events = [event async for event in broadcast.follow()]
-        await conductor.stop()
+        scheduler = house.scheduler(fake)
+        await scheduler.start()
+        job = await scheduler.accept(new_job(), {})
+        event_log = scheduler.event_log(job.id)
+        assert event_log is not None
+        events = [event async for event in event_log.subscribe()]
+        await scheduler.stop()
         assert len(fake.played) == 3
         assert house.store.get(job.id).state == "done"  # type: ignore[union-attr]
         return [event.data for event in events if isinstance(event.data, Sound)]
@@ -62,10 +62,10 @@ def test_what_a_dead_process_left_another_finishes(house: House) -> None:
             house.store.add(job)
         alive = house.store.add(new_job(9, keeper="alive", lease=time.time() + 60, id="job9"))
         fake = Fake()
-        conductor = house.conductor(fake)
-        await conductor.start()
+        scheduler = house.scheduler(fake)
+        await scheduler.start()
         await until(lambda: house.ended() == 2)
-        await conductor.stop()
+        await scheduler.stop()
         assert sorted(fake.played) == [0, 1]
         assert house.store.get(alive.id).state == "queued"  # type: ignore[union-attr]
 
@@ -79,12 +79,12 @@ def test_a_process_that_stops_hands_its_jobs_on_at_once(house: House) -> None:
         async def before(part: int) -> None:
             await forever.wait()
 
-        first = house.conductor(Fake(before))
+        first = house.scheduler(Fake(before))
         await first.start()
         job = await first.accept(new_job(), {})
         await until(lambda: first.playing == 1)
         await first.stop()
-        second = house.conductor(Fake())
+        second = house.scheduler(Fake())
         await second.start()
         await until(lambda: house.store.get(job.id).state == "done")  # type: ignore[union-attr]
         await second.stop()
@@ -97,23 +97,23 @@ def test_two_processes_that_both_play_a_job_end_it_once(house: House) -> None:
     """The first was thought dead, and was not."""
 
     async def race() -> None:
-        gate = asyncio.Event()
+        auth = asyncio.Event()
 
         async def before(part: int) -> None:
             if part == 3:
-                await gate.wait()
+                await auth.wait()
 
-        conductors = [house.conductor(Fake(before)) for _ in range(2)]
-        await conductors[0].start()
-        job = await conductors[0].accept(new_job(), {})
-        await until(lambda: conductors[0].playing == 1)
-        house.store.renew(conductors[0].name, time.time() - 1)
-        await conductors[1].start()
-        await until(lambda: conductors[1].playing == 1)
-        gate.set()
-        await until(lambda: not conductors[0].playing and not conductors[1].playing)
-        for conductor in conductors:
-            await conductor.stop()
+        schedulers = [house.scheduler(Fake(before)) for _ in range(2)]
+        await schedulers[0].start()
+        job = await schedulers[0].accept(new_job(), {})
+        await until(lambda: schedulers[0].playing == 1)
+        house.store.renew(schedulers[0].name, time.time() - 1)
+        await schedulers[1].start()
+        await until(lambda: schedulers[1].playing == 1)
+        auth.set()
+        await until(lambda: not schedulers[0].playing and not schedulers[1].playing)
+        for scheduler in schedulers:
+            await scheduler.stop()
         assert house.store.get(job.id).state == "done"  # type: ignore[union-attr]
 
     asyncio.run(race())
@@ -122,49 +122,49 @@ def test_two_processes_that_both_play_a_job_end_it_once(house: House) -> None:
 
 def test_who_waits_on_the_line_goes_first_and_too_many_are_refused(house: House) -> None:
     async def crowd() -> list[int]:
-        gate = asyncio.Semaphore(0)
+        auth = asyncio.Semaphore(0)
 
         async def before(part: int) -> None:
             if part == 0:
-                await gate.acquire()
+                await auth.acquire()
 
         fake = Fake(before)
-        conductor = house.conductor(fake)
-        await conductor.start()
-        for seed in range(conductor.capacity):
-            await conductor.accept(new_job(seed), {})
-        await until(lambda: conductor.playing == conductor.capacity)
-        await conductor.accept(new_job(10), {})
-        await conductor.accept(new_job(11, inline=True), {})
+        scheduler = house.scheduler(fake)
+        await scheduler.start()
+        for seed in range(scheduler.capacity):
+            await scheduler.accept(new_job(seed), {})
+        await until(lambda: scheduler.playing == scheduler.capacity)
+        await scheduler.accept(new_job(10), {})
+        await scheduler.accept(new_job(11, inline=True), {})
         with pytest.raises(BusyError, match="Prefer"):
-            conductor.check_room(inline=True)
-        conductor.check_room(inline=False)
-        await conductor.accept(new_job(12), {})
+            scheduler.check_room(inline=True)
+        scheduler.check_room(inline=False)
+        await scheduler.accept(new_job(12), {})
         with pytest.raises(BusyError) as caught:
-            conductor.check_room(inline=False)
+            scheduler.check_room(inline=False)
         assert caught.value.retry_after >= 1
 
         def moved(ended: int) -> bool:
-            return house.ended() == ended and len(fake.played) == min(ended + conductor.capacity, jobs)
+            return house.ended() == ended and len(fake.played) == min(ended + scheduler.capacity, jobs)
 
-        jobs = conductor.capacity + 3
+        jobs = scheduler.capacity + 3
         for ended in range(1, jobs + 1):
-            gate.release()
+            auth.release()
             await until(partial(moved, ended))
-        await conductor.stop()
-        return fake.played[conductor.capacity :]
+        await scheduler.stop()
+        return fake.played[scheduler.capacity :]
 
     assert asyncio.run(crowd()) == [11, 10, 12]
 
 
 def test_a_place_is_held_while_a_job_is_being_stored(house: House) -> None:
-    conductor = house.conductor(Fake())
+    scheduler = house.scheduler(Fake())
     with ExitStack() as places:
         for _ in range(3):
-            places.enter_context(conductor.place(inline=False))
+            places.enter_context(scheduler.place(inline=False))
         with pytest.raises(BusyError):
-            conductor.check_room(inline=False)
-    conductor.check_room(inline=False)
+            scheduler.check_room(inline=False)
+    scheduler.check_room(inline=False)
 
 
 @pytest.mark.parametrize(
@@ -175,13 +175,13 @@ def test_a_job_that_cannot_be_played_fails_with_its_problem(house: House, error:
         raise error
 
     async def play() -> JobRecord:
-        conductor = house.conductor(Fake(before))
-        await conductor.start()
-        job = await conductor.accept(new_job(), {})
-        broadcast = conductor.broadcast(job.id)
-        assert broadcast is not None
-        await broadcast.until_end()
-        await conductor.stop()
+        scheduler = house.scheduler(Fake(before))
+        await scheduler.start()
+        job = await scheduler.accept(new_job(), {})
+        event_log = scheduler.event_log(job.id)
+        assert event_log is not None
+        await event_log.until_end()
+        await scheduler.stop()
         stored = house.store.get(job.id)
         assert stored is not None
         return stored
@@ -192,19 +192,19 @@ def test_a_job_that_cannot_be_played_fails_with_its_problem(house: House, error:
 
 def test_what_has_expired_is_forgotten_with_its_files(house: House, tmp_path: Path) -> None:
     async def forget() -> None:
-        conductor = house.conductor(Fake(), keep_hours=1e-7)
-        await conductor.start()
-        job = await conductor.accept(new_job(), {})
+        scheduler = house.scheduler(Fake(), keep_hours=1e-7)
+        await scheduler.start()
+        job = await scheduler.accept(new_job(), {})
         await until(lambda: house.ended() == 1)
         await until(lambda: house.store.get(job.id) is None)
-        await conductor.stop()
+        await scheduler.stop()
 
     asyncio.run(forget())
     assert list((tmp_path / "results").iterdir()) == []
 
 
 def test_a_database_that_is_away_for_a_moment_costs_no_job(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("serving.conductor.RENEW_S", 0.01)
+    monkeypatch.setattr("serving.jobs.scheduler.RENEW_S", 0.01)
     away, finish = 3, house.store.finish
 
     def sometimes(*given: Any, **values: Any) -> bool:
@@ -217,11 +217,11 @@ def test_a_database_that_is_away_for_a_moment_costs_no_job(house: House, monkeyp
     monkeypatch.setattr(house.store, "finish", sometimes)
 
     async def play() -> None:
-        conductor = house.conductor(Fake())
-        await conductor.start()
-        job = await conductor.accept(new_job(), {})
+        scheduler = house.scheduler(Fake())
+        await scheduler.start()
+        job = await scheduler.accept(new_job(), {})
         await until(lambda: house.store.get(job.id).state == "done")  # type: ignore[union-attr]
-        await conductor.stop()
+        await scheduler.stop()
 
     asyncio.run(play())
     assert away < 0
@@ -231,10 +231,10 @@ def test_a_job_that_ended_many_services_is_given_up(house: House) -> None:
     async def play() -> None:
         job = house.store.add(new_job(attempts=MOST_ATTEMPTS, keeper="dead", lease=1.0))
         fake = Fake()
-        conductor = house.conductor(fake)
-        await conductor.start()
+        scheduler = house.scheduler(fake)
+        await scheduler.start()
         await until(lambda: house.store.get(job.id).state == "failed")  # type: ignore[union-attr]
-        await conductor.stop()
+        await scheduler.stop()
         assert fake.played == []
 
     asyncio.run(play())
@@ -242,13 +242,13 @@ def test_a_job_that_ended_many_services_is_given_up(house: House) -> None:
 
 def test_progress_is_told_as_frames_of_all(house: House) -> None:
     async def play() -> list[dict[str, int]]:
-        conductor = house.conductor(Fake())
-        await conductor.start()
-        job = await conductor.accept(new_job(), {})
-        broadcast = conductor.broadcast(job.id)
-        assert broadcast is not None
-        events = [event async for event in broadcast.follow()]
-        await conductor.stop()
+        scheduler = house.scheduler(Fake())
+        await scheduler.start()
+        job = await scheduler.accept(new_job(), {})
+        event_log = scheduler.event_log(job.id)
+        assert event_log is not None
+        events = [event async for event in event_log.subscribe()]
+        await scheduler.stop()
         return [json.loads(str(event.data)) for event in events if event.kind == "progress"]
 
     assert asyncio.run(play()) == [{"frames": 5 * k, "of": 20} for k in range(1, 5)]

@@ -8,9 +8,9 @@ from starlette.responses import PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from serving.config import ServeConfig
-from serving.database import open_database
-from serving.edge import Edge
-from serving.keys import KeyRing
+from serving.http.api_keys import KeyRing
+from serving.http.middleware import RequestGuard
+from serving.jobs.database import open_database
 from serving.metrics import Meter
 
 CHUNK = b"x" * 100
@@ -35,7 +35,7 @@ class Upload:
     def through(self, app: Any) -> None:
         config = ServeConfig(model="m", max_upload_mb=LIMIT / 1e6, body_seconds=0.2)
         keys = KeyRing(open_database("sqlite://"))
-        asyncio.run(Edge(app, config, keys, Meter())(self.scope, self.receive, self.send))
+        asyncio.run(RequestGuard(app, config, keys, Meter())(self.scope, self.receive, self.send))
 
 
 async def reads_all(scope: Scope, receive: Receive, send: Send) -> None:

@@ -16,16 +16,16 @@ from helpers.jobs import Fake, House, new_job, until
 from helpers.small_disk import fill, small_disk
 from sqlalchemy.exc import OperationalError
 
-from models.audio import encode_audio
+from models.audio.files import encode_audio
 from models.errors import StemsError
-from models.storage import storage_reason
-from serving.api import create_app
+from models.files.storage import storage_reason
 from serving.config import ServeConfig
-from serving.database import open_database
-from serving.job_store import JobStore
+from serving.http.api import create_app
+from serving.jobs.blob_store import JobFiles
+from serving.jobs.database import open_database
+from serving.jobs.disk_space import LEAST_BYTES, Room
+from serving.jobs.job_store import JobStore
 from serving.problems import no_room
-from serving.results import Files
-from serving.room import LEAST_BYTES, Room
 
 
 @pytest.fixture
@@ -108,21 +108,21 @@ def test_a_disk_that_fills_up_while_a_song_is_played_fails_the_job_for_that(disk
             if part == 3 and not ballast:
                 ballast.append(fill(disk))
 
-        conductor = house.conductor(Fake(before))
-        await conductor.start()
-        job = await conductor.accept(new_job(1), {})
+        scheduler = house.scheduler(Fake(before))
+        await scheduler.start()
+        job = await scheduler.accept(new_job(1), {})
         await until(lambda: house.store.get(job.id).state == "failed")  # type: ignore[union-attr]
-        assert conductor.room.full()
+        assert scheduler.room.full()
         ended = house.store.get(job.id)
         assert ended is not None
         assert ended.problem is not None
         assert (ended.problem["status"], ended.problem["type"]) == (507, "urn:stems:problem:storage")
         assert list((disk / "results").iterdir()) == []
         ballast[0].unlink()
-        assert not conductor.room.full()
-        job = await conductor.accept(new_job(2), {})
+        assert not scheduler.room.full()
+        job = await scheduler.accept(new_job(2), {})
         await until(lambda: house.store.get(job.id).state == "done")  # type: ignore[union-attr]
-        await conductor.stop()
+        await scheduler.stop()
         return job.id
 
     done = asyncio.run(play())
@@ -132,21 +132,21 @@ def test_a_disk_that_fills_up_while_a_song_is_played_fails_the_job_for_that(disk
 def test_what_has_expired_goes_although_the_database_takes_nothing(disk: Path) -> None:
     house = House(disk)
     old = house.store.add(new_job(1, state="done", expires=1.0))
-    house.shelf.results.put(old.id, {"bass.flac": bytes(1_000_000)})
+    house.stores.results.put(old.id, {"bass.flac": bytes(1_000_000)})
     fill(disk)
 
     async def look_after() -> None:
-        conductor = house.conductor(Fake())
-        await conductor.start()
+        scheduler = house.scheduler(Fake())
+        await scheduler.start()
         await until(lambda: house.store.get(old.id) is None)
-        await conductor.stop()
+        await scheduler.stop()
 
     asyncio.run(look_after())
     assert list((disk / "results").iterdir()) == []
 
 
 def test_files_that_do_not_fit_leave_nothing(disk: Path) -> None:
-    files = Files(str(disk / "results"))
+    files = JobFiles(str(disk / "results"))
     with pytest.raises(StemsError, match="disk is full") as refused:
         files.put("job", {"a.flac": bytes(100_000), "b.flac": bytes(9_000_000)})
     assert refused.value.code == "storage"
@@ -155,12 +155,12 @@ def test_files_that_do_not_fit_leave_nothing(disk: Path) -> None:
 
 def test_a_job_that_the_database_does_not_take_leaves_no_upload(disk: Path, tmp_path: Path) -> None:
     house = House(disk)
-    house.shelf = replace(house.shelf, uploads=Files(str(tmp_path / "uploads")))  # there, there is room
+    house.stores = replace(house.stores, uploads=JobFiles(str(tmp_path / "uploads")))  # there, there is room
     fill(disk)
 
     async def accept() -> None:
         many = new_job(1, request={"prompt": "x" * 500_000})
-        await house.conductor(Fake()).accept(many, {"song": b"sound"})
+        await house.scheduler(Fake()).accept(many, {"song": b"sound"})
 
     with pytest.raises(OperationalError) as refused:
         asyncio.run(accept())

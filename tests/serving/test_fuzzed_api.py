@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from schemathesis.engine import events, from_schema
 from schemathesis.python import asgi
 
-from models.audio import Audio, encode_audio
-from serving.api import create_app
+from models.audio.files import Audio, encode_audio
 from serving.config import ServeConfig
+from serving.http.api import create_app
 
 NAMES = ["bass", "drums", "other"]
 FORMS = ("/v1/edits", "/v1/variations")

@@ -11,9 +11,9 @@ import pytest
 from fastapi.testclient import TestClient
 from helpers.hostile import ASYNC, answer_of, assert_refused
 
-from serving.api import create_app
 from serving.config import KeyConfig, ServeConfig
-from serving.keys import add_key
+from serving.http.api import create_app
+from serving.http.api_keys import add_key
 
 PATHS = [
     "..%2f..%2fstate.db",

@@ -11,7 +11,7 @@ import soundfile
 from fastapi.testclient import TestClient
 from helpers.hostile import FORM, JSON, assert_refused, part, resident_mb
 
-from models.audio import Audio, encode_audio
+from models.audio.files import Audio, encode_audio
 
 
 def silence(container: str, subtype: str, hours: float) -> bytes:

@@ -14,8 +14,8 @@ from fastapi.testclient import TestClient
 from helpers.hooks import SECRET, Hook, listening
 from helpers.hostile import ASYNC, assert_refused
 
-from serving.api import create_app
 from serving.config import ServeConfig
+from serving.http.api import create_app
 
 KEY = base64.b64decode(SECRET.removeprefix("whsec_"))
 
@@ -67,8 +67,8 @@ def told(settings: ServeConfig, band: Any, hook: Hook, times: int) -> dict[str, 
 
 @pytest.fixture
 def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("serving.webhooks._LOOK_S", 0.05)
-    monkeypatch.setattr("serving.webhooks._PAUSES_S", (0, 0, 0))
+    monkeypatch.setattr("serving.jobs.webhooks._LOOK_S", 0.05)
+    monkeypatch.setattr("serving.jobs.webhooks._PAUSES_S", (0, 0, 0))
 
 
 @pytest.mark.usefixtures("brisk")

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from models.errors import StemsError
-from serving.database import open_database
-from serving.job_store import JobRecord, JobStore
+from serving.jobs.database import open_database
+from serving.jobs.job_store import JobRecord, JobStore
 
 
 @pytest.fixture(scope="module")

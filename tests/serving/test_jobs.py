@@ -13,10 +13,10 @@ import pytest
 from fastapi.testclient import TestClient
 from helpers.songs import open_zip
 
-from models.audio import read_audio
-from serving.api import create_app
+from models.audio.files import read_audio
 from serving.config import KeyConfig, ServeConfig
-from serving.keys import add_key, remove_key
+from serving.http.api import create_app
+from serving.http.api_keys import add_key, remove_key
 
 NAMES = ["bass", "drums", "other"]
 ASYNC = {"Prefer": ""}

@@ -6,7 +6,7 @@ import pytest
 from helpers.lengths import WRONG_LENGTHS
 
 from models.errors import StemsError
-from serving.uploads import decode
+from serving.http.uploads import decode
 
 WITHIN_S = 0.03
 

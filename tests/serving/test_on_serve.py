@@ -8,10 +8,10 @@ import pytest
 
 from cluster.nodes import shapes
 from models.errors import StemsError
+from serving.cluster_room import check_room, waiting_line
 from serving.config import ServeConfig, parse_config
-from serving.on_serve import App, Copies, Running, check_free, in_the_way, url
+from serving.ray_serve import App, Copies, Running, check_free, in_the_way, url
 from serving.service import _not_started
-from serving.waiting import check_room, waiting_line
 
 SHARED = Running("127.0.0.1", 8000, ("10.0.0.1",), {"other": App("/other", "RUNNING"), "gone": App("/", "DELETING")})
 
@@ -76,7 +76,7 @@ def test_a_copy_that_no_machine_can_hold_is_refused(settings: dict[str, float], 
     with pytest.raises(StemsError, match="no node has that: the largest has") as caught:
         check_room(config, NODES, fixed=False)
     assert caught.value.field == field
-    assert f"Lower {field}" in caught.value.mend
+    assert f"Lower {field}" in caught.value.hint
 
 
 def test_all_copies_must_fit_a_machine_of_ones_own() -> None:
@@ -87,14 +87,14 @@ def test_all_copies_must_fit_a_machine_of_ones_own() -> None:
 
 def test_what_waits_for_room_is_said_in_one_line() -> None:
     config = ServeConfig(model="m", replicas=5)
-    some = App("/", "DEPLOYING", copies={"Generator": Copies(wanted=5, running=2, unplaced=3)})
+    some = App("/", "DEPLOYING", copies={"GeneratorReplica": Copies(wanted=5, running=2, unplaced=3)})
     line = waiting_line(some, config, lambda: {"CPU": 0.5})
     assert line.startswith("3 of 5 copies of the model wait for room: each takes 1 CPUs")
     assert "0.5 CPUs are free" in line
     assert "\n" not in line
-    none = App("/", "DEPLOYING", copies={"Generator": Copies(wanted=1, running=0, unplaced=1)})
+    none = App("/", "DEPLOYING", copies={"GeneratorReplica": Copies(wanted=1, running=0, unplaced=1)})
     assert "Nothing answers yet" in waiting_line(none, config, dict)
-    loading = App("/", "DEPLOYING", copies={"Generator": Copies(wanted=1, running=0, unplaced=0)})
+    loading = App("/", "DEPLOYING", copies={"GeneratorReplica": Copies(wanted=1, running=0, unplaced=0)})
     assert waiting_line(loading, config, dict) == ""
 
 

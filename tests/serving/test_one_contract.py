@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 import cli
-from models.audio import Audio, encode_audio
+from models.audio.files import Audio, encode_audio
 from models.errors import StemsError
 from pipelines.composing.config import EditConfig, GenerateConfig
-from serving.client import Stems
-from serving.request import RequestEditConfig, RequestSongConfig
+from serving.client.client import Stems
+from serving.client.command import RequestEditConfig, RequestSongConfig
 from serving.schemas import EditRequest, SongRequest
 
 NEEDED: dict[type[BaseModel], dict[str, Any]] = {

@@ -7,10 +7,10 @@ from fastapi.testclient import TestClient
 from pydantic import ValidationError
 from starlette.websockets import WebSocketDisconnect
 
-from serving.api import create_app
 from serving.config import KeyConfig, ServeConfig
-from serving.keys import add_key
-from serving.origins import refusal
+from serving.http.api import create_app
+from serving.http.api_keys import add_key
+from serving.http.origins import refusal
 
 LOCAL = "127.0.0.1:8000"
 HOSTS = ("music.example", "studio.example:8443")

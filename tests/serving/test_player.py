@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.assembly import Assembly
-from models.audio import Audio, encode_audio, read_audio
-from models.edits import Draft, Edit
+from models.audio.files import Audio, encode_audio, read_audio
 from models.errors import StemsError
 from models.lm.sampling import Sampling
 from models.lm.transformer import Condition
-from models.song_decoder import SongDecoder
-from serving.orders import Order
-from serving.player import Piece, Player
+from models.song.assembly import Assembly
+from models.song.edit import Draft, Edit
+from models.song.song_decoder import SongDecoder
+from serving.workers.decode_loop import Chunk, DecodeLoop
+from serving.workers.protocol import GenerationOrder
 
 
 @pytest.fixture(scope="module")
@@ -28,23 +28,23 @@ def assembly(model_directory: Path) -> Assembly:
 
 
 @pytest.fixture
-def player(assembly: Assembly) -> Player:
-    return Player(assembly, slots=2, model=ThreadPoolExecutor(1))
+def player(assembly: Assembly) -> DecodeLoop:
+    return DecodeLoop(assembly, slots=2, model=ThreadPoolExecutor(1))
 
 
-def order(seed: int, seconds: float = 1.0) -> Order:
-    return Order("hum", Sampling(seed=seed), seconds)
+def order(seed: int, seconds: float = 1.0) -> GenerationOrder:
+    return GenerationOrder("hum", Sampling(seed=seed), seconds)
 
 
-async def gather(pieces: AsyncGenerator[Piece, None]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+async def gather(chunks: AsyncGenerator[Chunk, None]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Codes and stems of a whole song."""
-    heard = [piece async for piece in pieces]
-    sounds = [piece.sound for piece in heard if piece.sound]
+    heard = [chunk async for chunk in chunks]
+    sounds = [chunk.sound for chunk in heard if chunk.sound]
     stems = {name: np.concatenate([sound[name] for sound in sounds]) for name in sounds[0]}
-    return np.concatenate([piece.codes for piece in heard], axis=1), stems
+    return np.concatenate([chunk.codes for chunk in heard], axis=1), stems
 
 
-def test_songs_played_together_are_those_played_alone(player: Player, assembly: Assembly) -> None:
+def test_songs_played_together_are_those_played_alone(player: DecodeLoop, assembly: Assembly) -> None:
     async def together() -> list[tuple[np.ndarray, dict[str, np.ndarray]]]:
         return await asyncio.gather(*(gather(player.play(order(seed, 1 + seed / 4))) for seed in range(5)))
 
@@ -55,23 +55,23 @@ def test_songs_played_together_are_those_played_alone(player: Player, assembly: 
             np.testing.assert_allclose(stems[name], samples, atol=1e-4)
 
 
-def test_kept_stems_come_back_to_the_bit(player: Player, assembly: Assembly) -> None:
+def test_kept_stems_come_back_to_the_bit(player: DecodeLoop, assembly: Assembly) -> None:
     rate = assembly.sample_rate
     noise = np.random.default_rng(0).normal(size=(1, rate)).astype(np.float32) * 0.1
     sent = encode_audio(Audio(noise, rate), "flac")
-    edit = Order("", Sampling(seed=1), edit=Edit(silent=["other"]), stems={"bass": sent})
+    edit = GenerationOrder("", Sampling(seed=1), edit=Edit(silent=["other"]), stems={"bass": sent})
     _, stems = asyncio.run(gather(player.play(edit)))
     np.testing.assert_array_equal(stems["bass"], read_audio(sent).samples[0])
     assert not stems["other"].any()
     assert stems["drums"].any()
 
 
-def test_edits_that_come_together_are_those_made_alone(player: Player, assembly: Assembly) -> None:
+def test_edits_that_come_together_are_those_made_alone(player: DecodeLoop, assembly: Assembly) -> None:
     rate, rng = assembly.sample_rate, np.random.default_rng(0)
     given = [Audio(rng.normal(size=(1, rate)).astype(np.float32) * 0.1, rate) for _ in range(3)]
     edit = Edit(silent=["other"])
     orders = [
-        Order("", Sampling(seed=seed), edit=edit, stems={"bass": encode_audio(audio)})
+        GenerationOrder("", Sampling(seed=seed), edit=edit, stems={"bass": encode_audio(audio)})
         for seed, audio in enumerate(given)
     ]
 
@@ -83,10 +83,10 @@ def test_edits_that_come_together_are_those_made_alone(player: Player, assembly:
         np.testing.assert_array_equal(codes, alone.codes)
 
 
-def test_a_song_that_is_left_frees_its_slot_within_two_steps(player: Player) -> None:
+def test_a_song_that_is_left_frees_its_slot_within_two_steps(player: DecodeLoop) -> None:
     async def leave() -> tuple[int, int]:
-        async with aclosing(player.play(order(1, 9.0))) as pieces:
-            await anext(pieces)
+        async with aclosing(player.play(order(1, 9.0))) as chunks:
+            await anext(chunks)
             assert player.load.running == 1
             before = player.load.steps
         while player.load.running:
@@ -97,7 +97,7 @@ def test_a_song_that_is_left_frees_its_slot_within_two_steps(player: Player) -> 
     assert after - before <= 2 + 1  # one of them had begun, and is counted when it ends
 
 
-def test_a_song_that_is_left_while_it_waits_is_never_begun(player: Player) -> None:
+def test_a_song_that_is_left_while_it_waits_is_never_begun(player: DecodeLoop) -> None:
     async def leave() -> int:
         async with aclosing(player.play(order(1, 9.0))) as one, aclosing(player.play(order(2, 9.0))) as two:
             await asyncio.gather(anext(one), anext(two))
@@ -113,9 +113,9 @@ def test_a_song_that_is_left_while_it_waits_is_never_begun(player: Player) -> No
     assert asyncio.run(leave()) <= 2
 
 
-def test_what_cannot_be_played_is_refused_alone(player: Player) -> None:
+def test_what_cannot_be_played_is_refused_alone(player: DecodeLoop) -> None:
     async def both() -> Any:
-        bad = Order("", Sampling(seed=1), edit=Edit(["tuba"]), stems={})
+        bad = GenerationOrder("", Sampling(seed=1), edit=Edit(["tuba"]), stems={})
         return await asyncio.gather(gather(player.play(order(1))), gather(player.play(bad)), return_exceptions=True)
 
     good, bad = asyncio.run(both())
@@ -124,13 +124,15 @@ def test_what_cannot_be_played_is_refused_alone(player: Player) -> None:
     player.check()
 
 
-def test_a_song_beyond_the_model_is_refused(player: Player) -> None:
+def test_a_song_beyond_the_model_is_refused(player: DecodeLoop) -> None:
     with pytest.raises(StemsError) as caught:
         asyncio.run(gather(player.play(order(1, 1e6))))
     assert caught.value.field == "seconds"
 
 
-def test_an_engine_that_fails_fails_its_songs_and_its_health(player: Player, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_that_fails_fails_its_songs_and_its_health(
+    player: DecodeLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail() -> None:
         raise RuntimeError("the memory is gone")
 
@@ -141,7 +143,9 @@ def test_an_engine_that_fails_fails_its_songs_and_its_health(player: Player, mon
         player.check()
 
 
-def test_who_comes_as_the_engine_fails_is_not_left_waiting(player: Player, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_comes_as_the_engine_fails_is_not_left_waiting(
+    player: DecodeLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail() -> None:
         raise RuntimeError("the memory is gone")
 
@@ -154,7 +158,7 @@ def test_who_comes_as_the_engine_fails_is_not_left_waiting(player: Player, monke
 
 
 def test_a_song_that_cannot_be_decoded_fails_alone(
-    player: Player, assembly: Assembly, monkeypatch: pytest.MonkeyPatch
+    player: DecodeLoop, assembly: Assembly, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = assembly.decoder
 
@@ -176,7 +180,7 @@ def test_a_song_that_cannot_be_decoded_fails_alone(
     player.check()
 
 
-def test_a_song_whose_numbers_overflow_fails_alone(player: Player, assembly: Assembly) -> None:
+def test_a_song_whose_numbers_overflow_fails_alone(player: DecodeLoop, assembly: Assembly) -> None:
     """The one prompt becomes numbers that no model survives; the song beside it is what it is alone."""
     conditions = assembly.lm.conditions
 
@@ -185,7 +189,7 @@ def test_a_song_whose_numbers_overflow_fails_alone(player: Player, assembly: Ass
                 for p, c in zip(prompts, conditions(prompts), strict=True)]  # fmt: skip
 
     async def together() -> tuple[Any, Any, Any]:
-        loud = Order("so loud", Sampling(seed=1), 1.0)
+        loud = GenerationOrder("so loud", Sampling(seed=1), 1.0)
         first = await asyncio.gather(gather(player.play(loud)), gather(player.play(order(2))), return_exceptions=True)
         return *first, await gather(player.play(order(3)))
 

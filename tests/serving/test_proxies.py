@@ -7,9 +7,9 @@ from fastapi.testclient import TestClient
 from pydantic import ValidationError
 
 from models.errors import StemsError
-from serving.api import create_app
 from serving.config import ServeConfig
-from serving.proxies import link, networks, route_path, seen
+from serving.http.api import create_app
+from serving.http.proxies import link, networks, route_path, seen
 
 PREFIX = {"x-forwarded-prefix": "/music"}
 

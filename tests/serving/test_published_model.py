@@ -11,12 +11,12 @@ from helpers.s3 import Bucket
 from helpers.tiny import tiny_assembly_directory
 from mlflow.tracking import MlflowClient
 
-from models.digest import directory_digest
 from models.errors import StemsError
+from models.files.digest import directory_digest
 from serving.app import start
 from serving.config import ServeConfig
-from serving.generator import Generator
-from serving.registry import local_model, pin_model
+from serving.workers.deployments import GeneratorReplica
+from serving.workers.model_source import local_model, pin_model
 
 
 class Registry:
@@ -70,8 +70,8 @@ def test_a_moved_alias_is_another_directory_and_a_pinned_version_stays(
     assert local_model(pinned, registry.tracking, str(tmp_path)) == first
 
 
-async def facts_digest(generator: Generator) -> str:
-    return (await generator.facts()).digest
+async def facts_digest(generator: GeneratorReplica) -> str:
+    return (await generator.info()).digest
 
 
 def test_the_generator_plays_a_published_model(
@@ -82,7 +82,8 @@ def test_the_generator_plays_a_published_model(
     registry.put(model_directory, "played")
     published = {"model": "models:/stems@played", "tracking": registry.tracking, "cache": str(tmp_path)}
     digests = [
-        asyncio.run(facts_digest(Generator(config))) for config in (settings, settings.model_copy(update=published))
+        asyncio.run(facts_digest(GeneratorReplica(config)))
+        for config in (settings, settings.model_copy(update=published))
     ]
     assert digests[0] == digests[1]
 

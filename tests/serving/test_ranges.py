@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from serving.ranges import Part, RangeError, has_it, wanted_part
+from serving.http.files.ranges import Part, RangeError, has_it, wanted_part
 
 TAG = '"abc"'
 

@@ -12,7 +12,7 @@ import pytest
 from helpers.fake_service import ID, Script, event, events, form, job, manifest, problem, zip_of
 
 import cli
-from serving.client import Stems
+from serving.client.client import Stems
 
 SONG = {
     "bass.flac": b"bass",
@@ -36,7 +36,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
     monkeypatch.delenv("STEMS_API_KEY", raising=False)
 
     def run(service: Script, *words: str) -> int:
-        monkeypatch.setattr("serving.request.Stems", partial(Stems, transport=httpx.MockTransport(service)))
+        monkeypatch.setattr("serving.client.command.Stems", partial(Stems, transport=httpx.MockTransport(service)))
         return cli.main(["request", *words])
 
     return run
@@ -132,7 +132,7 @@ def test_what_cannot_be_asked_is_not(
 
 
 def test_a_refusal_is_told(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    service = Script(problem(422, "invalid", detail="seconds is 900.", mend="Give at most 60.", field="seconds"))
+    service = Script(problem(422, "invalid", detail="seconds is 900.", hint="Give at most 60.", field="seconds"))
     assert run(service, "song", "--seconds", "900") == 2
     assert capsys.readouterr().err == "stems: seconds is 900. Give at most 60.\n"
 

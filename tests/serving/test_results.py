@@ -14,11 +14,11 @@ import pytest
 from fastapi.testclient import TestClient
 from helpers.songs import open_zip
 
-from models.audio import FORMATS, Audio, encode_audio, read_audio
-from serving.api import create_app
+from models.audio.files import FORMATS, Audio, encode_audio, read_audio
 from serving.config import ServeConfig
-from serving.disposition import disposition
-from serving.recent_files import RecentFiles
+from serving.http.api import create_app
+from serving.http.files.disposition import disposition
+from serving.http.files.recent_files import RecentFiles
 
 FILES = [
     "song.zip",

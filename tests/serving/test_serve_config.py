@@ -22,7 +22,7 @@ def test_a_wrong_setting_is_named(values: dict[str, object], field: str) -> None
     with pytest.raises(StemsError) as caught:
         parse_config(values)
     assert caught.value.field == field
-    assert caught.value.mend
+    assert caught.value.hint
 
 
 def test_a_cluster_refuses_an_unknown_setting() -> None:

@@ -14,7 +14,7 @@ import pytest
 from helpers.documented import run_documented
 from helpers.songs import open_zip
 
-from models.audio import Audio
+from models.audio.files import Audio
 
 NAMES = ["bass", "drums", "other"]
 

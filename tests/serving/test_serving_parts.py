@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.errors import StemsError
-from serving.asked import Wanted, wait_seconds, wanted
-from serving.broadcast import Broadcast
-from serving.limits import RateLimit
+from serving.http.negotiation import Wanted, wait_seconds, wanted
+from serving.http.rate_limit import RateLimit
+from serving.jobs.blob_store import JobFiles
+from serving.jobs.event_log import EventLog
+from serving.jobs.webhooks import check_webhook, signature, signing_key
 from serving.problems import BusyError
-from serving.results import Files
-from serving.webhooks import check_webhook, signature, signing_key
 
 
 @pytest.mark.parametrize(
@@ -50,18 +50,18 @@ def test_who_comes_back_gets_what_it_missed_and_a_stranger_gets_all(after: int, 
     """``after`` names an event that was told; or none that this process has told."""
 
     async def follow() -> list[int]:
-        broadcast = Broadcast()
+        event_log = EventLog()
         for _ in range(before):
-            broadcast.tell("progress", "{}")
-        reader = asyncio.create_task(collect(broadcast))
+            event_log.append("progress", "{}")
+        reader = asyncio.create_task(collect(event_log))
         await asyncio.sleep(0)
-        broadcast.tell("progress", "{}")
-        broadcast.tell("end", "{}")
-        broadcast.tell("progress", "{}")  # nothing follows the end
+        event_log.append("progress", "{}")
+        event_log.append("end", "{}")
+        event_log.append("progress", "{}")  # nothing follows the end
         return await reader
 
-    async def collect(broadcast: Broadcast) -> list[int]:
-        return [event.number async for event in broadcast.follow(after)]
+    async def collect(event_log: EventLog) -> list[int]:
+        return [event.number async for event in event_log.subscribe(after)]
 
     first = after + 1 if after <= before else 1
     assert asyncio.run(follow()) == list(range(first, before + 3))
@@ -69,7 +69,7 @@ def test_who_comes_back_gets_what_it_missed_and_a_stranger_gets_all(after: int, 
 
 def test_a_bucket_fills_again(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr("serving.limits.time.monotonic", lambda: now)
+    monkeypatch.setattr("serving.http.rate_limit.time.monotonic", lambda: now)
     limit = RateLimit(per_minute=6)
     for _ in range(6):
         limit.take("me")
@@ -130,7 +130,7 @@ def test_files_are_kept_by_job_and_removed_with_it(
     if where == "s3":
         bucket: Bucket = request.getfixturevalue("s3")
         root = f"{bucket.uri}/files"
-    files = Files(root)
+    files = JobFiles(root)
     data = np.random.default_rng(0).bytes(1000)
     files.put("-job_1", {"bass.flac": data, "manifest.json": b"{}"})
     files.put("job_2", {"bass.flac": b"other"})
@@ -146,7 +146,7 @@ def test_files_are_kept_by_job_and_removed_with_it(
     ("job", "name"), [("job", "../x"), ("../job", "x"), ("job", "a/b"), ("job", ""), ("", "x"), ("job", "a\0")]
 )
 def test_files_lie_nowhere_else(job: str, name: str, tmp_path: Path) -> None:
-    files = Files(str(tmp_path / "files"))
+    files = JobFiles(str(tmp_path / "files"))
     with pytest.raises(StemsError):
         files.get(job, name)
     with pytest.raises(StemsError):

@@ -112,7 +112,7 @@ def test_more_than_it_can_do_slows_nobody_who_was_let_in(
 
 
 def memory() -> float:
-    return sum(process.memory_full_info().uss for process in (*replicas("Ingress"), *replicas("Generator")))
+    return sum(process.memory_full_info().uss for process in (*replicas("Ingress"), *replicas("GeneratorReplica")))
 
 
 def test_players_are_killed_and_every_job_ends_once(
@@ -143,7 +143,7 @@ def test_players_are_killed_and_every_job_ends_once(
         clients = [pool.submit(submit, http) for _ in range(2)]
         while kills < 3:
             time.sleep(10)
-            random.choice(replicas("Generator")).send_signal(signal.SIGKILL)
+            random.choice(replicas("GeneratorReplica")).send_signal(signal.SIGKILL)
             kills += 1
         for client in clients:
             client.result()

@@ -19,7 +19,7 @@ import sys
 from fastapi.testclient import TestClient
 from opentelemetry import trace
 from serving import tracing
-from serving.api import create_app
+from serving.http.api import create_app
 from serving.config import ServeConfig
 sys.path.insert(0, "tests/serving")
 from conftest import Band

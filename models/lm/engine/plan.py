@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import psutil
 import torch
 
-from models.editing import edit_frames
 from models.errors import StemsError
+from models.lm.edit_sequence import edit_frames
 from models.lm.engine.sheet import longest_sheet
 from models.lm.engine.slots import RowShape
 from models.lm.engine.weights import BYTES, Precision, best_precision

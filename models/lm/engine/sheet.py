@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from models.delay import delay_codes
-from models.editing import edit_frames, prefix_frames, prompt_columns
+from models.lm.delay import delay_codes
+from models.lm.edit_sequence import edit_frames, prefix_frames, prompt_columns
 from models.lm.grid import Grid
 from models.lm.windows import Window
 

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from models.errors import StemsError
-from pipelines.catalog.captions import LineError, Words, distinct, json_object, seconds_of, tags_of, text_of
-from pipelines.catalog.files import in_parallel, is_remote, read_bytes
-from pipelines.catalog.finding import Finder
-from pipelines.catalog.named import Named, entries_of, resolve
+from pipelines.catalog.manifests.captions import LineError, Words, distinct, json_object, seconds_of, tags_of, text_of
+from pipelines.catalog.manifests.entries import Named, entries_of, resolve
+from pipelines.catalog.manifests.finding import Finder
+from pipelines.catalog.manifests.records import MAX_MANIFEST_BYTES, Record, as_text, json_lines
 from pipelines.catalog.problems import Problems
-from pipelines.catalog.records import MAX_MANIFEST_BYTES, Record, as_text, json_lines
 from pipelines.catalog.schema import CatalogEntry
 from pipelines.catalog.source import Source
+from pipelines.catalog.storage.files import in_parallel, is_remote, read_bytes
 
 MANIFEST_NAMES = ("data.jsonl", "data.jsonl.gz")
 _TAG_KEYS = ("genre", "moods", "keywords", "instrument")
@@ -61,7 +61,7 @@ def read(records: Iterable[Record], problems: Problems) -> Iterator[Listed]:
             words = Words(seconds=seconds_of(record.values, "duration"))
             info = text_of(record.values, "info_path") or f"{name.rpartition('.')[0] or name}.json"
         except LineError as error:
-            problems.bad_line(record.place, error.what, error.mend)
+            problems.bad_line(record.place, error.what, error.hint)
             continue
         yield Listed(Named(name, words, record.place), info)
 
@@ -92,9 +92,9 @@ def _read_info(listed: Listed, source: Source, finder: Finder) -> Words:
     except StemsError as error:
         if error.field != "manifest":
             raise
-        source.problems.bad_line(f"{listed.info}, line 1", "is not UTF-8 text", error.mend)
+        source.problems.bad_line(f"{listed.info}, line 1", "is not UTF-8 text", error.hint)
     except LineError as error:
-        source.problems.bad_line(f"{listed.info}, line 1", error.what, error.mend)
+        source.problems.bad_line(f"{listed.info}, line 1", error.what, error.hint)
     return Words()
 
 

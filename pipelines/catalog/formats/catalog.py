@@ -9,14 +9,14 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from models.errors import StemsError
-from models.output_folder import check_file
-from models.storage import storage_errors
-from pipelines.catalog.captions import one_line
-from pipelines.catalog.files import exists, is_remote, local_path, write_bytes
-from pipelines.catalog.http import check_host, is_http
-from pipelines.catalog.records import open_parquet
+from models.files.output_folder import check_file
+from models.files.storage import storage_errors
+from pipelines.catalog.manifests.captions import one_line
+from pipelines.catalog.manifests.records import open_parquet
 from pipelines.catalog.schema import CatalogEntry, GivenStem
 from pipelines.catalog.source import Source
+from pipelines.catalog.storage.files import exists, is_remote, local_path, write_bytes
+from pipelines.catalog.storage.http import check_host, is_http
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -8,16 +8,16 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
 
-from models.audio_formats import READ_SUFFIXES, is_audio_name, listed_suffixes
-from pipelines.catalog.addresses import SourceFile, absolute, is_remote, local_path
-from pipelines.catalog.captions import Words
+from models.audio.formats import READ_SUFFIXES, is_audio_name, listed_suffixes
 from pipelines.catalog.formats import manifest
-from pipelines.catalog.named import Named, entries_of, entry_of, note_ends, note_named_before
-from pipelines.catalog.names import NameIndex, is_absolute, normal_name
+from pipelines.catalog.manifests.captions import Words
+from pipelines.catalog.manifests.entries import Named, entries_of, entry_of, note_ends, note_named_before
+from pipelines.catalog.manifests.names import NameIndex, is_absolute, normal_name
+from pipelines.catalog.manifests.sidecars import SUFFIXES, read_sidecars
 from pipelines.catalog.problems import Problems
 from pipelines.catalog.schema import CatalogEntry
-from pipelines.catalog.sidecars import SUFFIXES, read_sidecars
 from pipelines.catalog.source import Source, has_suffix
+from pipelines.catalog.storage.addresses import SourceFile, absolute, is_remote, local_path
 
 MANIFEST_NAMES = ("metadata.jsonl", "metadata.csv", "metadata.tsv", "metadata.parquet")
 _TABLES = (".jsonl", ".csv", ".tsv", ".parquet")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipelines.catalog.captions import LineError, Words, distinct, one_line, seconds_of
-from pipelines.catalog.named import Named, entries_of
+from pipelines.catalog.manifests.captions import LineError, Words, distinct, one_line, seconds_of
+from pipelines.catalog.manifests.entries import Named, entries_of
 from pipelines.catalog.problems import Problems
 from pipelines.catalog.schema import CatalogEntry
 from pipelines.catalog.source import Source
@@ -31,12 +31,12 @@ def read(text: str, file: str, problems: Problems) -> Iterator[Named]:
         if not row.strip():
             continue
         if len(fields) < _TAGS or not fields[_PATH].strip():
-            problems.bad_line(place, f"has {len(fields)} fields, or no path", "Mend or remove the line.")
+            problems.bad_line(place, f"has {len(fields)} fields, or no path", "Correct or remove the line.")
             continue
         try:
             seconds = seconds_of({"DURATION": fields[_DURATION]}, "DURATION")
         except LineError as error:
-            problems.bad_line(place, error.what, error.mend)
+            problems.bad_line(place, error.what, error.hint)
             continue
         tags = distinct(tag for field in fields[_TAGS:] if (tag := one_line(field.rpartition("---")[2])))
         yield Named(fields[_PATH], Words(tags=tags, seconds=seconds), place)

@@ -7,15 +7,15 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 from models.errors import StemsError
-from pipelines.catalog.captions import NO_WORDS, LineError, Words, seconds_of, text_of, words_of
-from pipelines.catalog.files import exists
 from pipelines.catalog.formats.nemo import WHOLE_MEND, whole_instead
-from pipelines.catalog.http import is_http
-from pipelines.catalog.named import Named, entries_of
+from pipelines.catalog.manifests.captions import NO_WORDS, LineError, Words, seconds_of, text_of, words_of
+from pipelines.catalog.manifests.entries import Named, entries_of
+from pipelines.catalog.manifests.records import Record, json_lines, read_text
 from pipelines.catalog.problems import Problems
-from pipelines.catalog.records import Record, json_lines, read_text
 from pipelines.catalog.schema import CatalogEntry
 from pipelines.catalog.source import Source
+from pipelines.catalog.storage.files import exists
+from pipelines.catalog.storage.http import is_http
 
 _WHOLE_WITHIN_S = 0.05
 
@@ -68,7 +68,7 @@ def read(records: Iterable[Record], said: Mapping[str, Words], problems: Problem
         try:
             _take(record, said, recordings)
         except LineError as error:
-            problems.bad_line(record.place, error.what, error.mend)
+            problems.bad_line(record.place, error.what, error.hint)
         except _LeftOutError as error:
             problems.note(record.place, f"{error}; it is left out.", "Write its audio to a file.")
     for recording in recordings.values():
@@ -85,7 +85,7 @@ def read_supervisions(records: Iterable[Record], problems: Problems) -> dict[str
             recording, seconds = text_of(record.values, "recording_id"), seconds_of(record.values, "duration")
             words = _words(record.values)
         except LineError as error:
-            problems.bad_line(record.place, error.what, error.mend)
+            problems.bad_line(record.place, error.what, error.hint)
             continue
         if recording not in longest or seconds > longest[recording][0]:
             longest[recording] = (seconds, words)
@@ -117,7 +117,7 @@ def _take(record: Record, said: Mapping[str, Words], recordings: dict[str, _Reco
 def _file_of(recording: Mapping[str, object]) -> str:
     sources = recording.get("sources")
     if not isinstance(sources, list) or not sources or not all(isinstance(source, dict) for source in sources):
-        raise LineError("has a recording without sources", "Mend or remove the line.")
+        raise LineError("has a recording without sources", "Correct or remove the line.")
     if len(sources) > 1:
         raise _LeftOutError(f"the recording is spread over {len(sources)} files")
     kind, name = sources[0].get("type"), sources[0].get("source")

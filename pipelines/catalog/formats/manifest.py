@@ -6,15 +6,12 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from models.errors import StemsError
-from pipelines.catalog.addresses import MISSING
-from pipelines.catalog.captions import LineError, words_of
-from pipelines.catalog.columns import FILE_COLUMNS, Columns, manifest_columns
-from pipelines.catalog.files import describe
-from pipelines.catalog.finding import Finder
-from pipelines.catalog.named import Named, entries_of, resolve
-from pipelines.catalog.names import normal_name
-from pipelines.catalog.problems import Problems
-from pipelines.catalog.records import (
+from pipelines.catalog.manifests.captions import LineError, words_of
+from pipelines.catalog.manifests.columns import FILE_COLUMNS, Columns, manifest_columns
+from pipelines.catalog.manifests.entries import Named, entries_of, resolve
+from pipelines.catalog.manifests.finding import Finder
+from pipelines.catalog.manifests.names import normal_name
+from pipelines.catalog.manifests.records import (
     NO_FILE_COLUMN,
     Record,
     csv_lines,
@@ -22,8 +19,11 @@ from pipelines.catalog.records import (
     open_parquet,
     parquet_rows,
 )
+from pipelines.catalog.problems import Problems
 from pipelines.catalog.schema import CatalogEntry
 from pipelines.catalog.source import Source, has_suffix
+from pipelines.catalog.storage.addresses import MISSING
+from pipelines.catalog.storage.files import describe
 
 _EXPORT = (
     "python -c \"import pathlib, pyarrow.parquet as pq; [pathlib.Path(pathlib.Path(a['path']).name)"
@@ -59,7 +59,7 @@ def read(records: Iterable[Record], problems: Problems) -> Iterator[Named]:
         try:
             yield Named(value, words_of(values), record.place)
         except LineError as error:
-            problems.bad_line(record.place, error.what, error.mend)
+            problems.bad_line(record.place, error.what, error.hint)
     columns.note_unread(problems)
 
 

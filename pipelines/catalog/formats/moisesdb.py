@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
-from models.audio_formats import is_audio_name
-from pipelines.catalog.addresses import MISSING, SourceFile
-from pipelines.catalog.captions import LineError, Words, json_object, tags_of, text_of
-from pipelines.catalog.multitracks import Multitrack, by_folder, descriptions, entry_of_stems, folder_of
+from models.audio.formats import is_audio_name
+from pipelines.catalog.manifests.captions import LineError, Words, json_object, tags_of, text_of
+from pipelines.catalog.manifests.multitracks import Multitrack, by_folder, descriptions, entry_of_stems, folder_of
 from pipelines.catalog.problems import Problems
 from pipelines.catalog.schema import CatalogEntry
 from pipelines.catalog.source import Source
+from pipelines.catalog.storage.addresses import MISSING, SourceFile
 
 KEPT = ("bass", "drums", "vocals")
 """Its stems that keep their names; all others are "other"."""
@@ -39,7 +39,7 @@ def read(
             words = Words(title=text_of(values, "song"), tags=tags_of(values.get("genre")))
             stems = _stems(values, name, description, folders)
         except LineError as error:
-            problems.bad_line(f"{description.uri}, line 1", error.what, error.mend)
+            problems.bad_line(f"{description.uri}, line 1", error.what, error.hint)
             continue
         yield Multitrack(name, folder_of(description), stems, words=words)
 

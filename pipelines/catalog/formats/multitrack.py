@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
-from models.audio_formats import is_audio_name
-from pipelines.catalog.addresses import SourceFile
-from pipelines.catalog.captions import Words
+from models.audio.formats import is_audio_name
 from pipelines.catalog.formats.folder import relative_name, said_of
-from pipelines.catalog.multitracks import Multitrack, by_folder, by_track, entry_of_stems, folder_of
-from pipelines.catalog.names import NameIndex
+from pipelines.catalog.manifests.captions import Words
+from pipelines.catalog.manifests.multitracks import Multitrack, by_folder, by_track, entry_of_stems, folder_of
+from pipelines.catalog.manifests.names import NameIndex
+from pipelines.catalog.manifests.sidecars import SUFFIXES, note_orphans
 from pipelines.catalog.problems import Problems
 from pipelines.catalog.schema import CatalogEntry
-from pipelines.catalog.sidecars import SUFFIXES, note_orphans
 from pipelines.catalog.source import Source
+from pipelines.catalog.storage.addresses import SourceFile
 
 STEMS = ("bass", "drums", "guitar", "other", "piano", "vocals")
 MIXES = ("mix", "mixture")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from pipelines.catalog.addresses import SourceFile
-from pipelines.catalog.multitracks import Multitrack, by_folder, by_track, entry_of_stems, folder_of
+from pipelines.catalog.manifests.multitracks import Multitrack, by_folder, by_track, entry_of_stems, folder_of
 from pipelines.catalog.problems import Problems
 from pipelines.catalog.schema import CatalogEntry
 from pipelines.catalog.source import Source
+from pipelines.catalog.storage.addresses import SourceFile
 
 STEMS = ("bass", "drums", "other", "vocals")
 MIX = "mixture"

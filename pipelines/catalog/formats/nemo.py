@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from pipelines.catalog.captions import LineError, Words, seconds_of, words_of
-from pipelines.catalog.named import Named, entries_of
-from pipelines.catalog.names import normal_name
+from pipelines.catalog.manifests.captions import LineError, Words, seconds_of, words_of
+from pipelines.catalog.manifests.entries import Named, entries_of
+from pipelines.catalog.manifests.names import normal_name
+from pipelines.catalog.manifests.records import Record, json_lines
 from pipelines.catalog.problems import Problems
-from pipelines.catalog.records import Record, json_lines
 from pipelines.catalog.schema import CatalogEntry
 from pipelines.catalog.source import Source
 
@@ -42,7 +42,7 @@ def read(records: Iterable[Record], problems: Problems) -> Iterator[Named]:
         try:
             words, offset = words_of(record.values), seconds_of(record.values, "offset")
         except LineError as error:
-            problems.bad_line(record.place, error.what, error.mend)
+            problems.bad_line(record.place, error.what, error.hint)
             continue
         file = files.setdefault(normal_name(name), _File(name, record.place, Words()))
         file.words = file.words.over(words)

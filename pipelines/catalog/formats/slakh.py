@@ -7,12 +7,19 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import yaml
 
-from pipelines.catalog.addresses import MISSING, SourceFile
-from pipelines.catalog.captions import Words, distinct, one_line
-from pipelines.catalog.multitracks import Multitrack, by_folder, by_track, descriptions, entry_of_stems, folder_of
+from pipelines.catalog.manifests.captions import Words, distinct, one_line
+from pipelines.catalog.manifests.multitracks import (
+    Multitrack,
+    by_folder,
+    by_track,
+    descriptions,
+    entry_of_stems,
+    folder_of,
+)
 from pipelines.catalog.problems import Problems
 from pipelines.catalog.schema import CatalogEntry
 from pipelines.catalog.source import Source
+from pipelines.catalog.storage.addresses import MISSING, SourceFile
 
 DESCRIPTION = "metadata.yaml"
 MIX = "mix"

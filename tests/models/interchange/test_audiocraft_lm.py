@@ -12,16 +12,16 @@ from helpers.logits import undelay_logits
 from safetensors.torch import load_file
 from torch import Tensor
 
-from models.assembly import Assembly
-from models.delay import delay_codes
 from models.errors import StemsError
 from models.interchange.audiocraft_lm import read_released
-from models.interchange.importing import ImportConfig, import_model
+from models.interchange.import_command import ImportConfig, import_model
+from models.lm.delay import delay_codes
 from models.lm.engine.request import Request
 from models.lm.grid import Grid
 from models.lm.objective import stream_loss
 from models.lm.sampling import Sampling
 from models.lm.transformer import Condition, StemTransformer
+from models.song.assembly import Assembly
 
 GREEDY = Sampling(temperature=0)
 PROMPT = 14  # 13 columns of prefix and the transition

@@ -11,16 +11,16 @@ import pytest
 import torch
 from helpers.engines import engine
 
-from models.assembly import Assembly
 from models.codec.codec import StemCodec
-from models.delay import delay_codes
 from models.errors import StemsError
-from models.interchange.importing import ImportConfig, import_model, wanted_files
+from models.interchange.import_command import ImportConfig, import_model, wanted_files
 from models.interchange.musicgen import load_musicgen, transformer_from_musicgen
+from models.lm.delay import delay_codes
 from models.lm.engine.request import Request
 from models.lm.grid import Grid
 from models.lm.sampling import Sampling
 from models.lm.transformer import Condition
+from models.song.assembly import Assembly
 from models.stems import MUSICGEN
 
 CODES = 32

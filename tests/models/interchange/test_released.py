@@ -13,18 +13,18 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 import cli
-from models.assembly import Assembly
 from models.codec import CodecSize, StemCodec, build_codec
 from models.codec.quantizer import start_codebooks
-from models.edits import Edit
 from models.errors import StemsError
-from models.interchange.importing import ImportConfig, import_model
-from models.interchange.released import load_release
+from models.interchange.audiocraft_release import load_release
+from models.interchange.import_command import ImportConfig, import_model
 from models.lm.language_model import LMConfig, StemLM
 from models.lm.sampling import Sampling
+from models.lm.text import TextConfig
 from models.lm.transformer import Condition
+from models.song.assembly import Assembly
+from models.song.edit import Edit
 from models.stems import MUSICGEN_STEM, StemLayout
-from models.text import TextConfig
 
 STEMS = MUSICGEN_STEM.names
 
@@ -62,7 +62,7 @@ def test_codecs_give_the_references_codes_and_sound(release: Assembly, golden: d
 
 
 def test_a_release_edits_without_its_text_encoder(release: Assembly, golden: dict[str, Tensor]) -> None:
-    from models.audio import Audio
+    from models.audio.files import Audio
 
     drums = Audio(golden["wav"][0].numpy(), release.sample_rate)
     song = release.edit({"drums": drums}, Edit(), sampling=Sampling(seed=1))

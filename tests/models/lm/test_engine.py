@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from models.delay import delay_codes
 from models.errors import StemsError
+from models.lm.delay import delay_codes
 from models.lm.engine.engine import Engine
 from models.lm.engine.request import Request
 from models.lm.engine.step import DrawKind, step_of_all

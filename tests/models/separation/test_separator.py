@@ -248,7 +248,7 @@ def test_damaged_directories_are_named(network: HTDemucs, tmp_path: Path, damage
         (tmp_path / "model.safetensors").unlink()
     with pytest.raises(StemsError, match=tmp_path.name) as caught:
         Separator.load(tmp_path)
-    assert "Copy" in caught.value.mend
+    assert "Copy" in caught.value.hint
 
 
 def package(model: HTDemucs) -> dict[str, object]:
@@ -293,4 +293,4 @@ def test_what_cannot_be_found_names_the_mend(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(StemsError, match=r"htdemucs.*could not be fetched") as caught:
         Separator.load("htdemucs")
-    assert "stems train separator" in caught.value.mend
+    assert "stems train separator" in caught.value.hint

@@ -15,11 +15,11 @@ from rich.console import Console
 from models.errors import StemsError
 from pipelines.catalog.command import write_catalog
 from pipelines.catalog.config import CatalogConfig
-from pipelines.catalog.files import read_bytes, write_bytes
 from pipelines.catalog.formats.catalog import write_catalog_file
-from pipelines.catalog.importing import import_catalog
+from pipelines.catalog.load import import_catalog
 from pipelines.catalog.report import CatalogReport
 from pipelines.catalog.schema import CatalogEntry, GivenStem
+from pipelines.catalog.storage.files import read_bytes, write_bytes
 
 
 def shown(report: CatalogReport) -> str:
@@ -54,7 +54,7 @@ def test_a_dry_run_counts_measures_and_says_what_is_wrong(folder: Path) -> None:
     assert (report.hours, report.unknown_lengths) == (1.0, 2)
     said = {problem.place.removeprefix(f"{folder}/"): str(problem) for problem in report.problems}
     assert set(said) == {"empty.mp3", "x.wma", f"metadata.jsonl, line 2, {folder}/lost.ogg", "broken.wav"}
-    assert all(problem.mend and not problem.fatal for problem in report.problems)
+    assert all(problem.hint and not problem.fatal for problem in report.problems)
     text = shown(report)
     assert "hours │ 1.00" in text
     assert f"{folder}/empty.mp3: the file is empty. Replace it by a complete one." in text
@@ -68,7 +68,7 @@ def test_a_dry_run_lists_all_bad_lines_where_the_import_stops_at_the_first(tmp_p
     fatal = [str(problem) for problem in report.problems if problem.fatal]
     assert [text.partition(": ")[0] for text in fatal] == [f"{manifest}, line {line}" for line in (2, 3, 4)]
     assert report.exit_code == 2
-    assert shown(report).count("must be mended") == 3
+    assert shown(report).count("must be corrected") == 3
     with pytest.raises(StemsError, match="line 2"):
         write_catalog(CatalogConfig(source=str(manifest), output=str(tmp_path / "c.parquet")))
     assert not (tmp_path / "c.parquet").exists()

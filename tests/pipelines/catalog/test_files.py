@@ -13,10 +13,11 @@ from helpers.s3 import Bucket, Faults, forget_clients, s3, s3_server  # noqa: F4
 from helpers.trees import put
 
 from models.errors import StemsError
-from pipelines.catalog import stores
 from pipelines.catalog.command import write_catalog
 from pipelines.catalog.config import CatalogConfig
-from pipelines.catalog.files import (
+from pipelines.catalog.load import import_catalog
+from pipelines.catalog.storage import stores
+from pipelines.catalog.storage.files import (
     Unreachable,
     describe,
     describe_all,
@@ -26,7 +27,6 @@ from pipelines.catalog.files import (
     remove_tree,
     write_bytes,
 )
-from pipelines.catalog.importing import import_catalog
 
 
 def test_a_local_file_appears_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

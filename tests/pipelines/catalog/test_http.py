@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from models.errors import StemsError
-from pipelines.catalog import http
-from pipelines.catalog.files import Unreachable, describe, read_bytes
-from pipelines.catalog.importing import import_catalog
+from pipelines.catalog.load import import_catalog
+from pipelines.catalog.storage import http
+from pipelines.catalog.storage.files import Unreachable, describe, read_bytes
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
@@ -91,7 +91,7 @@ def test_an_allowed_host_is_read(host: Host) -> None:
 def test_other_hosts_are_named_and_not_asked(uri: str) -> None:
     with pytest.raises(StemsError) as error:
         read_bytes(uri, allow_hosts=LOCAL)
-    assert error.value.mend
+    assert error.value.hint
     assert error.value.code in ("host", "address")
 
 
@@ -205,7 +205,7 @@ def test_a_local_manifest_names_only_allowed_hosts(tmp_path: Path) -> None:
     (tmp_path / "m.jsonl").write_text("\n".join(map(json.dumps, rows)))
     with pytest.raises(StemsError, match=r"one\.example\.org.* 1 more") as error:
         import_catalog(str(tmp_path / "m.jsonl"))
-    assert "--allow_hosts '[one.example.org]'" in error.value.mend
+    assert "--allow_hosts '[one.example.org]'" in error.value.hint
 
 
 @pytest.mark.parametrize("name", ["/etc/passwd", "file:///etc/passwd"])

@@ -14,9 +14,9 @@ from helpers.trees import put, put_lines
 
 from models.errors import StemsError
 from pipelines.catalog.config import Format
-from pipelines.catalog.files import local_path, read_bytes
-from pipelines.catalog.importing import import_catalog
+from pipelines.catalog.load import import_catalog
 from pipelines.catalog.schema import CatalogEntry
+from pipelines.catalog.storage.files import local_path, read_bytes
 
 
 def names(entries: list[CatalogEntry], root: Path) -> list[str]:
@@ -152,7 +152,7 @@ def test_bad_words_name_file_line_and_mend(tmp_path: Path, file: str, text: str,
         import_catalog(str(tmp_path))
     assert f"{tmp_path / file}, line {line}: " in error.value.message
     assert said in error.value.message
-    assert error.value.mend
+    assert error.value.hint
 
 
 @pytest.mark.parametrize("path", ["nothing", "empty", "nothing.jsonl"])
@@ -160,7 +160,7 @@ def test_nothing_there(tmp_path: Path, path: str) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(StemsError, match=path) as error:
         import_catalog(str(tmp_path / path))
-    assert error.value.mend
+    assert error.value.hint
 
 
 def test_object_store(tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_a_manifest_from_elsewhere_names_no_file_of_this_machine(name: str) -> N
     try:
         with pytest.raises(StemsError, match="line 1: the line names") as error:
             import_catalog("memory://shelf/list.jsonl")
-        assert error.value.mend
+        assert error.value.hint
     finally:
         memory.rm("/shelf", recursive=True)
 
@@ -252,4 +252,4 @@ def test_a_format_that_cannot_be_what_is_there(tmp_path: Path, format: Format, p
     put(tmp_path / "list.jsonl", '{"path": "a.wav"}')
     with pytest.raises(StemsError, match=f"'{format}'") as error:
         import_catalog(str(tmp_path / path), format=format)
-    assert error.value.mend
+    assert error.value.hint

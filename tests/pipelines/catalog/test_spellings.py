@@ -15,7 +15,7 @@ from models.errors import StemsError
 from pipelines.catalog.command import write_catalog
 from pipelines.catalog.config import CatalogConfig
 from pipelines.catalog.formats.catalog import write_catalog_file
-from pipelines.catalog.importing import import_catalog
+from pipelines.catalog.load import import_catalog
 
 NFC, NFD = unicodedata.normalize("NFC", "Café"), unicodedata.normalize("NFD", "Café")
 
@@ -28,7 +28,7 @@ def captions(source: Path, manifest: str = "") -> dict[str, str]:
 
 def problems(source: Path, **settings: str) -> list[str]:
     report = write_catalog(CatalogConfig(source=str(source), dry_run=True, **settings))
-    found = [f"{problem} {problem.mend}" for problem in report.problems]
+    found = [f"{problem} {problem.hint}" for problem in report.problems]
     return [text for text in found if "cannot be read as audio" not in text]
 
 
@@ -173,7 +173,7 @@ def test_a_table_without_names_of_files_says_what_to_do(tmp_path: Path, file: st
     put(tmp_path / "a.wav")
     with pytest.raises(StemsError) as refused:
         import_catalog(str(put(tmp_path / file, text)))
-    assert said in f"{refused.value.message} {refused.value.mend}"
+    assert said in f"{refused.value.message} {refused.value.hint}"
 
 
 def test_a_table_that_is_not_read_is_named(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from helpers.trees import put
 
 from pipelines.catalog.command import write_catalog
 from pipelines.catalog.config import CatalogConfig
-from pipelines.catalog.importing import import_catalog
+from pipelines.catalog.load import import_catalog
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import pytest
 from helpers.tiny import LAYOUT, tiny_codec, tiny_lm, tiny_separator
 
 import cli
-from models.assembly import Assembly
-from models.digest import directory_digest
+from models.files.digest import directory_digest
+from models.song.assembly import Assembly
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ import pytest
 from helpers.tiny import LAYOUT, noise, tiny_assembly_directory
 
 import cli
-from models.audio import read_audio, write_audio
-from models.song import Song
+from models.audio.files import read_audio, write_audio
+from models.song.song import Song
 from pipelines.composing.folder import write_song
 
 

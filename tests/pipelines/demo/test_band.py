@@ -3,14 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.audio import Audio, loudness
+from models.audio.files import Audio, loudness
 from models.errors import StemsError
-from pipelines.demo.band import PEAK, Performance, mix_down, play
-from pipelines.demo.harmony import BASS_RANGE, PITCH_NAMES, QUALITIES
-from pipelines.demo.parts import onsets
-from pipelines.demo.styles import STYLES
-from pipelines.demo.synth import RATE
-from pipelines.demo.timbres import INSTRUMENTS
+from pipelines.demo.band.band import PEAK, Performance, mix_down, play
+from pipelines.demo.band.harmony import BASS_RANGE, PITCH_NAMES, QUALITIES
+from pipelines.demo.band.parts import onsets
+from pipelines.demo.band.styles import STYLES
+from pipelines.demo.band.synth import RATE
+from pipelines.demo.band.timbres import INSTRUMENTS
 
 SECONDS = 12.0
 

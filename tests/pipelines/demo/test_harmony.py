@@ -2,7 +2,15 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.demo.harmony import BASS_RANGE, Chord, Key, bass_pitch, parse_chord, parse_progression, voice_chord
+from pipelines.demo.band.harmony import (
+    BASS_RANGE,
+    Chord,
+    Key,
+    bass_pitch,
+    parse_chord,
+    parse_progression,
+    voice_chord,
+)
 
 
 def test_chord_symbols_become_harte_names_in_the_key() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.audio import Audio
+from models.audio.files import Audio
 from pipelines.demo.charts import Frame, Line, line_chart, ticks
 from pipelines.demo.spectrograms import log_spectrogram, write_spectrogram
 

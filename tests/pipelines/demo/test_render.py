@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.audio import read_audio
+from models.audio.files import read_audio
 from models.errors import StemsError
-from pipelines.demo import render
-from pipelines.demo.render import RenderedSong, render_catalog, render_multitracks
+from pipelines.demo.band import render
+from pipelines.demo.band.render import RenderedSong, render_catalog, render_multitracks
 
 SECONDS = 2.5
 

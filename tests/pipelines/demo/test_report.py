@@ -7,7 +7,8 @@ from urllib.parse import unquote
 
 import pytest
 
-from pipelines.demo.facts import (
+from pipelines.demo.report import write_report
+from pipelines.demo.results import (
     Clip,
     CodecRow,
     ContextRow,
@@ -22,7 +23,6 @@ from pipelines.demo.facts import (
     StepTime,
     VocalFilter,
 )
-from pipelines.demo.report import write_report
 
 
 class _Page(HTMLParser):

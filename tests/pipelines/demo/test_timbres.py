@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipelines.demo.drumkit import DRUMS, KITS, TAKES, build_kit
-from pipelines.demo.synth import RATE
-from pipelines.demo.timbres import INSTRUMENTS, Player
+from pipelines.demo.band.drumkit import DRUMS, KITS, TAKES, build_kit
+from pipelines.demo.band.synth import RATE
+from pipelines.demo.band.timbres import INSTRUMENTS, Player
 
 A3 = 57
 

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipelines.demo.score import Note
-from pipelines.demo.synth import RATE
-from pipelines.demo.voice import Singer, sing
+from pipelines.demo.band.score import Note
+from pipelines.demo.band.synth import RATE
+from pipelines.demo.band.voice import Singer, sing
 
 SINGER = Singer(low=48, tract=1.0, vibrato_rate=5.5, vibrato_depth=0.5, breath=0.02, tilt=0.9)
 A2 = 45  # 110 Hz: harmonics close enough together to draw the formants

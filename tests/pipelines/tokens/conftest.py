@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.audio import Audio, encode_audio
+from models.audio.files import Audio, encode_audio
 from models.codec.codec import build_codec
 from models.codec.quantizer import start_codebooks
 from models.codec.size import CodecSize

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.audio import Audio, encode_audio, read_audio, write_audio
+from models.audio.files import Audio, encode_audio, read_audio, write_audio
 from models.errors import StemsError
+from pipelines.table.token_table import TokenTable
 from pipelines.tokens.config import PlanConfig, PrepareConfig, RetokenizeConfig, RetryConfig
-from pipelines.tokens.plan import plan
+from pipelines.tokens.estimate import plan
 from pipelines.tokens.prepare import prepare, retry_quarantined
 from pipelines.tokens.retokenize import retokenize
-from pipelines.tokens.table import TokenTable
 from pipelines.upkeep.config import RemoveConfig, VerifyConfig
 from pipelines.upkeep.remove import remove
 from pipelines.upkeep.verify import verify
@@ -66,7 +66,7 @@ def rows(root: Path, **kept: Any) -> list[dict[str, Any]]:
 
 
 def no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipelines.tokens.run.connect", lambda: pytest.fail("something was computed"))
+    monkeypatch.setattr("pipelines.tokens.run.run.connect", lambda: pytest.fail("something was computed"))
 
 
 def test_another_threshold_leaves_songs_out_and_takes_them_back_without_computing(
@@ -147,7 +147,7 @@ def test_a_table_without_stems_says_how_to_get_them(tiny_models: Any, tmp_path: 
     TokenTable(str(tmp_path / "table")).create()
     with pytest.raises(StemsError, match="keeps no stems") as error:
         retokenize(RetokenizeConfig(table=str(tmp_path / "table"), codecs=tiny_models.codecs))
-    assert "--keep_stems" in error.value.mend
+    assert "--keep_stems" in error.value.hint
 
 
 def test_what_was_quarantined_is_looked_at_again_when_asked(tiny_models: Any, root: Path) -> None:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from helpers.clusters import cluster_of, start_command
 
-from models.audio import Audio, write_audio
-from pipelines.tokens.table import TokenTable
+from models.audio.files import Audio, write_audio
+from pipelines.table.token_table import TokenTable
 
 
 @pytest.mark.slow

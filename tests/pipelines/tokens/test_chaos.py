@@ -19,13 +19,13 @@ import psutil
 import pytest
 from helpers.rows import catalog_row, song_row
 
-from models.audio import Audio, encode_audio
-from pipelines.tokens import delta_commit
+from models.audio.files import Audio, encode_audio
+from pipelines.table.delta import commit as delta_commit
+from pipelines.table.delta.commit import COMMIT_STEPS, CommitStep
+from pipelines.table.schema import DroppedRow, QuarantineRow, StemsRow
+from pipelines.table.token_table import TABLES, TokenTable
 from pipelines.tokens.config import PrepareConfig
-from pipelines.tokens.delta_commit import COMMIT_STEPS, CommitStep
-from pipelines.tokens.schema import DroppedRow, QuarantineRow, StemsRow
-from pipelines.tokens.table import TABLES, TokenTable
-from pipelines.tokens.writer import Writer
+from pipelines.tokens.run.writer import Writer
 from pipelines.upkeep.config import VerifyConfig
 from pipelines.upkeep.verify import verify
 

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from models.stems import StemLayout
 from pipelines.catalog.schema import CatalogEntry, GivenStem
-from pipelines.tokens.choose import Choice, Chooser
-from pipelines.tokens.decisions import VocalRule
-from pipelines.tokens.known import NOTHING_KNOWN, Facts, Known, Made
-from pipelines.tokens.limits import Limits
-from pipelines.tokens.schema import GIVEN, DroppedRow, Identity, StemsRow
-from pipelines.tokens.words import SongWords
+from pipelines.table.captions import SongWords
+from pipelines.table.schema import GIVEN, DroppedRow, Identity, StemsRow
+from pipelines.tokens.choose.choose import Choice, Chooser
+from pipelines.tokens.choose.table_state import NOTHING_KNOWN, Facts, Known, Made
+from pipelines.tokens.choose.vocal_rule import VocalRule
+from pipelines.tokens.songs.limits import Limits
 
 LAYOUT = StemLayout.parse("bass:1,drums:1")
 IDENTITY = Identity("sep", "bass=b,drums=d", "5-100 s, 1 MB")

@@ -13,18 +13,18 @@ import pytest
 from models.errors import StemsError
 from models.stems import StemLayout
 from pipelines.catalog.schema import CatalogEntry
-from pipelines.tokens.actor import FETCHED, TOKENIZED, TokenizerActor, fetch_files
-from pipelines.tokens.collect import MOST_SUSPECTS, Collector, Plan
+from pipelines.table.schema import Identity, RemovedRow
+from pipelines.table.token_table import TokenTable
+from pipelines.tokens.choose.table_state import Facts
 from pipelines.tokens.config import PrepareConfig
-from pipelines.tokens.known import Facts
-from pipelines.tokens.limits import Limits
-from pipelines.tokens.report import ReportBuilder
-from pipelines.tokens.schema import Identity, RemovedRow
-from pipelines.tokens.steps import Verdict
-from pipelines.tokens.table import TokenTable
-from pipelines.tokens.tokenize import TokenizerSettings
-from pipelines.tokens.work import PROBE, Work, work_to_json
-from pipelines.tokens.writer import Writer
+from pipelines.tokens.encode.actor import FETCHED, TOKENIZED, TokenizerActor, fetch_files
+from pipelines.tokens.encode.steps import Verdict
+from pipelines.tokens.encode.tokenize import TokenizerSettings
+from pipelines.tokens.run.collect import MOST_SUSPECTS, Collector, Plan
+from pipelines.tokens.run.report import ReportBuilder
+from pipelines.tokens.run.writer import Writer
+from pipelines.tokens.songs.limits import Limits
+from pipelines.tokens.songs.work import PROBE, Work, work_to_json
 
 IDENTITY = Identity("sep", "bass=1", "5-1200 s")
 LAYOUT = StemLayout.parse("bass:1")
@@ -211,7 +211,7 @@ def test_what_stops_the_job_comes_after_the_songs_that_are_done(
         def process(self, songs: list[Any]) -> list[Verdict]:
             return [Verdict("storage", "full"), Verdict(codes=np.zeros((1, 3), np.int16))]
 
-    monkeypatch.setattr("pipelines.tokens.actor.load_tokenizer", lambda _: Tokenizer())
+    monkeypatch.setattr("pipelines.tokens.encode.actor.load_tokenizer", lambda _: Tokenizer())
     lines = [{"line": work_to_json(work(name)), "reason": "", "uris": [], "blobs": []} for name in "ab"]
     done = TokenizerActor(TokenizerSettings("", "", LAYOUT, 1, Limits(1, 2, 3), 1, "", "cpu", 1))(
         pa.Table.from_pylist(lines, schema=FETCHED)

@@ -12,13 +12,13 @@ from helpers.in_process import run_in_process
 from helpers.small_disk import fill, small_disk
 
 import cli
-from models.audio import Audio, write_audio
+from models.audio.files import Audio, write_audio
 from models.errors import StemsError
+from pipelines.table.token_table import TokenTable
 from pipelines.tokens.config import PrepareConfig, RetokenizeConfig
 from pipelines.tokens.prepare import prepare
 from pipelines.tokens.retokenize import retokenize
-from pipelines.tokens.stems_folder import stem_uri
-from pipelines.tokens.table import TokenTable
+from pipelines.tokens.songs.kept_stems import stem_uri
 from pipelines.upkeep.config import VerifyConfig
 from pipelines.upkeep.verify import verify
 

@@ -24,9 +24,11 @@ from helpers.keyed import (
 )
 
 from models.errors import StemsError
-from pipelines.tokens import delta_change, delta_commit, delta_vacuum
-from pipelines.tokens.delta_commit import COMMIT_STEPS, CommitStep
-from pipelines.tokens.keyed import KeyedTable
+from pipelines.table.delta import change as delta_change
+from pipelines.table.delta import commit as delta_commit
+from pipelines.table.delta import vacuum as delta_vacuum
+from pipelines.table.delta.commit import COMMIT_STEPS, CommitStep
+from pipelines.table.keyed_table import KeyedTable
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import pytest
 from helpers.keyed import at, data_files, rows
 
 from models.errors import StemsError
-from pipelines.tokens.delta_commit import DataFile
-from pipelines.tokens.delta_files import groups_of
-from pipelines.tokens.keyed import KeyedTable
+from pipelines.table.delta.commit import DataFile
+from pipelines.table.delta.data_files import groups_of
+from pipelines.table.keyed_table import KeyedTable
 
 
 @pytest.fixture

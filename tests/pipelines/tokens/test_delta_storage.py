@@ -11,7 +11,7 @@ from helpers.s3 import Bucket
 from helpers.s3_proxy import Faults
 
 from models.errors import StemsError
-from pipelines.tokens.delta_storage import DeltaStorage
+from pipelines.table.delta.storage import DeltaStorage
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)

@@ -11,7 +11,7 @@ import pytest
 from helpers.keyed import BEFORE, at, content, data_files, filled, meanwhile, rows
 
 from models.errors import StemsError
-from pipelines.tokens.delta_commit import CommitStep
+from pipelines.table.delta.commit import CommitStep
 
 
 def test_versions_within_the_hours_stay_readable(tmp_path: Path) -> None:

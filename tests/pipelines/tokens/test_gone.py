@@ -14,13 +14,13 @@ from helpers.tables import shown
 
 from cli.reporting import EXIT_CODES
 from models.errors import StemsError
-from pipelines.catalog.importing import import_catalog
+from pipelines.catalog.load import import_catalog
+from pipelines.table.schema import QuarantineRow
+from pipelines.table.token_table import TokenTable
 from pipelines.tokens.config import PrepareConfig
-from pipelines.tokens.identity import identity_of
 from pipelines.tokens.prepare import prepare
-from pipelines.tokens.report import ReportBuilder
-from pipelines.tokens.schema import QuarantineRow
-from pipelines.tokens.table import TokenTable
+from pipelines.tokens.resolve import identity_of
+from pipelines.tokens.run.report import ReportBuilder
 from pipelines.upkeep.config import InfoConfig, VerifyConfig
 from pipelines.upkeep.info import info
 from pipelines.upkeep.verify import verify

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from models.digest import directory_digest
 from models.errors import StemsError
+from models.files.digest import directory_digest
 from models.separation.vocals import DEFAULT_THRESHOLD
+from pipelines.table.schema import StemsRow
+from pipelines.tokens.choose.table_state import NOTHING_KNOWN
 from pipelines.tokens.config import PrepareConfig, RetokenizeConfig
-from pipelines.tokens.identity import identity_of, model_id, vocal_threshold
-from pipelines.tokens.known import NOTHING_KNOWN
+from pipelines.tokens.resolve import identity_of, model_id, vocal_threshold
 from pipelines.tokens.retokenize import _wanted
-from pipelines.tokens.schema import StemsRow
-from pipelines.tokens.stems_folder import stems_folder
+from pipelines.tokens.songs.kept_stems import stems_folder
 
 
 def config(models: Any, **changes: Any) -> PrepareConfig:
@@ -50,7 +50,7 @@ def test_a_threshold_of_another_score_is_refused_and_another_one_taken(tiny_mode
     (separator / "config.json").write_text(json.dumps({**settings, "vocal_threshold": 0.3}))  # of a release before
     with pytest.raises(StemsError, match="vocal score of an earlier release") as error:
         vocal_threshold(config(tiny_models, separator=str(separator)))
-    assert (error.value.field, "--vocal_threshold" in error.value.mend) == ("vocal_threshold", True)
+    assert (error.value.field, "--vocal_threshold" in error.value.hint) == ("vocal_threshold", True)
     assert vocal_threshold(config(tiny_models, separator=str(separator), vocal_threshold=0.1)) == 0.1
 
 

@@ -18,18 +18,18 @@ from helpers.inspecting import LIMITS as CORPUS_LIMITS
 from helpers.inspecting import Found, inspect_folder
 from helpers.malformed import SONG, Expected, build_corpus
 
-from models.audio import Audio, encode_audio, loudness, read_audio
+from models.audio.files import Audio, encode_audio, loudness, read_audio
 from pipelines.catalog.schema import CatalogEntry, GivenStem, entry_to_json
-from pipelines.tokens.inspect import INSPECTED, Inspected, inspect_file, inspect_files, song_id
-from pipelines.tokens.limits import Limits
-from pipelines.tokens.reasons import REASONS
+from pipelines.tokens.songs.inspect import INSPECTED, Inspected, inspect_file, inspect_files, song_id
+from pipelines.tokens.songs.limits import Limits
+from pipelines.tokens.songs.reasons import REASONS
 
 LIMITS = Limits(min_seconds=1.0, max_seconds=60.0, max_megabytes=10.0)
 
 
 @pytest.fixture(autouse=True)
 def no_signatures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.signature.signature", lambda audio: b"%d" % audio.samples.shape[1])
+    monkeypatch.setattr("models.audio.signature.signature", lambda audio: b"%d" % audio.samples.shape[1])
 
 
 def noise(seconds: float = 2.0, rate: int = 22050, channels: int = 2) -> Audio:
@@ -101,7 +101,7 @@ def test_length_and_size_are_judged_before_decoding(tmp_path: Path, monkeypatch:
     assert inspect(tmp_path / "a.flac", long).reason == "too_long"
     assert inspect(tmp_path / "a.flac", wide).reason == "too_large"
     assert inspect(tmp_path / "a.flac", data, Limits(1.0, 60.0, 0.01)).reason == "too_large"
-    monkeypatch.setattr("pipelines.tokens.source.read_bytes", lambda *_, **__: pytest.fail("the file was read"))
+    monkeypatch.setattr("pipelines.tokens.songs.source.read_bytes", lambda *_, **__: pytest.fail("the file was read"))
     assert inspect_file(line(tmp_path / "a.flac", size=20_000_000), LIMITS).reason == "too_large"
 
 
@@ -119,7 +119,7 @@ def test_surprises_are_reasons_too(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     def fail(*_: object, **__: object) -> None:
         raise MemoryError("no room for \udcff")
 
-    monkeypatch.setattr("pipelines.tokens.inspect.read_mix", fail)
+    monkeypatch.setattr("pipelines.tokens.songs.inspect.read_mix", fail)
     batch = pa.table({"entry": [line(tmp_path / "a.wav")]})
     [row] = inspect_files(batch, limits=LIMITS).to_pylist()
     assert (row["reason"], row["message"]) == ("failed:MemoryError", "no room for ?")

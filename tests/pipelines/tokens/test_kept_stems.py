@@ -10,12 +10,12 @@ import s3fs
 from helpers.keyed import at, rows
 from helpers.s3 import Bucket
 
-from models.audio import Audio
+from models.audio.files import Audio
 from models.errors import StemsError
-from pipelines.tokens.kept_stems import damaged, stem_problems
-from pipelines.tokens.report import PrepareReport, save
-from pipelines.tokens.schema import StemsRow
-from pipelines.tokens.stems_folder import write_stems
+from pipelines.table.schema import StemsRow
+from pipelines.tokens.run.report import PrepareReport, save
+from pipelines.tokens.songs.kept_stems import write_stems
+from pipelines.tokens.songs.kept_stems_check import damaged, stem_problems
 
 SOUND = Audio((0.1 * np.random.default_rng(0).standard_normal((1, 64_000))).astype(np.float32), 32_000)
 

@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.errors import StemsError
-from pipelines.tokens.delta_commit import CommitStep
-from pipelines.tokens.keyed import KeyedTable
+from pipelines.table.delta.commit import CommitStep
+from pipelines.table.keyed_table import KeyedTable
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from pipelines.tokens.limits import Limits, length_problem
+from pipelines.tokens.songs.limits import Limits, length_problem
 
 LIMITS = Limits(min_seconds=5.0, max_seconds=1200.0, max_megabytes=1024.0)
 

@@ -8,7 +8,7 @@ from urllib.request import urlopen
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from pipelines.tokens.metrics import StageMetrics
+from pipelines.tokens.encode.stage_metrics import StageMetrics
 
 STAGE = "tested here alone"
 

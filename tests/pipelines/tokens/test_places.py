@@ -10,10 +10,10 @@ from helpers.trees import put, put_lines, put_sound
 
 import cli
 from models.errors import StemsError
-from pipelines.catalog.importing import import_catalog
+from pipelines.catalog.load import import_catalog
 from pipelines.tokens.config import PlanConfig, PrepareConfig
-from pipelines.tokens.places import check_apart, check_no_own_stems, check_outputs
-from pipelines.tokens.plan import plan
+from pipelines.tokens.estimate import plan
+from pipelines.tokens.paths import check_apart, check_no_own_stems, check_outputs
 
 
 def config(catalog: Path | str, **outputs: Path | str) -> PrepareConfig:
@@ -32,7 +32,7 @@ def test_an_output_in_the_catalogs_folder_is_refused_and_named(tmp_path: Path, f
     with pytest.raises(StemsError, match=r"lies in the catalog's folder") as refused:
         check_outputs(config(tmp_path / "songs", **{field: folder}))
     assert refused.value.field == field
-    assert f"--{field}" in refused.value.mend
+    assert f"--{field}" in refused.value.hint
     with pytest.raises(StemsError, match=r"lies in the catalog's folder"):
         check_apart(config(tmp_path / "link" / ".", **{field: folder}))
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["a.wav", "link", "songs"]

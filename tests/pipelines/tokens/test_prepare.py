@@ -10,13 +10,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from models.audio import Audio, encode_audio
+from models.audio.files import Audio, encode_audio
 from models.errors import StemsError
+from pipelines.table.token_table import TokenTable
 from pipelines.tokens.config import PrepareConfig
-from pipelines.tokens.inspect import inspect_files
 from pipelines.tokens.prepare import prepare
-from pipelines.tokens.report import PrepareReport
-from pipelines.tokens.table import TokenTable
+from pipelines.tokens.run.report import PrepareReport
+from pipelines.tokens.songs.inspect import inspect_files
 
 GOOD = {
     "stereo 44k.wav": (44100, 2),
@@ -125,7 +125,7 @@ def test_a_hostile_folder_interrupted_finished_and_run_again(
         assert len({code for stream in row["codes"] for code in stream}) > 4
 
     versions = table.versions()
-    monkeypatch.setattr("pipelines.tokens.run.connect", lambda: pytest.fail("Ray was started"))
+    monkeypatch.setattr("pipelines.tokens.run.run.connect", lambda: pytest.fail("Ray was started"))
     again = prepare(settings)
     assert (again.already_there, again.tokenized, again.quarantined) == (len(GOOD) + 7, 0, {})
     assert table.versions() == again.versions == versions
@@ -142,7 +142,7 @@ def test_a_file_that_crashes_its_task_costs_nobody_else(
             os._exit(11)  # as a decoder does that runs into a wild pointer
         return inspect_files(batch, **options)
 
-    monkeypatch.setattr("pipelines.tokens.survey.inspect_files", crash)
+    monkeypatch.setattr("pipelines.tokens.run.survey.inspect_files", crash)
     report = prepare(config(tiny_models, tmp_path, keep_stems=str(tmp_path / "stems")))
     assert (report.tokenized, report.quarantined) == (2, {"crashed": 1})
     assert TokenTable(str(tmp_path / "table")).rows().sort_by("uri")["title"].to_pylist() == ["a", "c"]
@@ -164,7 +164,7 @@ def test_settings_at_fault_are_named(tiny_models: Any, tmp_path: Path, changes: 
     with pytest.raises(StemsError) as error:
         prepare(config(tiny_models, tmp_path, **changes))
     assert said in error.value.message
-    assert error.value.mend
+    assert error.value.hint
 
 
 def test_the_summary_shows_every_count() -> None:

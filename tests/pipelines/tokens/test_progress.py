@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.tokens.progress import LINE_S, Rate, logged
+from pipelines.tokens.run.progress import LINE_S, Rate, logged
 
 
 def test_a_stage_says_its_rate_and_the_time_left_every_half_minute_and_at_its_end() -> None:
@@ -27,7 +27,7 @@ def test_a_log_file_is_made_with_its_first_line(tmp_path: Path, capsys: pytest.C
     file = tmp_path / "reports" / "run.log"
     with logged(file):
         assert not file.parent.exists()
-        logging.getLogger("pipelines.tokens.progress").info("tokenize: 3 of 5 songs")
+        logging.getLogger("pipelines.tokens.run.progress").info("tokenize: 3 of 5 songs")
         logging.getLogger("cluster.watch").warning("lost node 10.0.0.2")
         logging.getLogger("cluster.ray").debug("a page of Ray's")
     assert [line.split(" ", 2)[2] for line in file.read_text().splitlines()] == [

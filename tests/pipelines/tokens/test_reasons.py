@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from pipelines.tokens.reasons import FAILED, REASONS, meaning
+from pipelines.tokens.songs.reasons import FAILED, REASONS, meaning
 
 
 def test_every_code_has_a_meaning() -> None:

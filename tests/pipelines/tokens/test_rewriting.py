@@ -11,10 +11,11 @@ import pytest
 from helpers.keyed import PROCESSES
 from helpers.rows import song_row
 
-from pipelines.tokens import delta_commit, keyed
-from pipelines.tokens.delta_commit import CommitStep
-from pipelines.tokens.table import TokenTable
-from pipelines.tokens.words import SongWords
+from pipelines.table import keyed_table as keyed
+from pipelines.table.captions import SongWords
+from pipelines.table.delta import commit as delta_commit
+from pipelines.table.delta.commit import CommitStep
+from pipelines.table.token_table import TokenTable
 
 SONGS, PER_COMMIT = 600, 100
 WORDS = {f"song-{k}": SongWords(f"Song {k}", f"caption {k}", ("calm",)) for k in range(SONGS)}

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from pipelines.tokens.report import (
+from pipelines.tokens.run.report import (
     MOST_PROBLEMS,
     MOST_SLOW,
     STAGES,
@@ -26,7 +26,7 @@ from pipelines.tokens.report import (
     new_name,
     save,
 )
-from pipelines.tokens.report_page import HEIGHT, WIDTH, chart
+from pipelines.tokens.run.report_page import HEIGHT, WIDTH, chart
 
 HOSTILE = "<script>alert(1)</script>"
 
@@ -266,7 +266,7 @@ def test_a_report_is_saved_as_both_and_beside_others(report: PrepareReport, tmp_
 
 
 def test_a_report_is_saved_in_an_object_store(report: PrepareReport) -> None:
-    from pipelines.catalog.files import read_bytes
+    from pipelines.catalog.storage.files import read_bytes
 
     data, page = save(report, "memory://bucket/table/reports", new_name())
     assert read_bytes(data).decode() == report.to_json()

@@ -16,8 +16,8 @@ import s3fs
 from helpers.s3 import Bucket
 from helpers.s3_proxy import Faults
 
-from models.audio import Audio, encode_audio
-from pipelines.tokens.table import TokenTable
+from models.audio.files import Audio, encode_audio
+from pipelines.table.token_table import TokenTable
 
 SONGS = 10
 FAULTS = Faults(11, errors=0.04, slow=0.04, cut=0.01, stalls=0.004, lost_answers=0.02)

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from helpers.clusters import cluster_of, start_command
 
-from models.audio import Audio, encode_audio
-from pipelines.tokens.table import TABLES, TokenTable
+from models.audio.files import Audio, encode_audio
+from pipelines.table.token_table import TABLES, TokenTable
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

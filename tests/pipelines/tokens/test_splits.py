@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.signature import EMPTY, NEAR, SLOTS, similarity
-from pipelines.tokens.splits import SUNG, TRAIN, VALID, near_groups, split_of, splits
+from models.audio.signature import EMPTY, NEAR, SLOTS, similarity
+from pipelines.table.splits import SUNG, TRAIN, VALID, near_groups, split_of, splits
 
 Made = tuple[dict[str, bytes], dict[str, int]]
 RNG = np.random.default_rng

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.errors import StemsError
-from pipelines.tokens.losses import Loss, is_its_own
-from pipelines.tokens.stream import ALONE, run_rounds
-from pipelines.tokens.work import PROBE
+from pipelines.tokens.run.lost_blocks import Loss, is_its_own
+from pipelines.tokens.run.ray_data import ALONE, run_rounds
+from pipelines.tokens.songs.work import PROBE
 
 LINES = {f"k{n}": f"line {n}" for n in range(9)}
 KEYS = {line: key for key, line in LINES.items()} | {PROBE: PROBE}

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from models.errors import StemsError
 from models.stems import Stem, StemLayout
-from pipelines.tokens.entropy import unigram_cross_entropy, unigram_entropy
-from pipelines.tokens.schema import (
+from pipelines.table.entropy import unigram_cross_entropy, unigram_entropy
+from pipelines.table.schema import (
     DroppedRow,
     QuarantineRow,
     TokenRow,
@@ -24,7 +24,7 @@ from pipelines.tokens.schema import (
     codes_to_arrow,
     tokens_table,
 )
-from pipelines.tokens.table import TokenTable
+from pipelines.table.token_table import TokenTable
 
 MODELS = {"separator": "sep", "codecs": "bass=1,drums=2"}
 
@@ -176,8 +176,8 @@ def test_files_leave_the_quarantine_and_songs_the_dropped_ones(table: TokenTable
 def test_no_table_or_one_of_another_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(StemsError, match="no token table at") as error:
         TokenTable(str(tmp_path / "none")).rows()
-    assert "stems prepare" in error.value.mend
-    monkeypatch.setattr("pipelines.tokens.table.SCHEMA_VERSION", 99)
+    assert "stems prepare" in error.value.hint
+    monkeypatch.setattr("pipelines.table.token_table.SCHEMA_VERSION", 99)
     TokenTable(str(tmp_path / "later")).create()
     monkeypatch.undo()
     with pytest.raises(StemsError, match="schema version 99"):

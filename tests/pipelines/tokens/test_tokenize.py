@@ -13,21 +13,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.audio import Audio, encode_audio, read_audio
+from models.audio.files import Audio, encode_audio, read_audio
 from models.codec.codec import StemCodec
 from models.errors import StemsError
 from models.separation import Separator
 from models.stems import StemLayout
-from pipelines.catalog.files import Unreachable
 from pipelines.catalog.schema import CatalogEntry, GivenStem
-from pipelines.tokens.inspect import song_id
-from pipelines.tokens.limits import Limits
-from pipelines.tokens.reasons import NOT_WRITTEN
-from pipelines.tokens.source import decode
-from pipelines.tokens.stems_folder import as_stored
-from pipelines.tokens.steps import SourceSong
-from pipelines.tokens.tokenize import SongTokenizer, TokenizerSettings
-from pipelines.tokens.work import Work
+from pipelines.catalog.storage.files import Unreachable
+from pipelines.tokens.encode.steps import SourceSong
+from pipelines.tokens.encode.tokenize import SongTokenizer, TokenizerSettings
+from pipelines.tokens.songs.inspect import song_id
+from pipelines.tokens.songs.kept_stems import as_stored
+from pipelines.tokens.songs.limits import Limits
+from pipelines.tokens.songs.reasons import NOT_WRITTEN
+from pipelines.tokens.songs.source import decode
+from pipelines.tokens.songs.work import Work
 
 LAYOUT = StemLayout.parse("bass:1,drums:1,other:2")
 
@@ -291,7 +291,7 @@ def test_a_place_that_takes_no_stems_is_no_songs_fault(
     def refuse(uri: str, data: bytes) -> None:
         raise error
 
-    monkeypatch.setattr("pipelines.tokens.stems_folder.write_bytes", refuse)
+    monkeypatch.setattr("pipelines.tokens.songs.kept_stems.write_bytes", refuse)
     [verdict] = SongTokenizer(settings(tiny_models, keep_stems=place), *parts).process([song("a", noise(0.5))])
     assert verdict.reason == NOT_WRITTEN
     assert f"'{place}'" in verdict.message

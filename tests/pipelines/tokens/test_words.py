@@ -12,16 +12,16 @@ from helpers.catalogued import catalog_row, compute_nothing, drop, put_files, pu
 
 from models.errors import StemsError
 from pipelines.catalog.formats.catalog import write_catalog_file
-from pipelines.catalog.importing import import_catalog
+from pipelines.catalog.load import import_catalog
 from pipelines.catalog.schema import CatalogEntry, entry_from_json
+from pipelines.table.captions import SongWords, words_from_elsewhere
+from pipelines.table.schema import QuarantineRow
+from pipelines.table.token_table import TokenTable
 from pipelines.tokens.config import PlanConfig, PrepareConfig
-from pipelines.tokens.identity import identity_of
-from pipelines.tokens.plan import plan
+from pipelines.tokens.estimate import plan
 from pipelines.tokens.prepare import prepare
-from pipelines.tokens.report import PrepareReport
-from pipelines.tokens.schema import QuarantineRow
-from pipelines.tokens.table import TokenTable
-from pipelines.tokens.words import SongWords, words_from_elsewhere
+from pipelines.tokens.resolve import identity_of
+from pipelines.tokens.run.report import PrepareReport
 
 OTHER_CODECS = "bass=1,drums=2,other=3"
 

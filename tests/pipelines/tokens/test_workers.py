@@ -14,7 +14,7 @@ from cluster.nodes import NodeShape, shapes
 from cluster.placement import places, room
 from models.errors import StemsError
 from pipelines.tokens.config import TableJob
-from pipelines.tokens.workers import Workers, pack, plan_workers
+from pipelines.tokens.run.workers import Workers, pack, plan_workers
 
 GB = 1e9
 
@@ -137,7 +137,7 @@ def test_what_can_never_be_placed_is_refused(
     assert said in error.value.message
     assert error.value.code == "unplaceable"
     assert error.value.field == field
-    assert field in error.value.mend
+    assert field in error.value.hint
 
 
 def test_a_cluster_that_autoscales_is_planned_from_its_node_types() -> None:

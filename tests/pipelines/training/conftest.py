@@ -8,8 +8,8 @@ import pytest
 from helpers.rows import song_row
 from helpers.tiny import LAYOUT, tiny_codec
 
-from models.digest import directory_digest
-from pipelines.tokens.table import TokenTable
+from models.files.digest import directory_digest
+from pipelines.table.token_table import TokenTable
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from collections import Counter
 
 import numpy as np
 
-from pipelines.training.captions import TextMerging, plain_prompt, training_prompt
+from pipelines.training.lm.prompts import TextMerging, plain_prompt, training_prompt
 
 TAGS = ("funk", "slow", "live")
 ALWAYS = TextMerging(merge_text=1.0, drop_description=0.0, drop_tag=0.0)

@@ -18,20 +18,20 @@ from helpers.s3 import Bucket
 from helpers.s3_proxy import Faults
 from torch import Tensor, nn
 
-from models.audio import Audio, read_audio, write_audio
+from models.audio.files import Audio, read_audio, write_audio
 from models.codec import CodecSize, StemCodec
 from models.codec.discriminator import DiscriminatorSize
 from models.errors import StemsError
 from models.presets import CODEC_SIZES, DISCRIMINATOR_SIZES
-from pipelines.training.checkpoints import checkpoints
-from pipelines.training.codec import CodecRecipe, train_codec
-from pipelines.training.codec_config import CodecTraining
-from pipelines.training.loop import TrainingResult
-from pipelines.training.notice import Notice
-from pipelines.training.recipe import Place
-from pipelines.training.stems import StemCrops, find_stems, hold_out, is_silent
-from pipelines.training.whole import finished_recipe
-from pipelines.training.worker import Worker
+from pipelines.training.codec.config import CodecTraining
+from pipelines.training.codec.crops import StemCrops, find_stems, hold_out, is_silent
+from pipelines.training.codec.train_codec import CodecRecipe, train_codec
+from pipelines.training.loop.checkpoints import checkpoints
+from pipelines.training.loop.preemption import Notice
+from pipelines.training.loop.recipe import Place
+from pipelines.training.loop.train import TrainingResult
+from pipelines.training.loop.unshard import finished_recipe
+from pipelines.training.loop.worker import Worker
 
 RATE = 32_000
 
@@ -65,8 +65,8 @@ JUDGE = DiscriminatorSize(filters=2, windows=(256, 128))
 def small_codec(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(CODEC_SIZES, "tiny", SIZE)
     monkeypatch.setitem(DISCRIMINATOR_SIZES, "tiny", JUDGE)
-    monkeypatch.setattr("pipelines.training.codec.EXCERPTS", 2)
-    monkeypatch.setattr("pipelines.training.codec.EXCERPT_SECONDS", 1.0)
+    monkeypatch.setattr("pipelines.training.codec.train_codec.EXCERPTS", 2)
+    monkeypatch.setattr("pipelines.training.codec.train_codec.EXCERPT_SECONDS", 1.0)
 
 
 def test_a_codec_learns(folder: Path, tmp_path: Path) -> None:
@@ -272,13 +272,13 @@ def test_a_collection_that_does_not_fit_is_read_in_parts(folder: Path, monkeypat
     roomy, tight = StemCrops(files, RATE, 2**30), StemCrops(files, RATE, 15 * RATE * 4)
     crops = [roomy.draw(0, 0, index, 4000) for index in range(20)]
     with monkeypatch.context() as patched:
-        patched.setattr("pipelines.training.stems.read_audio", None)  # no song is decoded whole
+        patched.setattr("pipelines.training.codec.crops.read_audio", None)  # no song is decoded whole
         for index, crop in enumerate(crops):
             np.testing.assert_allclose(tight.draw(0, 0, index, 4000), crop, atol=1e-4)
         np.testing.assert_allclose(tight.excerpts(8, RATE), roomy.excerpts(8, RATE), atol=1e-4)
     with monkeypatch.context() as patched:
         patched.setattr("pipelines.training.sound_files.audio_info", None)
-        patched.setattr("pipelines.training.stems.read_audio", None)  # and none twice
+        patched.setattr("pipelines.training.codec.crops.read_audio", None)  # and none twice
         assert np.array_equal(roomy.draw(0, 0, 0, 4000), crops[0])
 
 

@@ -12,15 +12,15 @@ import torch
 from helpers.rows import song_row
 from helpers.tiny import CODEC, LAYOUT
 
-from models.digest import directory_digest
 from models.errors import StemsError
+from models.files.digest import directory_digest
 from models.lm.language_model import StemLM
-from pipelines.tokens.table import TokenTable
-from pipelines.training.captions import TextMerging
-from pipelines.training.lm import train_lm
-from pipelines.training.lm_batches import Batch, Sampler
-from pipelines.training.lm_config import LMTraining
-from pipelines.training.songs import SongSet, open_songs, select_songs
+from pipelines.table.token_table import TokenTable
+from pipelines.training.lm.batches import Batch, Sampler
+from pipelines.training.lm.config import LMTraining
+from pipelines.training.lm.prompts import TextMerging
+from pipelines.training.lm.song_table import SongSet, open_songs, select_songs
+from pipelines.training.lm.train_lm import train_lm
 
 SPECIAL = CODEC.cardinality
 

@@ -9,10 +9,10 @@ import pytest
 from helpers.rows import song_row
 from helpers.tiny import CODEC, LAYOUT, tiny_codec, tiny_lm
 
-from models.digest import directory_digest
-from pipelines.tokens.table import TokenTable
-from pipelines.training.lm import train_lm
-from pipelines.training.lm_config import LMTraining
+from models.files.digest import directory_digest
+from pipelines.table.token_table import TokenTable
+from pipelines.training.lm.config import LMTraining
+from pipelines.training.lm.train_lm import train_lm
 
 CODES = CODEC.cardinality
 

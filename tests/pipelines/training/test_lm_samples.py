@@ -8,11 +8,11 @@ import pytest
 import torch
 from helpers.tiny import LAYOUT, RATE, tiny_codec, tiny_lm
 
-from models.audio import read_audio
-from pipelines.training.lm import train_lm
-from pipelines.training.lm_config import LMTraining
-from pipelines.training.lm_samples import Listener
-from pipelines.training.songs import SongSet, open_songs, select_songs
+from models.audio.files import read_audio
+from pipelines.training.lm.config import LMTraining
+from pipelines.training.lm.samples import Listener
+from pipelines.training.lm.song_table import SongSet, open_songs, select_songs
+from pipelines.training.lm.train_lm import train_lm
 
 STEMS = (*LAYOUT.names, "mix")
 

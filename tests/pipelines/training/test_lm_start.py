@@ -11,15 +11,15 @@ import torch
 from helpers.tiny import CODEC, LAYOUT, tiny_codec, tiny_lm
 from helpers.workers import adapted_gradients, run_workers
 
-from models.assembling import assemble
-from models.digest import directory_digest
 from models.errors import StemsError
-from models.licence import put_licence
+from models.files.digest import directory_digest
+from models.files.licence import put_licence
 from models.lm.language_model import StemLM
+from models.song.assembly_builder import assemble
 from models.stems import MUSICGEN, StemLayout
-from pipelines.training.lm import train_lm
-from pipelines.training.lm_config import LMTraining
-from pipelines.training.lm_start import describe, first_model
+from pipelines.training.lm.config import LMTraining
+from pipelines.training.lm.start import describe, first_model
+from pipelines.training.lm.train_lm import train_lm
 
 
 @pytest.fixture(scope="module")

@@ -16,14 +16,14 @@ from helpers.sums import StoppedError, Sums, learn, rows_without_time, settings,
 from torch import Tensor, nn
 
 from models.errors import StemsError
-from pipelines.training import checkpoints as checkpoint_files
-from pipelines.training.checkpoints import checkpoints
 from pipelines.training.config import TrainingConfig
-from pipelines.training.history import read_history
-from pipelines.training.loop import train
-from pipelines.training.notice import Notice
-from pipelines.training.recipe import Place, Recipe
-from pipelines.training.worker import Worker
+from pipelines.training.loop import checkpoints as checkpoint_files
+from pipelines.training.loop.checkpoints import checkpoints
+from pipelines.training.loop.history import read_history
+from pipelines.training.loop.preemption import Notice
+from pipelines.training.loop.recipe import Place, Recipe
+from pipelines.training.loop.train import train
+from pipelines.training.loop.worker import Worker
 
 
 def test_killed_while_writing_a_checkpoint_leaves_the_one_before(

@@ -8,10 +8,10 @@ import fsspec
 import numpy as np
 import pytest
 
-from models.audio import Audio, encode_audio, write_audio
+from models.audio.files import Audio, encode_audio, write_audio
 from models.errors import StemsError
-from pipelines.training.multitracks import Mixer, Multitrack, hold_out, read_multitracks
 from pipelines.training.sampler import rng
+from pipelines.training.separator.multitracks import Mixer, Multitrack, hold_out, read_multitracks
 
 SOURCES = ("drums", "bass", "vocals")
 RATE = 8000

@@ -11,10 +11,10 @@ import pytest
 import torch
 from helpers.workers import gradients, run_workers
 
-from pipelines.training.checkpoints import checkpoints
-from pipelines.training.history import read_history
-from pipelines.training.lm_config import LMTraining
-from pipelines.training.whole import finished_recipe
+from pipelines.training.lm.config import LMTraining
+from pipelines.training.loop.checkpoints import checkpoints
+from pipelines.training.loop.history import read_history
+from pipelines.training.loop.unshard import finished_recipe
 
 
 def settings(data: Path, output: Path, **changes: Any) -> LMTraining:

@@ -9,8 +9,8 @@ import pytest
 
 from cluster.nodes import shapes
 from models.errors import StemsError
-from pipelines.training.codec_config import CodecTraining
-from pipelines.training.on_ray import place_workers
+from pipelines.training.codec.config import CodecTraining
+from pipelines.training.loop.on_ray import place_workers
 
 
 def config(tmp_path: Path, **settings: Any) -> CodecTraining:

@@ -20,12 +20,12 @@ import torch
 from helpers.clusters import cluster_of
 from helpers.workers import SlowLM, SmallLM, run_workers
 
-from pipelines.training import on_ray
-from pipelines.training.checkpoints import checkpoints
-from pipelines.training.history import read_history
-from pipelines.training.lm_config import LMTraining
-from pipelines.training.loop import train
-from pipelines.training.whole import finished_recipe
+from pipelines.training.lm.config import LMTraining
+from pipelines.training.loop import on_ray
+from pipelines.training.loop.checkpoints import checkpoints
+from pipelines.training.loop.history import read_history
+from pipelines.training.loop.train import train
+from pipelines.training.loop.unshard import finished_recipe
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 SHARDINGS = pytest.mark.parametrize("sharding", ["ddp", "fsdp"])
@@ -124,8 +124,8 @@ import sys
 from functools import partial
 from helpers.clusters import cluster_of
 from helpers.workers import SlowLM
-from pipelines.training.lm_config import LMTraining
-from pipelines.training.loop import train
+from pipelines.training.lm.config import LMTraining
+from pipelines.training.loop.train import train
 config = LMTraining.model_validate_json(sys.argv[1])
 train(config, partial(SlowLM, config))
 """

@@ -11,14 +11,14 @@ from mlflow.artifacts import download_artifacts
 from mlflow.tracking import MlflowClient
 
 import cli
-from models.assembly import Assembly
-from models.digest import directory_digest
 from models.errors import StemsError
+from models.files.digest import directory_digest
+from models.song.assembly import Assembly
 from pipelines.training.config import TrainingConfig
-from pipelines.training.registry import Published, publish
-from pipelines.training.registry_config import PublishConfig
-from pipelines.training.tracking import Tracker, record_model
-from pipelines.training.tracking_store import open_store
+from pipelines.training.tracking.publish import Published, publish
+from pipelines.training.tracking.publish_config import PublishConfig
+from pipelines.training.tracking.store import open_store
+from pipelines.training.tracking.tracking import Tracker, record_model
 
 
 @pytest.fixture(scope="module")

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from models.audio import Audio, write_audio
+from models.audio.files import Audio, write_audio
 from models.presets import SEPARATOR_SIZES
 from models.separation import Separator
 from models.separation.vocals import DEFAULT_THRESHOLD, best_threshold
-from pipelines.training.recipe import Place
-from pipelines.training.separator import SeparatorRecipe, train_separator
-from pipelines.training.separator_config import SeparatorTraining
+from pipelines.training.loop.recipe import Place
+from pipelines.training.separator.config import SeparatorTraining
+from pipelines.training.separator.train_separator import SeparatorRecipe, train_separator
 
 RATE = 44100
 

@@ -12,8 +12,8 @@ from helpers.s3 import Bucket
 from helpers.s3_proxy import Faults
 
 from models.errors import StemsError
-from pipelines.tokens.table import TokenTable
-from pipelines.training.songs import SongSet, open_songs, select_songs
+from pipelines.table.token_table import TokenTable
+from pipelines.training.lm.song_table import SongSet, open_songs, select_songs
 
 
 @pytest.fixture(scope="module")

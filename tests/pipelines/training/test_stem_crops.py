@@ -9,10 +9,10 @@ import fsspec
 import numpy as np
 import pytest
 
-from models.audio import Audio, encode_audio, write_audio
+from models.audio.files import Audio, encode_audio, write_audio
 from models.errors import StemsError
-from pipelines.catalog.stores import Store, Unreachable
-from pipelines.training.stems import StemCrops, find_stems
+from pipelines.catalog.storage.stores import Store, Unreachable
+from pipelines.training.codec.crops import StemCrops, find_stems
 
 RATE = 32_000
 STORE = "memory:///stems"

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from mlflow.tracking import MlflowClient
 
-from models.digest import directory_digest
 from models.errors import StemsError
+from models.files.digest import directory_digest
 from pipelines.training.config import TrainingConfig
-from pipelines.training.tracking import Tracker, record_model
-from pipelines.training.tracking_store import open_store
+from pipelines.training.tracking.store import open_store
+from pipelines.training.tracking.tracking import Tracker, record_model
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from helpers.tables import sound_table
 
-from pipelines.tokens.table import TokenTable
+from pipelines.table.token_table import TokenTable
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from helpers.tables import shown
 
 from models.errors import StemsError
-from pipelines.tokens.table import TABLES, TokenTable
+from pipelines.table.token_table import TABLES, TokenTable
 from pipelines.upkeep.compact import compact, vacuum
 from pipelines.upkeep.config import CompactConfig, VacuumConfig
 

@@ -10,8 +10,8 @@ import pytest
 from helpers.tables import CODECS, shown, song, sound_table
 
 from models.errors import StemsError
-from pipelines.tokens.schema import tokens_table
-from pipelines.tokens.table import TokenTable
+from pipelines.table.schema import tokens_table
+from pipelines.table.token_table import TokenTable
 from pipelines.upkeep.config import DiffConfig
 from pipelines.upkeep.diff import StreamDiff, diff
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from helpers.documented import python_block
 
-from pipelines.tokens.table import TokenTable
+from pipelines.table.token_table import TokenTable
 
 TIMES = 12
 """Of processes that read as `to_pyarrow_table` does, one in eight or so aborts at its end."""

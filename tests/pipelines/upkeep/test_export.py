@@ -14,9 +14,9 @@ from helpers.s3 import Bucket
 from helpers.tables import CODECS, shown, song
 
 from models.errors import StemsError
-from pipelines.catalog.files import exists, read_bytes, write_bytes
-from pipelines.tokens.schema import TOKENS
-from pipelines.tokens.table import TokenTable
+from pipelines.catalog.storage.files import exists, read_bytes, write_bytes
+from pipelines.table.schema import TOKENS
+from pipelines.table.token_table import TokenTable
 from pipelines.upkeep import export as export_module
 from pipelines.upkeep.config import ExportConfig
 from pipelines.upkeep.export import ExportReport, export_webdataset
@@ -156,7 +156,7 @@ def test_a_table_of_several_sets_is_exported_by_the_one_that_is_named(table: Tok
     table.commit_tokens([song(0, codecs=again), song(0, separator="t", codecs=again)])
     with pytest.raises(StemsError, match="3 such sets") as refused:
         export(table, tmp_path / "out")
-    assert f"--separator_id t --codecs_id {again}" in refused.value.mend
+    assert f"--separator_id t --codecs_id {again}" in refused.value.hint
     with pytest.raises(StemsError, match="2 such sets"):
         export(table, tmp_path / "out", codecs_id=again)
     with pytest.raises(StemsError, match="0 such sets"):

@@ -9,8 +9,8 @@ import pytest
 from helpers.tables import CODECS, shown, song
 
 from models.errors import StemsError
-from pipelines.tokens.schema import SCHEMA_VERSION, RemovedRow
-from pipelines.tokens.table import TABLES, TokenTable
+from pipelines.table.schema import SCHEMA_VERSION, RemovedRow
+from pipelines.table.token_table import TABLES, TokenTable
 from pipelines.upkeep.config import InfoConfig
 from pipelines.upkeep.info import InfoReport, Part, info
 

@@ -15,9 +15,9 @@ from helpers.tables import keep_stems, song, sound_table
 
 from models.errors import StemsError
 from pipelines.catalog.schema import CatalogEntry, GivenStem, entry_to_json
-from pipelines.tokens.keyed import KeyedTable
-from pipelines.tokens.schema import CatalogRow, DroppedRow
-from pipelines.tokens.table import TABLES, TokenTable
+from pipelines.table.keyed_table import KeyedTable
+from pipelines.table.schema import CatalogRow, DroppedRow
+from pipelines.table.token_table import TABLES, TokenTable
 from pipelines.upkeep import remove as remove_module
 from pipelines.upkeep.config import RemoveConfig, VerifyConfig
 from pipelines.upkeep.remove import RemoveReport, remove

@@ -14,9 +14,9 @@ from deltalake import write_deltalake
 from helpers.rows import catalog_row
 from helpers.tables import rewrite_stem, shown, silence, song
 
-from models.audio import Audio, encode_audio, write_audio
-from models.signature import SLOTS
-from pipelines.tokens.schema import (
+from models.audio.files import Audio, encode_audio, write_audio
+from models.audio.signature import SLOTS
+from pipelines.table.schema import (
     QUARANTINE,
     DroppedRow,
     QuarantineRow,
@@ -27,11 +27,11 @@ from pipelines.tokens.schema import (
     plain_table,
     tokens_table,
 )
-from pipelines.tokens.splits import near_groups
-from pipelines.tokens.table import TokenTable
-from pipelines.upkeep.code_rules import measure
+from pipelines.table.splits import near_groups
+from pipelines.table.token_table import TokenTable
 from pipelines.upkeep.config import VerifyConfig
-from pipelines.upkeep.findings import RULES, VerifyReport
+from pipelines.upkeep.rules.code_rules import measure
+from pipelines.upkeep.rules.verify_rules import RULES, VerifyReport
 from pipelines.upkeep.verify import verify
 
 

@@ -9,15 +9,15 @@ import pytest
 from helpers.fake_clients import AsyncClock, Blocking, Clock, Make
 from helpers.fake_service import Script
 
-from serving.client import AsyncStems, Stems
+from serving.client.client import AsyncStems, Stems
 
 
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    for module in ("client", "asking.trying", "asking.steps", "asking.listening"):
-        monkeypatch.setattr(f"serving.{module}.time", clock)
-    monkeypatch.setattr("serving.client.asyncio", AsyncClock(clock))
+    for module in ("client", "retries", "protocol", "events"):
+        monkeypatch.setattr(f"serving.client.{module}.time", clock)
+    monkeypatch.setattr("serving.client.client.asyncio", AsyncClock(clock))
     monkeypatch.delenv("STEMS_API_KEY", raising=False)
     return clock
 

@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.errors import StemsError
-from serving.asking.asks import read_region, region_text
-from serving.asking.listening import EventParser, Message
-from serving.asking.saving import unpack
-from serving.asking.sounds import folder_sounds, read_sound
-from serving.asking.trying import RequestError
+from serving.client.downloads import unpack
+from serving.client.events import EventParser, Message
+from serving.client.requests import read_region, region_text
+from serving.client.retries import RequestError
+from serving.client.sounds import folder_sounds, read_sound
 
 ENDS = ("\n", "\r", "\r\n")
 
@@ -38,8 +38,8 @@ def written(messages: list[Message], ends: list[str], noise: bool) -> bytes:
     return stream.encode()
 
 
-def pieces(stream: bytes, cuts: list[int]) -> list[bytes]:
-    """The bytes, cut into pieces, of which some are empty."""
+def chunks(stream: bytes, cuts: list[int]) -> list[bytes]:
+    """The bytes, cut into chunks, of which some are empty."""
     edges = [0, *sorted(cut % (len(stream) + 1) for cut in cuts), len(stream)]
     return [stream[a:b] for a, b in pairwise(edges)]
 
@@ -50,14 +50,14 @@ def test_however_a_stream_is_cut_its_events_are_the_same(
 ) -> None:
     parser = EventParser()
     stream = b"\xef\xbb\xbf" * bom + written(sent, ends, noise=False)
-    assert [heard for piece in pieces(stream, cuts) for heard in parser.feed(piece)] == sent
+    assert [heard for chunk in chunks(stream, cuts) for heard in parser.feed(chunk)] == sent
     assert parser.last_id == (sent[-1].id if sent else "")
 
 
 @given(messages, st.lists(st.sampled_from(ENDS), min_size=1), st.lists(st.integers(0, 10**6)))
 def test_what_means_nothing_changes_nothing(sent: list[Message], ends: list[str], cuts: list[int]) -> None:
     parser = EventParser()
-    heard = [one for piece in pieces(written(sent, ends, noise=True), cuts) for one in parser.feed(piece)]
+    heard = [one for chunk in chunks(written(sent, ends, noise=True), cuts) for one in parser.feed(chunk)]
     assert heard == sent
 
 
@@ -71,11 +71,11 @@ def test_a_stream_that_breaks_off_goes_on_after_its_last_whole_event(sent: list[
     assert first.last_id == (heard[-1].id if heard else "")
 
 
-@pytest.mark.parametrize("piece", [b"data: " + b"x" * 2**19 + b"\n", b"x" * 2**19], ids=["lines", "one line"])
-def test_an_event_without_an_end_does_not_fill_the_memory(piece: bytes) -> None:
+@pytest.mark.parametrize("chunk", [b"data: " + b"x" * 2**19 + b"\n", b"x" * 2**19], ids=["lines", "one line"])
+def test_an_event_without_an_end_does_not_fill_the_memory(chunk: bytes) -> None:
     parser = EventParser()
     with pytest.raises(RequestError, match="one of them has no end"):
-        deque((parser.feed(piece) for _ in range(40)), maxlen=0)
+        deque((parser.feed(chunk) for _ in range(40)), maxlen=0)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from helpers.fake_service import ID, Script, job, problem
 
 import serving.client
 from models.errors import StemsError
-from serving.client import AsyncStems, RequestError, Stems
+from serving.client.client import AsyncStems, RequestError, Stems
 
 DONE, RUNNING, QUEUED = (httpx.Response(200, json=job(state)) for state in ("done", "running", "queued"))
 ACCEPTED = httpx.Response(202, json=job("queued"))
@@ -91,7 +91,7 @@ def test_a_problem_tells_what_the_service_told(make: Make) -> None:
     error = caught.value
     assert str(error) == "'tuba' is not a stem. Mend it."
     assert (error.status, error.type, error.code) == (422, "urn:stems:problem:invalid", "invalid")
-    assert (error.field, error.mend, error.request_id) == ("regenerate", "Mend it.", "r1")
+    assert (error.field, error.hint, error.request_id) == ("regenerate", "Mend it.", "r1")
     again = pickle.loads(pickle.dumps(error))
     assert (str(again), again.status, again.request_id) == (str(error), 422, "r1")
 
@@ -229,7 +229,7 @@ def test_clients_are_closed_at_the_end_of_with() -> None:
 
 def test_clients_are_light() -> None:
     heavy = "{'torch', 'ray', 'fastapi', 'scipy'} & set(sys.modules)"
-    code = f"import sys, serving.client, serving.request; print(sorted({heavy}))"
-    root = Path(serving.client.__file__).parents[1]
+    code = f"import sys, serving.client.client, serving.client.command; print(sorted({heavy}))"
+    root = Path(serving.client.__file__).parents[2]
     out = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"

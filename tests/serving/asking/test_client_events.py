@@ -7,7 +7,7 @@ import pytest
 from helpers.fake_clients import Clock, Make
 from helpers.fake_service import ID, Script, event, events, job, problem
 
-from serving.client import AudioEvent, RequestError
+from serving.client.client import AudioEvent, RequestError
 
 
 def test_events_are_typed(make: Make) -> None:

@@ -12,9 +12,9 @@ import pytest
 from helpers.fake_clients import Make
 from helpers.fake_service import ID, Script, form, job, manifest, problem, zip_of
 
-from models.audio import Audio, encode_audio, read_audio
+from models.audio.files import Audio, encode_audio, read_audio
 from models.errors import StemsError
-from serving.client import Stems
+from serving.client.client import Stems
 
 DONE, QUEUED = (httpx.Response(200, json=job(state)) for state in ("done", "queued"))
 ACCEPTED = httpx.Response(202, json=job("queued"))

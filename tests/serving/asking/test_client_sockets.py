@@ -12,7 +12,7 @@ import pytest
 from helpers.fake_clients import Blocking
 from helpers.fake_service import event, job
 
-from serving.client import AsyncStems, ProgressEvent, RequestError, Stems
+from serving.client.client import AsyncStems, ProgressEvent, RequestError, Stems
 
 Answer = Callable[[socket.socket], None]
 

@@ -15,9 +15,9 @@ from helpers.studio import Studio
 from playwright.sync_api import Browser, Page, Route, expect
 from starlette.responses import HTMLResponse
 
-from serving.api import create_app
-from serving.client import Stems
+from serving.client.client import Stems
 from serving.config import ServeConfig
+from serving.http.api import create_app
 
 SEEK = """async (src) => {
   const audio = new Audio(src);

@@ -7,7 +7,7 @@ import base64
 from helpers.lengths import WRONG_LENGTHS
 from playwright.sync_api import Browser
 
-from models.audio import read_audio
+from models.audio.files import read_audio
 
 # A browser leaves out the encoder's delay, at most a frame of AAC.
 WITHIN_S = 0.03

@@ -70,7 +70,7 @@ def test_a_key_is_asked_for_and_sent_with_everything(studio: Studio) -> None:
         if given == "Bearer right":
             route.continue_(headers={k: v for k, v in route.request.headers.items() if k != "authorization"})
         else:
-            problem = {"detail": "The API key is not known.", "mend": "Send one.", "field": "authorization"}
+            problem = {"detail": "The API key is not known.", "hint": "Send one.", "field": "authorization"}
             route.fulfill(status=401, body=json.dumps(problem), content_type=PROBLEM)
 
     page.route("**/v1/**", keyed)
@@ -97,7 +97,7 @@ def test_a_busy_service_is_asked_again_and_makes_one_song(studio: Studio) -> Non
         if len(tokens) > 1:
             route.continue_()
             return
-        problem = {"detail": "Too many wait already.", "mend": "Come back soon.", "field": ""}
+        problem = {"detail": "Too many wait already.", "hint": "Come back soon.", "field": ""}
         route.fulfill(status=503, body=json.dumps(problem), content_type=PROBLEM, headers={"Retry-After": "1"})
 
     page.route("**/v1/songs", busy)

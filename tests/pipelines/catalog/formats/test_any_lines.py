@@ -10,10 +10,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipelines.catalog.captions import LineError
 from pipelines.catalog.formats import audiocraft, lhotse, manifest, nemo
+from pipelines.catalog.manifests.captions import LineError
+from pipelines.catalog.manifests.records import Record
 from pipelines.catalog.problems import Problems
-from pipelines.catalog.records import Record
 
 KEYS = [
     *("path", "file_name", "audio_filepath", "duration", "offset", "text", "caption", "tags"),
@@ -50,7 +50,7 @@ def test_lines_are_taken_or_noted(reader: Reader, lines: list[dict[str, object]]
     problems = Problems()
     taken = list(reader([Record("m", number, values) for number, values in enumerate(lines, 1)], problems))
     assert len(taken) <= len(lines)
-    assert all(problem.place.startswith("m, line ") and problem.mend for problem in problems.found)
+    assert all(problem.place.startswith("m, line ") and problem.hint for problem in problems.found)
 
 
 @settings(max_examples=60, deadline=None)

@@ -9,7 +9,7 @@ import pytest
 from helpers.trees import put, put_lines
 
 from models.errors import StemsError
-from pipelines.catalog.importing import import_catalog
+from pipelines.catalog.load import import_catalog
 
 
 def line(path: str, **more: object) -> dict[str, object]:

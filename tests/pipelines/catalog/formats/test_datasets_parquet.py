@@ -13,7 +13,7 @@ import pytest
 from helpers.trees import put_sound
 
 from models.errors import StemsError
-from pipelines.catalog.importing import import_catalog
+from pipelines.catalog.load import import_catalog
 
 
 def test_audio_inside_has_to_be_written_to_files_which_the_mend_does(tmp_path: Path) -> None:
@@ -24,7 +24,7 @@ def test_audio_inside_has_to_be_written_to_files_which_the_mend_does(tmp_path: P
     pq.write_table(pa.Table.from_pylist(rows), folder / "train-0.parquet")
     with pytest.raises(StemsError, match="holds its audio inside") as error:
         import_catalog(str(folder / "train-0.parquet"))
-    command = shlex.split(error.value.mend[error.value.mend.index("python -c") :])
+    command = shlex.split(error.value.hint[error.value.hint.index("python -c") :])
     subprocess.run([sys.executable, *command[1:]], cwd=folder, check=True)
     a, b = import_catalog(str(folder / "train-0.parquet"))
     assert (a.uri, a.caption, b.caption) == (str(folder / "a.wav"), "song a", "song b")

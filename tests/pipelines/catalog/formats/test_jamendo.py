@@ -8,7 +8,7 @@ import pytest
 from helpers.trees import put
 
 from models.errors import StemsError
-from pipelines.catalog.importing import import_catalog
+from pipelines.catalog.load import import_catalog
 
 HEADER = "TRACK_ID\tARTIST_ID\tALBUM_ID\tPATH\tDURATION\tTAGS\n"
 ROWS = (
@@ -40,4 +40,4 @@ def test_tracks_with_plain_tags(tmp_path: Path, audio: str) -> None:
 def test_bad_lines(tmp_path: Path, text: str, line: int, said: str) -> None:
     with pytest.raises(StemsError, match=f"line {line}: .*{said}") as error:
         import_catalog(str(put(tmp_path / "a.tsv", text)))
-    assert error.value.mend
+    assert error.value.hint

@@ -8,7 +8,7 @@ import pytest
 from helpers.trees import put, put_lines
 
 from models.errors import StemsError
-from pipelines.catalog.importing import import_catalog, read_songs
+from pipelines.catalog.load import import_catalog, read_songs
 from pipelines.catalog.source import Source
 
 
@@ -81,4 +81,4 @@ def test_bad_lines(tmp_path: Path, row: dict[str, object]) -> None:
     path = put_lines(tmp_path / "recordings.jsonl", [recording("a.flac"), row])
     with pytest.raises(StemsError, match="line 2: the line ") as error:
         import_catalog(str(path))
-    assert error.value.mend
+    assert error.value.hint

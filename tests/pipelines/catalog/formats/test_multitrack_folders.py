@@ -12,7 +12,7 @@ import yaml
 from helpers.trees import put
 
 from models.errors import StemsError
-from pipelines.catalog.importing import import_catalog, read_songs
+from pipelines.catalog.load import import_catalog, read_songs
 from pipelines.catalog.schema import CatalogEntry
 from pipelines.catalog.source import Source
 
@@ -181,4 +181,4 @@ def test_bad_descriptions(tmp_path: Path, file: str, text: str, said: str) -> No
     with pytest.raises(StemsError, match=said) as error:
         import_catalog(str(tmp_path))
     assert str(tmp_path / file) in error.value.message
-    assert error.value.mend
+    assert error.value.hint

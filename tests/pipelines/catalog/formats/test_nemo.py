@@ -8,7 +8,7 @@ import pytest
 from helpers.trees import put, put_lines
 
 from models.errors import StemsError
-from pipelines.catalog.importing import import_catalog, read_songs
+from pipelines.catalog.load import import_catalog, read_songs
 from pipelines.catalog.source import Source
 
 

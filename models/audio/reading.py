@@ -1,0 +1,243 @@
+"""Decode files that may lie: what is read is all that they hold, and stays within limits, whatever a header says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from models.audio.containers.ffmpeg import FfmpegReader, ffmpeg_container
+from models.audio.containers.file_parts import file_parts
+from models.audio.containers.parts import TOLERANCE_S
+from models.audio.containers.sound import READ_ERRORS, Opened, Sound, SoundReader, unreadable
+from models.audio.containers.tags import after_leading_tags
+from models.audio.containers.view import FileView, Memory
+from models.errors import StemsError
+
+READABLE = ("WAV", "FLAC", "OGG", "MP3", "AIFF", "CAF", "AU", "W64", "RF64", "WAVEX", "MP4", "AAC", "WEBM")
+"""Containers that are taken. libsndfile knows more, and mistakes other files for some of them."""
+
+MIN_RATE, MAX_RATE = 4_000, 768_000
+MAX_CHANNELS = 256
+
+# Float files hold what they like; 60 dB above full scale it is no longer sound in [-1, 1].
+_MAX_PEAK = 1000.0
+
+# Values decoded at once.
+_BLOCK = 2**20
+
+# Values to make room for where a file does not say how many it holds.
+_ROOM = 2**28
+
+# Bytes of the smallest Ogg page.
+_OGG_PAGE = 27
+
+# What libsndfile says of a FLAC that was written to a pipe.
+_UNKNOWN = 2**63 - 1
+
+# Files behind each other: each takes a decoder of its own, which is some hundred kilobytes.
+_MOST_PARTS = 1000
+
+# Seconds by which a decoder may give less than was counted.
+_COUNTED_S = 0.1
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a file may decode to: seconds, and bytes of float32 samples (channels × samples × 4); None is any."""
+
+    seconds: float | None = None
+    bytes: int | None = None
+
+    def samples(self, sound: Sound) -> int:
+        """The most samples of this file that are within both."""
+        longest = _UNKNOWN if self.seconds is None else int(self.seconds * sound.rate)
+        largest = _UNKNOWN if self.bytes is None else self.bytes // (4 * sound.channels)
+        return min(longest, largest, _UNKNOWN)
+
+    def check(self, sound: Sound, samples: int, label: str, *, at_least: bool = False) -> None:
+        """Refuse a file of ``samples`` samples, or more with ``at_least``: code ``too_long`` or ``too_large``."""
+        more = "more than " if at_least else ""
+        seconds, megabytes = samples / sound.rate, samples * sound.channels * 4 / 1e6
+        if self.seconds is not None and samples > int(self.seconds * sound.rate):
+            raise StemsError(
+                f"'{label}' lasts {more}{seconds:.0f} s; at most {self.seconds:.0f} s is taken.",
+                "Cut it, or raise the limit.",
+                code="too_long",
+            )
+        if samples > self.samples(sound):
+            raise StemsError(
+                f"'{label}' takes {more}{megabytes:.0f} MB decoded, with {sound.channels} channels at "
+                f"{sound.rate} Hz; at most {(self.bytes or 0) / 1e6:.0f} are taken.",
+                "Cut it, mix it down to two channels, or raise the limit.",
+                code="too_large",
+            )
+
+
+def open_sound(source: str | Path | bytes, label: str) -> Sound:
+    """Open a file whose header makes sense, with all its audio.
+
+    Raises:
+        StemsError: with code ``missing``, ``empty``, ``unreadable``, ``truncated`` or ``unsupported``.
+    """
+    data = source if isinstance(source, bytes) else Path(source)
+    try:
+        return _open(data, label)
+    except FileNotFoundError as error:
+        raise StemsError(f"There is no file '{label}'.", "Check the path.", code="missing") from error
+    except (*READ_ERRORS, OSError, TypeError) as error:
+        raise unreadable(label, error) from error
+
+
+def open_header(source: str | Path | bytes, label: str) -> Sound:
+    """Open a file, or its first bytes, by what its header says, which is not compared with what it holds.
+
+    Raises what :func:`open_sound` does, but for ``truncated``.
+    """
+    data = source if isinstance(source, bytes) else Path(source)
+    try:
+        _check_size(data, label)
+        return _checked([_opened(data, None)], label, seekable=True)
+    except FileNotFoundError as error:
+        raise StemsError(f"There is no file '{label}'.", "Check the path.", code="missing") from error
+    except (*READ_ERRORS, OSError, TypeError) as error:
+        raise unreadable(label, error) from error
+
+
+def read_samples(sound: Sound, count: int, label: str) -> np.ndarray:
+    """The next ``count`` samples, fewer where the file ends: float32 [channels, n].
+
+    Raises:
+        StemsError: with code ``unreadable``, ``truncated``, ``empty``, ``not_finite``, ``out_of_range`` or
+            ``too_large``.
+    """
+    promised = min(count, sound.promised or _ROOM // sound.channels)
+    try:
+        samples = np.empty((sound.channels, promised), np.float32)  # memory is taken only as samples come
+    except (MemoryError, ValueError) as error:
+        raise StemsError(
+            f"'{label}' claims to last {promised / sound.rate / 3600:.0f} hours, which do not fit into memory.",
+            "Export it again.",
+            code="too_large",
+        ) from error
+    filled = 0
+    for block in _blocks(sound, count, label):
+        end = filled + len(block)
+        if end > samples.shape[1]:
+            samples = _longer(samples, min(2 * end, count))
+        samples[:, filled:end] = block.T
+        filled = end
+    if filled == 0:
+        raise StemsError(f"'{label}' holds no audio.", "Replace it by a complete file.", code="empty")
+    return samples[:, :filled]
+
+
+def _open(source: Path | bytes, label: str) -> Sound:
+    _check_size(source, label)
+    view = source if isinstance(source, bytes) else FileView(source)
+    try:
+        parts = file_parts(view, label)
+    finally:
+        if isinstance(view, FileView):
+            view.close()
+    if len(parts) > _MOST_PARTS:
+        raise StemsError(
+            f"'{label}' is {len(parts):,} files behind each other; at most {_MOST_PARTS:,} are taken.",
+            "Split it.",
+            code="unsupported",
+        )
+    opened = [_opened(source if part.data is None else part.data, part.samples, part.tail) for part in parts]
+    return _checked(opened, label, seekable=len(parts) == 1)
+
+
+def _check_size(source: Path | bytes, label: str) -> None:
+    if (len(source) if isinstance(source, bytes) else source.stat().st_size) == 0:
+        raise StemsError(f"'{label}' is an empty file.", "Replace it by a complete file.", code="empty")
+    if isinstance(source, bytes) and _is_endless_search(source):
+        raise RuntimeError("it has more page marks than pages")
+
+
+def _opened(source: Path | bytes, samples: int | None, tail: int = 0) -> Opened:
+    """A decoder for a file, and the samples that it has to give: those counted, or else those of its header."""
+    head = _head(source)
+    reader: SoundReader | FfmpegReader
+    if container := ffmpeg_container(head):
+        reader = FfmpegReader(source, container)
+    else:
+        reader = SoundReader(Memory(source) if isinstance(source, bytes) else str(source))
+    said = 0 if reader.frames == _UNKNOWN else int(reader.frames)
+    slack = TOLERANCE_S if samples is None else _COUNTED_S
+    return Opened(reader, said if samples is None else samples, int(slack * reader.samplerate), tail)
+
+
+def _head(source: Path | bytes) -> bytes:
+    """The first bytes behind tags."""
+    if isinstance(source, bytes):
+        at = after_leading_tags(source)
+        return source[at : at + 16]
+    view = FileView(source)
+    try:
+        at = after_leading_tags(view)
+        return view[at : at + 16]
+    finally:
+        view.close()
+
+
+def _checked(opened: list[Opened], label: str, *, seekable: bool) -> Sound:
+    """The parts as one sound, if they make sense."""
+    sound = Sound(opened, label, seekable=seekable)
+    problem = _implausible(sound)
+    if not problem and len({(part.reader.samplerate, part.reader.channels) for part in opened}) > 1:
+        problem = "changes its rate or its channels on the way"
+    if problem:
+        sound.close()
+        raise StemsError(f"'{label}' {problem}.", "Convert it to WAV or FLAC.", code="unsupported")
+    return sound
+
+
+def _longer(samples: np.ndarray, count: int) -> np.ndarray:
+    longer = np.empty((len(samples), count), np.float32)
+    longer[:, : samples.shape[1]] = samples
+    return longer
+
+
+def _is_endless_search(data: bytes) -> bool:
+    """An Ogg file in which marks follow each other more closely than pages can: each costs a checksum of 64 KB."""
+    return data[:4] == b"OggS" and data.count(b"OggS") * _OGG_PAGE > len(data)
+
+
+def _implausible(sound: Sound) -> str:
+    """What no song's header says; empty for a song's."""
+    if sound.format not in READABLE:
+        return f"is in a format that is not taken ({sound.format})"
+    if not MIN_RATE <= sound.rate <= MAX_RATE:
+        return f"has {sound.rate} samples a second; {MIN_RATE} to {MAX_RATE} are taken"
+    if not 1 <= sound.channels <= MAX_CHANNELS:
+        return f"has {sound.channels} channels; 1 to {MAX_CHANNELS} are taken"
+    return ""
+
+
+def _blocks(sound: Sound, count: int, label: str) -> Iterator[np.ndarray]:
+    """``count`` samples in blocks [n, channels], each checked."""
+    most = max(1, _BLOCK // sound.channels)
+    while count > 0:
+        block = sound.read(min(most, count))
+        if len(block) == 0:
+            return
+        _check_values(block, label)
+        count -= len(block)
+        yield block
+
+
+def _check_values(block: np.ndarray, label: str) -> None:
+    peak = max(block.max(), -block.min())  # NaN where there is one
+    if not np.isfinite(peak):
+        raise StemsError(f"'{label}' has samples that are not numbers.", "Export it again.", code="not_finite")
+    if peak > _MAX_PEAK:
+        raise StemsError(
+            f"'{label}' has samples of {peak:.0f} times full scale.",
+            "Export it again, with floats between -1 and 1.",
+            code="out_of_range",
+        )

@@ -1,0 +1,1 @@
+"""A whole model on whole songs: generate, edit, continue."""

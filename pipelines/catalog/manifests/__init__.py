@@ -1,0 +1,1 @@
+"""What manifests and sidecars say of songs, and which files they mean."""

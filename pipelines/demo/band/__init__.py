@@ -1,0 +1,1 @@
+"""A band that plays songs with known stems, beats, chords and notes."""

@@ -1,0 +1,1 @@
+"""Delta Lake: commits, changes and data files. The only package that imports deltalake."""

@@ -1,0 +1,1 @@
+"""The work itself: drop songs with vocals, separate, encode."""

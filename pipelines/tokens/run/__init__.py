@@ -1,0 +1,1 @@
+"""One run on the cluster: survey, Ray Data streams, rows, commits, progress and report."""

@@ -1,0 +1,1 @@
+"""`stems train codec`: the codec of one stem."""

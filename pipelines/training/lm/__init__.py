@@ -1,0 +1,1 @@
+"""`stems train lm`: the language model."""

@@ -1,0 +1,1 @@
+"""The loop that all training jobs share: steps, workers, checkpoints, resuming."""

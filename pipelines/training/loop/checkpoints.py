@@ -1,0 +1,149 @@
+"""Training state on disk: complete or absent, never half-written.
+
+``<output>/checkpoints/step-N`` is a ``torch.distributed.checkpoint`` of the module, the optimizer and the averaged
+weights, with ``config.json`` beside it. It is written under another name and renamed, so whatever is called
+``step-N`` is whole; any number of workers can read what any other number wrote.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torch.distributed.checkpoint as dcp
+from torch.distributed.checkpoint.api import CheckpointException
+
+from models.errors import StemsError
+from models.files.storage import storage_error
+from pipelines.training.config import TrainingConfig
+from pipelines.training.loop.recipe import Place
+
+KEPT = 2
+UNFINISHED = ".unfinished-"
+
+# One process is often meant, and torch warns of it from threads of its own.
+warnings.filterwarnings("ignore", message="torch.distributed is disabled")
+
+
+def clear_unfinished(folder: Path) -> None:
+    """Remove what a killed run left half-written."""
+    for path in folder.glob(f"{UNFINISHED}*"):
+        shutil.rmtree(path)
+
+
+def checkpoints(output: Path) -> list[tuple[int, Path]]:
+    """Complete checkpoints of a run, oldest first, each with its step."""
+    found = [(path.name.removeprefix("step-"), path) for path in (output / "checkpoints").glob("step-*")]
+    return sorted((int(step), path) for step, path in found if step.isdigit())
+
+
+class CheckpointWriter:
+    """Writes checkpoints while training goes on: only the copying of the state holds it up.
+
+    With several workers each writes what it holds, and all must call :meth:`save` at the same step.
+    """
+
+    def __init__(self, output: Path, config: TrainingConfig, place: Place) -> None:
+        self.output, self.config, self.place = output, config, place
+        # Tensors are written from the CPU, which a group of GPUs cannot agree on, even if it is of one.
+        self._group = dist.new_group(backend="gloo") if dist.is_initialized() else None
+        self._pending: tuple[int, Future[Any]] | None = None
+        self._bytes = 0
+
+    def save(self, step: int, state: dict[str, Any]) -> None:
+        """Start to write the state after ``step`` steps, when the checkpoint before it is whole."""
+        self.settle()
+        self._bytes = bytes_of(state)
+        with self._whole_or_absent(step):
+            writing: Any = dcp.async_save(
+                {**state, "step": step},
+                checkpoint_id=self._unfinished(step),
+                process_group=self._group,
+                no_dist=self.place.world == 1,
+            )
+        self._pending = step, writing
+
+    def settle(self, *, wait: bool = True) -> None:
+        """Give a written checkpoint its name and remove all but the newest; the coordinator is done last."""
+        if self._pending is None or not (wait or self._pending[1].done()):
+            return
+        (step, writing), self._pending = self._pending, None
+        with self._whole_or_absent(step):
+            writing.result()
+            if self.place.rank == 0:
+                fresh, target = self._unfinished(step), self.output / "checkpoints" / f"step-{step}"
+                settings = json.dumps(self.config.model_dump(mode="json"), indent=2)
+                (fresh / "config.json").write_text(settings, encoding="utf-8")
+                shutil.rmtree(target, ignore_errors=True)
+                fresh.replace(target)
+                for _, path in checkpoints(self.output)[:-KEPT]:
+                    shutil.rmtree(path)
+
+    @contextmanager
+    def _whole_or_absent(self, step: int) -> Iterator[None]:
+        """Where a disk is full, nothing is left of this checkpoint; those before it stay."""
+        try:
+            yield
+        except (Exception, CheckpointException) as error:
+            told = storage_error(error, self.output / "checkpoints", self._bytes)
+            if told is None:
+                raise
+            shutil.rmtree(self._unfinished(step), ignore_errors=True)
+            raise told from error
+
+    def _unfinished(self, step: int) -> Path:
+        return self.output / "checkpoints" / f"{UNFINISHED}step-{step}"
+
+
+def bytes_of(state: Any) -> int:
+    """Bytes of all tensors in nested dictionaries and lists."""
+    if isinstance(state, torch.Tensor):
+        return state.numel() * state.element_size()
+    if isinstance(state, Mapping):
+        return sum(map(bytes_of, state.values()))
+    return sum(map(bytes_of, state)) if isinstance(state, Sequence) and not isinstance(state, str) else 0
+
+
+def load_state(path: Path, state: dict[str, Any], *, alone: bool) -> None:
+    """Fill a state of the same form from a checkpoint, whatever number of workers wrote it.
+
+    Args:
+        path: a checkpoint.
+        state: nested dictionaries of tensors, which are written in place; entries may be left out.
+        alone: read as one process, though others may be training too.
+
+    Raises:
+        StemsError: ``unreadable`` when the checkpoint is damaged.
+    """
+    # With others, anything else may be the death of one of them.
+    damage = (Exception, CheckpointException) if alone else CheckpointException
+    try:
+        dcp.load(state, checkpoint_id=path, no_dist=alone)
+    except damage as error:
+        raise StemsError(
+            f"The checkpoint {path} cannot be read: {error}.",
+            "Delete that directory to continue from the one before it, or train with resume false.",
+            code="unreadable",
+            field="output",
+        ) from error
+
+
+def check_same_run(path: Path, config: TrainingConfig) -> None:
+    """Refuse to continue a run with settings that would make it another run; StemsError names the field."""
+    then = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    for name, value in config.identity().items():
+        if name not in then or then[name] != value:
+            raise StemsError(
+                f"The run in {config.output} was made with {name}={then.get(name)!r}, not {value!r}.",
+                f"Set {name} back, choose a new output, or set resume to false to start afresh.",
+                code="mismatch",
+                field=name,
+            )

@@ -1,0 +1,1 @@
+"""`stems train separator`: a small Demucs."""

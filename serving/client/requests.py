@@ -1,0 +1,202 @@
+"""What to send for each wish: method, path, headers, body. Once made it can be sent again as it is."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Literal, TypedDict
+from uuid import uuid4
+
+import httpx
+
+from models.audio.files import AudioFormat
+from models.errors import StemsError
+from models.files.stem_files import stem_of
+from models.request_bounds import is_text
+from serving.client.sounds import Sound, named_sounds, read_sound
+from serving.schemas import Job
+
+_JSON = {"Accept": "application/json"}
+
+_ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
+_LINK = re.compile(r"(?:/[A-Za-z0-9._~-]+)*?(/v1/.+)")
+
+Part = tuple[str, tuple[str | None, bytes]]
+"""A field of a form: its name, the name of the file (None for plain text), and its bytes."""
+
+
+class Playing(TypedDict, total=False):
+    """What every request for music may say; what is left out, or None, the service chooses."""
+
+    seed: int | None
+    guidance: float | None
+    temperature: float | None
+    top_k: int | None
+    top_p: float | None
+    format: AudioFormat | None
+    webhook: str | None
+
+
+class Material(Playing, total=False):
+    """What an edit or a variation starts from: ``song``, or ``stems`` (a folder, or by name), or ``of`` a job."""
+
+    song: Sound | None
+    stems: str | Path | Mapping[str, Sound] | None
+    of: Job | str | None
+    region: tuple[float, float] | None
+
+
+class Editing(Material, total=False):
+    """What an edit changes."""
+
+    regenerate: Sequence[str]
+    texture: Sequence[str]
+    silent: Sequence[str]
+    keep: Literal["exact", "free"] | None
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One request.
+
+    Args:
+        method: of HTTP.
+        path: under the service's address.
+        headers: beside those of every request.
+        json: the body, as JSON.
+        form: the body, as multipart.
+        wait: seconds that the service may let it wait on purpose.
+        repeatable: whether it may be sent again although the service may have acted on it.
+    """
+
+    method: str
+    path: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    json: Mapping[str, object] | None = None
+    form: tuple[Part, ...] = ()
+    wait: float = 0.0
+    repeatable: bool = True
+
+    def build(self, http: httpx.Client | httpx.AsyncClient, timeout: float) -> httpx.Request:
+        """The same, as httpx sends it."""
+        patience = httpx.Timeout(timeout, read=timeout + self.wait)
+        form = list(self.form) or None
+        headers = dict(self.headers)
+        return http.build_request(
+            self.method, self.path, headers=headers, json=self.json, files=form, timeout=patience
+        )
+
+
+def song(prompt: str, seconds: float, fields: Mapping[str, Any]) -> Ask:
+    """A song from text."""
+    body = {"prompt": _text(prompt), "seconds": seconds, **fields}
+    return Ask("POST", "/v1/songs", _posting(), json={name: v for name, v in body.items() if v is not None})
+
+
+def edit(prompt: str, fields: Mapping[str, Any]) -> Ask:
+    """A change of a song; reads the files that it is given. StemsError names the field at fault."""
+    return _form("/v1/edits", {"prompt": prompt, **fields})
+
+
+def variation(stem: str, prompt: str, fields: Mapping[str, Any]) -> Ask:
+    """Another texture of a stem; reads the files that it is given. StemsError names the field at fault."""
+    return _form("/v1/variations", {"stem": stem, "prompt": prompt, **fields})
+
+
+def look(job: Job | str, wait: int = 0) -> Ask:
+    """How a job stands, now or within ``wait`` seconds."""
+    waiting = {"Prefer": f"wait={wait}"} if wait else {}
+    return Ask("GET", _job_path(job), {**_JSON, **waiting}, wait=wait)
+
+
+def events(job: Job | str, audio: bool, last_id: str) -> Ask:
+    """The stream of a job's events, after the one that came last."""
+    last = {"Last-Event-ID": last_id} if last_id else {}
+    path = f"{_job_path(job)}/events" + ("?audio=true" if audio else "")
+    return Ask("GET", path, {"Accept": "text/event-stream", "Cache-Control": "no-store", **last})
+
+
+def removal(job: Job | str) -> Ask:
+    """The end of a job that is not done, or of all that is kept of it. Sent twice it does both, so it is not."""
+    return Ask("DELETE", _job_path(job), _JSON, repeatable=False)
+
+
+def file(link: str) -> Ask:
+    """A file of a result. StemsError for a link that leads out of the service.
+
+    A link begins with the path under which the service sees itself; the client goes by the address that it has.
+    """
+    found = _LINK.fullmatch(link)
+    if not found:
+        raise StemsError(f"The link '{link[:80]}' leads out of the service.", "It is not followed.", field="links")
+    return Ask("GET", found[1], {"Accept": "*/*"})
+
+
+def model() -> Ask:
+    """The model that is being served."""
+    return Ask("GET", "/v1/model", _JSON)
+
+
+def ready() -> Ask:
+    """Whether the service takes requests."""
+    return Ask("GET", "/readyz", _JSON)
+
+
+def region_text(region: tuple[float, float]) -> str:
+    """``(0.5, 2.5)`` -> ``"0.5-2.5"``; StemsError where it is not a stretch of time."""
+    start, end = map(float, region)
+    if not (math.isfinite(end) and 0 <= start < end):
+        raise StemsError(f"The region {start:g} to {end:g} is empty.", "Give 0 <= start < end.", field="region")
+    # Not through %g, which rounds, nor as is: an exponent's minus would read as the dash.
+    return "-".join(format(Decimal(repr(edge)).normalize(), "f") for edge in (start, end))
+
+
+def job_id(job: Job | str) -> str:
+    """The id of a job; StemsError where it cannot be one."""
+    name = job if isinstance(job, str) else job.id
+    if not _ID.fullmatch(name):
+        raise StemsError(f"'{name[:80]}' is no id of a job.", "Give the id that the service gave it.", field="id")
+    return name
+
+
+def _job_path(job: Job | str) -> str:
+    return f"/v1/jobs/{job_id(job)}"
+
+
+def _posting() -> dict[str, str]:
+    # With one key the service makes one job, however often the request reaches it.
+    return {**_JSON, "Idempotency-Key": str(uuid4())}
+
+
+def _form(path: str, fields: Mapping[str, Any]) -> Ask:
+    texts = {name: value for name, value in fields.items() if value is not None}
+    _text(texts["prompt"])
+    song, stems = texts.pop("song", None), texts.pop("stems", None)
+    parts: list[Part] = [] if song is None else [("song", read_sound(song, "song"))]
+    if stems is not None:
+        # A folder holds all stems; those that are to fall silent need not be sent, and may not.
+        unsent = () if isinstance(stems, Mapping) else _names(texts.get("silent", ()))
+        sounds = named_sounds(stems)
+        parts += [(name, read_sound(sound, name)) for name, sound in sounds.items() if stem_of(name, unsent) is None]
+    if "of" in texts:
+        texts["of"] = job_id(texts["of"])
+    if "region" in texts:
+        texts["region"] = region_text(texts["region"])
+    for name, value in texts.items():
+        values = _names(value) if name in ("regenerate", "texture", "silent") else (value,)
+        parts += [(name, (None, str(one).encode())) for one in values]
+    return Ask("POST", path, _posting(), form=tuple(parts))
+
+
+def _text(prompt: str) -> str:
+    if not is_text(prompt):
+        raise StemsError("The prompt holds characters that are not text.", "Type it again.", field="prompt")
+    return prompt
+
+
+def _names(value: Iterable[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)

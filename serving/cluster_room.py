@@ -1,0 +1,48 @@
+"""Room for a service on its cluster: what can never be had, and what is waited for, in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from cluster.nodes import NodeShape
+from cluster.placement import check_all_fit, check_fits, places
+from serving.config import ServeConfig
+from serving.ray_serve import App
+
+
+def waiting_line(app: App, config: ServeConfig, free: Callable[[], Mapping[str, float]]) -> str:
+    """Which copies of the model have no room, and what they need; empty where all have some.
+
+    Args:
+        app: the service's application.
+        config: its settings.
+        free: tells what no one uses on the cluster, as ``ray.available_resources``.
+    """
+    copies = app.copies.get("GeneratorReplica")
+    if copies is None or not copies.unplaced:
+        return ""
+    cpus, gpus = config.cpus_per_replica, config.gpus_per_replica
+    there = free()
+    wants = f"{cpus:g} CPUs" + (f" and {gpus:g} GPUs" if gpus else "")
+    has = f"{there.get('CPU', 0.0):g} CPUs" + (f" and {there.get('GPU', 0.0):g} GPUs" if gpus else "")
+    answering = "" if copies.running else " Nothing answers yet."
+    return (
+        f"{copies.unplaced} of {copies.wanted} copies of the model wait for room: each takes {wants} of one machine, "
+        f"and on all machines together {has} are free.{answering}"
+    )
+
+
+def check_room(config: ServeConfig, shapes: Sequence[NodeShape], *, fixed: bool) -> None:
+    """StemsError where one copy of the model, or a separator, fits no node that there is or that may come.
+
+    Args:
+        config: of the service.
+        shapes: of the nodes.
+        fixed: whether no other nodes will come; then all copies must fit.
+    """
+    replica = {"CPU": config.cpus_per_replica, "GPU": config.gpus_per_replica}
+    gpus_short = config.gpus_per_replica and not places(shapes, {"GPU": config.gpus_per_replica}, ever=True)
+    check_fits(shapes, replica, "a copy of the model", "gpus_per_replica" if gpus_short else "cpus_per_replica")
+    check_fits(shapes, {"CPU": config.cpus_per_separator}, "a separator", "cpus_per_separator")
+    if fixed:
+        check_all_fit(shapes, replica, config.replicas, "a copy of the model", "replicas")

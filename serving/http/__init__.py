@@ -1,0 +1,1 @@
+"""The HTTP side: routes, middleware, authentication, uploads and downloads. Imports no torch."""

@@ -1,0 +1,1 @@
+"""Stored files as HTTP answers: names, ranges, and what was read lately."""

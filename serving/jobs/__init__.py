@@ -1,0 +1,1 @@
+"""Jobs from acceptance to their result: store, scheduler, runner, events, files and webhooks. Imports no torch."""

@@ -1,0 +1,1 @@
+"""Ray Serve deployments that hold the model, and the way to reach them."""
