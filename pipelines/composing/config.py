@@ -117,4 +117,4 @@ class EnginePlanConfig(BaseModel):
     """Number format in which the language model decodes; by default the fastest that is sound on the device."""
 
     device: str = "auto"
-    """Where it would compute: cpu, cuda, cuda:N or mps. auto takes an NVIDIA GPU if PyTorch sees one, else the CPU."""
+    """Where to compute: cpu, cuda, cuda:N or mps. auto takes an NVIDIA GPU if PyTorch sees one, else the CPU."""

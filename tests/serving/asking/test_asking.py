@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from models.errors import StemsError
 from serving.client.downloads import unpack
 from serving.client.events import EventParser, Message
-from serving.client.requests import read_region, region_text
+from serving.client.requests import region_text
 from serving.client.retries import RequestError
 from serving.client.sounds import folder_sounds, read_sound
 
