@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from conftest import Job, Run, Settings
+from helpers.take_songs import Job, Run, Settings
 
 import cli
 from models.errors import StemsError

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import Run, Seen, Settings
+from helpers.take_songs import Run, Seen, Settings
 
 from cli.parsing import parse
 from pipelines.composing.config import EditConfig
@@ -152,7 +152,8 @@ def test_each_wrong_setting_has_a_line(run: Run, job: object) -> None:
         ("words", "'{file}' holds no settings. Write a line NAME: VALUE for each setting."),
         (
             "a: [\n",
-            "'{file}' is not YAML in line 2: expected the node content, but found '<stream end>'. Write a line NAME: VALUE for each setting.",
+            "'{file}' is not YAML in line 2: expected the node content, but found '<stream end>'. "
+            "Write a line NAME: VALUE for each setting.",
         ),
         ("a: \xff", "'{file}' is not YAML: invalid start byte. Write a line NAME: VALUE for each setting."),
         ("table: t\nsongs: [a]\nshare: -1\n", "--share -1 (in {file}): give at least 0."),
