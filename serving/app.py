@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 from cluster.connect import named_cluster
 from models.errors import StemsError
-from models.files.model_check import check_model
+from models.song.model_check import check_model
 from serving import tracing
 from serving.checks import check_open, check_places
 from serving.config import ServeConfig, parse_config
