@@ -63,8 +63,8 @@ class ServeConfig(StateConfig):
     cpus_per_replica: float = Field(default=1.0, gt=0)
     """CPU cores that each copy reserves, and the threads it computes with."""
     gpus_per_replica: float | None = Field(default=None, ge=0)
-    """GPUs that each copy reserves; 0 computes on the CPU. By default one, or a share of one where there are fewer GPUs
-    than copies, and the CPU where there is no GPU."""
+    """GPUs that each copy reserves; 0 computes on the CPU. By default one, or a share of one where there are fewer
+    GPUs than copies, and the CPU where there is no GPU."""
     separators: int = Field(default=1, ge=1)
     """How many separators may run for whole songs that are sent; none runs while none is needed."""
     cpus_per_separator: float = Field(default=1.0, ge=0)
