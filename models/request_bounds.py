@@ -72,19 +72,19 @@ class SamplingFields(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     seed: int | None = Field(default=None, ge=0, le=MAX_SEED)
-    """The same request, model and seed give the same music; drawn and reported if not given."""
+    """Seed of the music: the same request, model and seed give the same music. By default drawn, and reported."""
 
     guidance: float = Field(default=3.0, ge=0, le=20)
-    """How strongly the prompt pulls; 1 is no guidance."""
+    """How closely to follow the prompt; 1 is no guidance."""
 
     temperature: float = Field(default=1.0, ge=0, le=10)
-    """Above 1 bolder, below 1 tamer; 0 always takes the likeliest token."""
+    """Randomness: above 1 bolder, below 1 tamer; 0 always takes the likeliest token."""
 
     top_k: int = Field(default=250, ge=0, le=1_000_000)
-    """Draw among this many likeliest tokens; 0 for all."""
+    """Draw from this many likeliest tokens; 0 for all."""
 
     top_p: float = Field(default=0.0, ge=0, le=1)
-    """Draw among the likeliest tokens that hold this share of probability; 0 for all."""
+    """Draw from the likeliest tokens that together have this probability; 0 for all."""
 
     @field_validator(
         "seconds", "seed", "guidance", "temperature", "top_k", "top_p", mode="before", check_fields=False
