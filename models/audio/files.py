@@ -14,7 +14,7 @@ import soundfile
 import soxr
 
 from models.audio.containers.ogg import with_fixed_serial
-from models.audio.containers.sound import Sound
+from models.audio.containers.sound import SoundStream
 from models.audio.reading import Bounds, open_header, open_sound, read_samples
 from models.errors import StemsError
 from models.files.partial import hidden
@@ -164,7 +164,7 @@ def read_excerpt(source: str | Path, rate: int, start: int, samples: int) -> Aud
     return Audio(around.samples[:, offset : offset + samples], rate)
 
 
-def _info(sound: Sound) -> AudioInfo:
+def _info(sound: SoundStream) -> AudioInfo:
     return AudioInfo(sound.rate, sound.channels, sound.promised / sound.rate, sound.format)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from models.audio.containers.ffmpeg import FfmpegReader, ffmpeg_container
 from models.audio.containers.file_parts import file_parts
 from models.audio.containers.parts import TOLERANCE_S
-from models.audio.containers.sound import READ_ERRORS, Opened, Sound, SoundReader, unreadable
+from models.audio.containers.sound import READ_ERRORS, Opened, SoundReader, SoundStream, unreadable
 from models.audio.containers.tags import after_leading_tags
 from models.audio.containers.view import FileView, Memory
 from models.errors import StemsError
@@ -51,13 +51,13 @@ class Bounds:
     seconds: float | None = None
     bytes: int | None = None
 
-    def samples(self, sound: Sound) -> int:
+    def samples(self, sound: SoundStream) -> int:
         """The most samples of this file that are within both."""
         longest = _UNKNOWN if self.seconds is None else int(self.seconds * sound.rate)
         largest = _UNKNOWN if self.bytes is None else self.bytes // (4 * sound.channels)
         return min(longest, largest, _UNKNOWN)
 
-    def check(self, sound: Sound, samples: int, label: str, *, at_least: bool = False) -> None:
+    def check(self, sound: SoundStream, samples: int, label: str, *, at_least: bool = False) -> None:
         """Refuse a file of ``samples`` samples, or more with ``at_least``: code ``too_long`` or ``too_large``."""
         more = "more than " if at_least else ""
         seconds, megabytes = samples / sound.rate, samples * sound.channels * 4 / 1e6
@@ -76,7 +76,7 @@ class Bounds:
             )
 
 
-def open_sound(source: str | Path | bytes, label: str) -> Sound:
+def open_sound(source: str | Path | bytes, label: str) -> SoundStream:
     """Open a file whose header makes sense, with all its audio.
 
     Raises:
@@ -91,7 +91,7 @@ def open_sound(source: str | Path | bytes, label: str) -> Sound:
         raise unreadable(label, error) from error
 
 
-def open_header(source: str | Path | bytes, label: str) -> Sound:
+def open_header(source: str | Path | bytes, label: str) -> SoundStream:
     """Open a file, or its first bytes, by what its header says, which is not compared with what it holds.
 
     Raises what :func:`open_sound` does, but for ``truncated``.
@@ -106,7 +106,7 @@ def open_header(source: str | Path | bytes, label: str) -> Sound:
         raise unreadable(label, error) from error
 
 
-def read_samples(sound: Sound, count: int, label: str) -> np.ndarray:
+def read_samples(sound: SoundStream, count: int, label: str) -> np.ndarray:
     """The next ``count`` samples, fewer where the file ends: float32 [channels, n].
 
     Raises:
@@ -134,7 +134,7 @@ def read_samples(sound: Sound, count: int, label: str) -> np.ndarray:
     return samples[:, :filled]
 
 
-def _open(source: Path | bytes, label: str) -> Sound:
+def _open(source: Path | bytes, label: str) -> SoundStream:
     _check_size(source, label)
     view = source if isinstance(source, bytes) else FileView(source)
     try:
@@ -185,9 +185,9 @@ def _head(source: Path | bytes) -> bytes:
         view.close()
 
 
-def _checked(opened: list[Opened], label: str, *, seekable: bool) -> Sound:
+def _checked(opened: list[Opened], label: str, *, seekable: bool) -> SoundStream:
     """The parts as one sound, if they make sense."""
-    sound = Sound(opened, label, seekable=seekable)
+    sound = SoundStream(opened, label, seekable=seekable)
     problem = _implausible(sound)
     if not problem and len({(part.reader.samplerate, part.reader.channels) for part in opened}) > 1:
         problem = "changes its rate or its channels on the way"
@@ -208,7 +208,7 @@ def _is_endless_search(data: bytes) -> bool:
     return data[:4] == b"OggS" and data.count(b"OggS") * _OGG_PAGE > len(data)
 
 
-def _implausible(sound: Sound) -> str:
+def _implausible(sound: SoundStream) -> str:
     """What no song's header says; empty for a song's."""
     if sound.format not in READABLE:
         return f"is in a format that is not taken ({sound.format})"
@@ -219,7 +219,7 @@ def _implausible(sound: Sound) -> str:
     return ""
 
 
-def _blocks(sound: Sound, count: int, label: str) -> Iterator[np.ndarray]:
+def _blocks(sound: SoundStream, count: int, label: str) -> Iterator[np.ndarray]:
     """``count`` samples in blocks [n, channels], each checked."""
     most = max(1, _BLOCK // sound.channels)
     while count > 0:

@@ -2,23 +2,44 @@
 
 An encoder is convolutions down to the frame rate, an LSTM, a last convolution; a decoder is the mirror image of it.
 Convolutions see little around a chunk, so that much is computed twice and dropped. The LSTM remembers all of a song,
-so it hands its state on. The result is that of the song in one piece, in the memory of a chunk (and 0.2 MB a second
-between the parts).
+so it hands its state on. The result is that of the song in one piece, in the memory of a chunk (and 0.2 MB
+per second between the parts).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from models.codec.chunks import chunks
-
 CONTEXT = 6
 """Frames to each side of a chunk: as far as any convolution sees, also where all of it lies in the past."""
+
+
+@dataclass(frozen=True)
+class FrameChunk:
+    """Frames ``start`` to ``stop`` of a song, computed from frames ``left`` to ``right``."""
+
+    left: int
+    start: int
+    stop: int
+    right: int
+
+    @property
+    def kept(self) -> slice:
+        """The part to keep of what was computed from ``left`` to ``right``."""
+        return slice(self.start - self.left, self.stop - self.left)
+
+
+def chunks(frames: int, length: int, before: int, after: int) -> Iterator[FrameChunk]:
+    """Chunks of ``length`` frames that cover a song, each with up to ``before`` and ``after`` frames of context."""
+    for start in range(0, frames, length):
+        stop = min(start + length, frames)
+        yield FrameChunk(max(0, start - before), start, stop, min(frames, stop + after))
 
 
 def around_lstm(layers: Iterable[nn.Module]) -> tuple[list[nn.Module], Any, list[nn.Module]]:

@@ -18,7 +18,7 @@ from pipelines.composing.config import EnginePlanConfig
 
 
 @dataclass(frozen=True)
-class PlanReport:
+class EngineReport:
     """An engine that fits, and what its device measured."""
 
     plan: EnginePlan
@@ -46,7 +46,7 @@ class PlanReport:
         return table
 
 
-def plan(config: EnginePlanConfig) -> PlanReport:
+def plan(config: EnginePlanConfig) -> EngineReport:
     """Plan an engine for a model or a preset, and measure what limits it.
 
     Raises:
@@ -55,7 +55,7 @@ def plan(config: EnginePlanConfig) -> PlanReport:
     device = usable_device(config.device)
     free, lm = free_bytes(device), _config(config)
     made = lm.plan(config.slots, config.precision, device)
-    return PlanReport(made, config.device, free, memory_bandwidth(device), lm.frame_rate)
+    return EngineReport(made, config.device, free, memory_bandwidth(device), lm.frame_rate)
 
 
 def _config(config: EnginePlanConfig) -> LMConfig:

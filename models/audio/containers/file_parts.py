@@ -9,7 +9,7 @@ from models.audio.containers.ffmpeg import ffmpeg_container, missing_bytes
 from models.audio.containers.flac import flac_parts
 from models.audio.containers.mpeg import mpeg_parts
 from models.audio.containers.ogg import ogg_parts
-from models.audio.containers.parts import AS_IT_IS, Part, breaks_off
+from models.audio.containers.parts import AS_IT_IS, FilePart, breaks_off
 from models.audio.containers.tags import after_leading_tags, before_trailing_tags
 from models.audio.containers.view import View
 
@@ -17,7 +17,7 @@ _MAGIC = 16
 _CHUNKED = (b"RIFF", b"RF64", b"BW64", b"FORM", b"caff", b"riff", b".snd")
 
 
-def file_parts(data: View, label: str) -> tuple[Part, ...]:
+def file_parts(data: View, label: str) -> tuple[FilePart, ...]:
     """The parts of a file, each as long as what it holds.
 
     Raises:
@@ -36,16 +36,16 @@ def file_parts(data: View, label: str) -> tuple[Part, ...]:
     return mpeg_parts(data[:], label) or AS_IT_IS
 
 
-def _parts(data: View, head: bytes, label: str) -> tuple[Part, ...]:
+def _parts(data: View, head: bytes, label: str) -> tuple[FilePart, ...]:
     if head[:4] == b"fLaC":
         return flac_parts(data, label)
     return ogg_parts(data[:], label) if head[:4] == b"OggS" else chunk_parts(data, label)
 
 
-def _for_ffmpeg(data: View, start: int, container: str, label: str) -> tuple[Part, ...]:
+def _for_ffmpeg(data: View, start: int, container: str, label: str) -> tuple[FilePart, ...]:
     """The file without tags that its container does not know: FFmpeg fails at them."""
     end = before_trailing_tags(data, start) if container == "aac" else len(data)
     inner = data if end - start == len(data) else data[start:end]
     if missing := missing_bytes(inner, container):
         raise breaks_off(label, f"{missing:,} bytes before its end")
-    return (Part(inner),) if isinstance(inner, bytes) and inner is not data else AS_IT_IS
+    return (FilePart(inner),) if isinstance(inner, bytes) and inner is not data else AS_IT_IS

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from models.audio.containers.flac_frames import FRAME_HEADER_BYTES, HEAD_BYTES, TOTAL_BITS, FlacStream
-from models.audio.containers.parts import AS_IT_IS, TOLERANCE_S, Part, truncated
+from models.audio.containers.parts import AS_IT_IS, TOLERANCE_S, FilePart, truncated
 from models.audio.containers.tags import before_trailing_tags
 from models.audio.containers.view import FileView, View
 
@@ -15,7 +15,7 @@ _WINDOW = 1 << 16
 _TRIES = 50_000  # bytes that may begin a header, after which none is expected
 
 
-def flac_parts(data: View, label: str) -> tuple[Part, ...]:
+def flac_parts(data: View, label: str) -> tuple[FilePart, ...]:
     """A FLAC, or several behind each other, with their samples counted.
 
     Raises:
@@ -30,7 +30,7 @@ def flac_parts(data: View, label: str) -> tuple[Part, ...]:
     return tuple(replace(part, data=part.data or piece) for piece in pieces for part in _one(piece, label))
 
 
-def _one(data: View, label: str) -> tuple[Part, ...]:
+def _one(data: View, label: str) -> tuple[FilePart, ...]:
     """A FLAC that is not followed by another; as it is where its blocks or frames cannot be found."""
     info = FlacStream.parse(data[:HEAD_BYTES])
     end = before_trailing_tags(data)
@@ -41,7 +41,7 @@ def _one(data: View, label: str) -> tuple[Part, ...]:
         return flac_parts(data[:], label)  # another one may follow
     if counted < info.samples - TOLERANCE_S * info.rate:
         raise truncated(label, counted / info.rate, info.samples / info.rate)
-    return (Part(_with_total(data[:end], counted) if counted > info.samples else None, counted),)
+    return (FilePart(_with_total(data[:end], counted) if counted > info.samples else None, counted),)
 
 
 def _with_total(data: bytes, total: int) -> bytes:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from models.audio.containers.mpeg_frames import Frame, Junk, Kind, frame_at, walk
-from models.audio.containers.parts import TOLERANCE_S, Part, damaged, truncated
+from models.audio.containers.mpeg_frames import Junk, Kind, MpegFrame, frame_at, walk
+from models.audio.containers.parts import TOLERANCE_S, FilePart, damaged, truncated
 from models.audio.containers.tags import after_leading_tags, before_trailing_tags
 from models.errors import StemsError
 
@@ -56,7 +56,7 @@ class _Stream:
     spans: list[tuple[int, int]] = field(default_factory=list)
     sizes: set[int] = field(default_factory=set)
 
-    def add(self, frame: Frame) -> None:
+    def add(self, frame: MpegFrame) -> None:
         self.frames += 1
         self.size += frame.end - frame.start
         self.sizes.add(frame.end - frame.start)
@@ -91,7 +91,7 @@ class _Stream:
         return not found.size or (found.size - self.size) / mean * self.kind.samples > TOLERANCE_S * self.kind.rate
 
 
-def mpeg_parts(data: bytes, label: str) -> tuple[Part, ...] | None:
+def mpeg_parts(data: bytes, label: str) -> tuple[FilePart, ...] | None:
     """The streams of an MPEG audio file, counted; None where it has no frames.
 
     Raises:
@@ -106,7 +106,7 @@ def mpeg_parts(data: bytes, label: str) -> tuple[Part, ...] | None:
     _check(streams, junk, label)
     [first, *others] = streams
     if not others and not junk and first.is_counted:
-        return (Part(samples=first.samples),)
+        return (FilePart(samples=first.samples),)
     return tuple(_rewritten(data, stream) for stream in streams)
 
 
@@ -149,7 +149,7 @@ def _check(streams: list[_Stream], junk: list[Junk], label: str) -> None:
         raise damaged(label, f"{lost:,} bytes, or {lost / mean:.1f} s, between its frames are no audio")
 
 
-def _contents(data: bytes, frame: Frame) -> Contents | None:
+def _contents(data: bytes, frame: MpegFrame) -> Contents | None:
     """The header that a frame holds instead of audio."""
     if frame.kind.layer != 3:
         return None
@@ -175,13 +175,15 @@ def _xing(tag: bytes) -> Contents:
     return Contents(frames, size, tag[at : at + _LAME_BYTES])
 
 
-def _rewritten(data: bytes, stream: _Stream) -> Part:
+def _rewritten(data: bytes, stream: _Stream) -> FilePart:
     """The stream's frames behind a header that counts them."""
     frames = b"".join(data[start:end] for start, end in stream.spans)
     if stream.kind.layer != 3:
-        return Part(frames, stream.samples)
+        return FilePart(frames, stream.samples)
     gaps = stream.contents.gaps if stream.contents else 0
-    return Part(_counted(frames[:4], stream) + frames, stream.samples if gaps else stream.samples - _DECODER_DELAY)
+    return FilePart(
+        _counted(frames[:4], stream) + frames, stream.samples if gaps else stream.samples - _DECODER_DELAY
+    )
 
 
 def _counted(header: bytes, stream: _Stream) -> bytes:

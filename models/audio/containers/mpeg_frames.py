@@ -45,7 +45,7 @@ class Kind:
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class MpegFrame:
     """A frame: where it begins and ends, and its kind."""
 
     start: int
@@ -81,7 +81,7 @@ _HEADERS = _headers()
 _SYNC = re.compile(rb"\xff[\xe2-\xe7\xf2-\xff][\x10-\xeb]")
 
 
-def frame_at(data: bytes, at: int) -> Frame | None:
+def frame_at(data: bytes, at: int) -> MpegFrame | None:
     """The frame whose header stands here, whether all of it is there or not."""
     if at + 4 > len(data) or data[at] != 0xFF:
         return None
@@ -89,10 +89,10 @@ def frame_at(data: bytes, at: int) -> Frame | None:
     if found is None:
         return None
     size, stereo, mono = found
-    return Frame(at, at + size, mono if data[at + 3] >> 6 == _MONO else stereo)
+    return MpegFrame(at, at + size, mono if data[at + 3] >> 6 == _MONO else stereo)
 
 
-def walk(data: bytes, start: int, end: int) -> Iterator[Frame | Junk]:
+def walk(data: bytes, start: int, end: int) -> Iterator[MpegFrame | Junk]:
     """Whole frames from ``start`` to ``end``, and what lies between them that is neither a frame nor a tag.
 
     A frame that differs in kind from the one before it counts where one like it follows. The iterator ends early
@@ -120,7 +120,7 @@ def walk(data: bytes, start: int, end: int) -> Iterator[Frame | Junk]:
             return
 
 
-def _leads_on(data: bytes, frame: Frame, end: int) -> bool:
+def _leads_on(data: bytes, frame: MpegFrame, end: int) -> bool:
     """Whether a frame of the same kind follows, or the end, or a tag."""
     if frame.end == end:
         return True

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from models.audio.containers.parts import AS_IT_IS, Part, breaks_off, damaged
+from models.audio.containers.parts import AS_IT_IS, FilePart, breaks_off, damaged
 
 _SERIAL = struct.pack("<I", 1)
 _MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
@@ -38,7 +38,7 @@ class Link:
     pages: tuple[Page, ...]
 
 
-def ogg_parts(data: bytes, label: str) -> tuple[Part, ...]:
+def ogg_parts(data: bytes, label: str) -> tuple[FilePart, ...]:
     """Every stream of a chain, whole.
 
     Raises:
@@ -51,7 +51,7 @@ def ogg_parts(data: bytes, label: str) -> tuple[Part, ...]:
         return AS_IT_IS
     _check(data, pages, links, label)
     if len(links) == 1 and _grows(links[0]) and _are_joined(pages):
-        return (Part(tail=_tail(links[0])),)
+        return (FilePart(tail=_tail(links[0])),)
     return tuple(_whole(data, link) for link in links)
 
 
@@ -127,7 +127,7 @@ def _are_joined(pages: list[Page]) -> bool:
     return all(before.end == page.start for before, page in pairwise(pages))
 
 
-def _whole(data: bytes, link: Link) -> Part:
+def _whole(data: bytes, link: Link) -> FilePart:
     """A link as a file of its own, which ends where its packets do if its last position cannot be."""
     out = bytearray(b"".join(data[page.start : page.end] for page in link.pages))
     last, grows = link.pages[-1], _grows(link)
@@ -137,7 +137,7 @@ def _whole(data: bytes, link: Link) -> Part:
         out[begin + 6 : begin + 14] = struct.pack("<Q", far)
     out[begin + 5] |= _ENDS
     _seal(out, begin, len(out))
-    return Part(bytes(out), None if grows else 0, _tail(link))
+    return FilePart(bytes(out), None if grows else 0, _tail(link))
 
 
 def _tail(link: Link) -> int:

@@ -11,7 +11,7 @@ TOLERANCE_S = 0.5
 
 
 @dataclass(frozen=True)
-class Part:
+class FilePart:
     """A piece of a file that one decoder reads to its end; parts follow each other in time.
 
     Args:
@@ -25,7 +25,7 @@ class Part:
     tail: int = 0
 
 
-AS_IT_IS = (Part(),)
+AS_IT_IS = (FilePart(),)
 """A file in whose header nothing is wrong, as far as can be seen."""
 
 

@@ -47,7 +47,7 @@ class Opened:
         reader: its decoder.
         promised: samples that it has to give; 0 for any number.
         slack: by how many it may fail.
-        tail: see :class:`~models.audio.containers.parts.Part`.
+        tail: see :class:`~models.audio.containers.parts.FilePart`.
         given: samples that it gave.
     """
 
@@ -64,7 +64,7 @@ class Opened:
         return self.given < self.promised - self.slack - absent
 
 
-class Sound:
+class SoundStream:
     """The audio of a file, read onwards; its parts follow each other.
 
     Attributes:
@@ -83,7 +83,7 @@ class Sound:
         self.frames = min(self.promised, first.frames) if can_seek else 0
         self._parts, self._label, self._at = list(opened), label, 0
 
-    def __enter__(self) -> Sound:
+    def __enter__(self) -> SoundStream:
         return self
 
     def __exit__(self, *_: object) -> None:
