@@ -1,4 +1,4 @@
-"""The stem codec: waveform <-> codes at 50 frames a second.
+"""The stem codec: waveform <-> codes at 50 frames per second.
 
 ``codec`` has :class:`StemCodec`; ``size`` the sizes; ``network`` builds the EnCodec network; ``quantizer`` trains
 its codebooks; ``losses`` holds the training losses; ``codebook_use`` measures how codes are used; ``whole_song``

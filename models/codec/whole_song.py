@@ -1,9 +1,9 @@
-"""A whole song through an EnCodec network: convolutions in chunks with context, the LSTM in one go.
+"""Run an EnCodec network on a whole song: convolutions in chunks with context, the LSTM over all frames.
 
-An encoder is convolutions down to the frame rate, an LSTM, a last convolution; a decoder is the mirror image of it.
-Convolutions see little around a chunk, so that much is computed twice and dropped. The LSTM remembers all of a song,
-so it hands its state on. The result is that of the song in one piece, in the memory of a chunk (and 0.2 MB
-per second between the parts).
+An encoder has convolutions down to the frame rate, an LSTM, and a last convolution; a decoder is its mirror image.
+Convolutions need a little context around a chunk, which is computed twice and dropped. The LSTM carries its state
+from chunk to chunk. The result is that of the song in one piece, in the memory of a chunk (and 0.2 MB per second
+between the parts).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 CONTEXT = 6
-"""Frames to each side of a chunk: as far as any convolution sees, also where all of it lies in the past."""
+"""Frames of context per side of a chunk: the reach of the convolutions, also if all of it lies in the past."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class FrameChunk:
 
     @property
     def kept(self) -> slice:
-        """The part to keep of what was computed from ``left`` to ``right``."""
+        """The part to keep of the result for ``left`` to ``right``."""
         return slice(self.start - self.left, self.stop - self.left)
 
 
@@ -52,7 +52,7 @@ def around_lstm(layers: Iterable[nn.Module]) -> tuple[list[nn.Module], Any, list
 
 
 def through(layers: Iterable[nn.Module]) -> Callable[[Tensor], Tensor]:
-    """One layer after the other, as a function."""
+    """The layers in sequence, as a function."""
 
     def run(x: Tensor) -> Tensor:
         for layer in layers:
@@ -74,12 +74,12 @@ def in_chunks(
     """Apply convolutions to ``frames`` frames, ``chunk`` at a time.
 
     Args:
-        work: convolutions that see at most ``CONTEXT`` frames to each side.
-        x: their input, ``per`` values a frame; the last frame may lack some.
-        frames: how many there are.
-        chunk: frames at a time, without their context.
-        per: values of the input in a frame.
-        made: values of the output in a frame.
+        work: convolutions with a context of at most ``CONTEXT`` frames per side.
+        x: their input, ``per`` values per frame; the last frame may be incomplete.
+        frames: number of frames.
+        chunk: frames per chunk, without context.
+        per: input values per frame.
+        made: output values per frame.
     """
     parts = []
     for piece in chunks(frames, chunk, CONTEXT, CONTEXT):
@@ -91,7 +91,7 @@ def in_chunks(
 def remember(
     layer: Any, x: Float[Tensor, "batch channels frames"], chunk: int
 ) -> Float[Tensor, "batch channels frames"]:
-    """An EnCodec LSTM with its skip connection, ``chunk`` frames at a time, its state handed on."""
+    """An EnCodec LSTM with its skip connection, ``chunk`` frames at a time, with its state carried over."""
     parts, state = [], None
     for piece in x.split(chunk, dim=-1):
         steps = piece.permute(2, 0, 1)

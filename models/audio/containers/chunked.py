@@ -10,10 +10,10 @@ from models.audio.containers.view import Memory, View
 
 
 def chunk_parts(data: View, label: str) -> tuple[FilePart, ...]:
-    """WAV, RF64, Wave64, AIFF, CAF or AU: as it is, or with the size of its audio put right.
+    """WAV, RF64, Wave64, AIFF, CAF or AU: as it is, or with the size of its audio corrected.
 
     Raises:
-        StemsError: ``truncated``, or ``unreadable`` where bytes follow the audio that may be audio, or may not.
+        StemsError: ``truncated``, or ``unreadable`` where undescribed bytes follow that may be audio.
     """
     chunk = audio_chunk(data)
     if chunk is None:
@@ -34,7 +34,7 @@ def chunk_parts(data: View, label: str) -> tuple[FilePart, ...]:
 
 
 def _bytes_a_second(chunk: AudioChunk, data: View, size: int) -> float:
-    """Bytes of a second of the audio; 0 where libsndfile cannot tell, which will say so itself."""
+    """Bytes per second of audio; 0 where libsndfile cannot open the file (its own error follows later)."""
     try:
         with soundfile.SoundFile(Memory(chunk.with_size(data, size))) as file:
             return size * file.samplerate / file.frames if file.frames else 0.0

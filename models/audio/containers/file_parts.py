@@ -1,4 +1,4 @@
-"""From a file to what decoders read: its container by its first bytes, and its parts by what they hold."""
+"""Split a file into parts for decoders: its first bytes give the container, its contents the parts."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _CHUNKED = (b"RIFF", b"RF64", b"BW64", b"FORM", b"caff", b"riff", b".snd")
 
 
 def file_parts(data: View, label: str) -> tuple[FilePart, ...]:
-    """The parts of a file, each as long as what it holds.
+    """The parts of a file, each with its true length.
 
     Raises:
-        StemsError: ``truncated`` or ``unreadable`` where some of the audio is missing, ``unsupported`` where it
-            changes on its way.
+        StemsError: ``truncated`` or ``unreadable`` where some of the audio is missing, ``unsupported`` where its
+            rate or channels change.
     """
     tags = after_leading_tags(data)
     head = data[tags : tags + _MAGIC]
@@ -31,7 +31,7 @@ def file_parts(data: View, label: str) -> tuple[FilePart, ...]:
     if head[:4] in (*_CHUNKED, b"fLaC", b"OggS"):
         inner = data[tags:] if tags else data
         parts = _parts(inner, head, label)
-        # libsndfile loses as much at the end as there are tags in front.
+        # libsndfile drops as many bytes at the end as the leading tags have.
         return tuple(replace(part, data=part.data or inner[:]) for part in parts) if tags else parts
     return mpeg_parts(data[:], label) or AS_IT_IS
 
@@ -43,7 +43,7 @@ def _parts(data: View, head: bytes, label: str) -> tuple[FilePart, ...]:
 
 
 def _for_ffmpeg(data: View, start: int, container: str, label: str) -> tuple[FilePart, ...]:
-    """The file without tags that its container does not know: FFmpeg fails at them."""
+    """The file without tags that its container does not define: FFmpeg fails on them."""
     end = before_trailing_tags(data, start) if container == "aac" else len(data)
     inner = data if end - start == len(data) else data[start:end]
     if missing := missing_bytes(inner, container):

@@ -1,4 +1,4 @@
-"""FLAC: as long as its last frame says, whatever STREAMINFO counts (RFC 9639)."""
+"""FLAC: its last frame gives the length, even where STREAMINFO disagrees (RFC 9639)."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from models.audio.containers.view import FileView, View
 
 _BEGIN = b"fLaC\x00\x00\x00\x22"
 _WINDOW = 1 << 16
-_TRIES = 50_000  # bytes that may begin a header, after which none is expected
+_TRIES = 50_000  # candidate header bytes to try before giving up
 
 
 def flac_parts(data: View, label: str) -> tuple[FilePart, ...]:
-    """A FLAC, or several behind each other, with their samples counted.
+    """One FLAC stream or several concatenated ones, with their samples counted.
 
     Raises:
         StemsError: ``truncated`` where frames are missing at the end.
@@ -31,7 +31,7 @@ def flac_parts(data: View, label: str) -> tuple[FilePart, ...]:
 
 
 def _one(data: View, label: str) -> tuple[FilePart, ...]:
-    """A FLAC that is not followed by another; as it is where its blocks or frames cannot be found."""
+    """A single FLAC stream; unchanged where its blocks or frames cannot be found."""
     info = FlacStream.parse(data[:HEAD_BYTES])
     end = before_trailing_tags(data)
     counted = _samples(data, info, end) if info else 0
@@ -52,7 +52,7 @@ def _with_total(data: bytes, total: int) -> bytes:
 def _samples(data: View, info: FlacStream, end: int) -> int:
     """Samples up to the end of the last frame; 0 where no frame is found.
 
-    What looks like a frame's header is one if it ends where STREAMINFO does, or begins where another ends.
+    A candidate header is a real one if its frame ends where STREAMINFO does, or begins where another frame ends.
     """
     last: tuple[int, int] | None = None
     for start, stop in _frames_backwards(data, info, end):
@@ -65,7 +65,7 @@ def _samples(data: View, info: FlacStream, end: int) -> int:
 
 
 def _frames_backwards(data: View, info: FlacStream, end: int) -> Iterator[tuple[int, int]]:
-    """First and last sample of what looks like frames, from the last one on."""
+    """First and last sample of candidate frames, from the end of the file backwards."""
     stop, tries = end, 0
     while stop > 0 and tries < _TRIES:
         start = max(0, stop - _WINDOW)
