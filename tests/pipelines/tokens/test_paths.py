@@ -62,7 +62,7 @@ def test_the_command_ends_before_any_work(tmp_path: Path, capsys: pytest.Capture
         assert cli.main([*command, *words]) == 2
         said = capsys.readouterr().err
         assert stems in said
-        assert "--keep_stems" in said
+        assert "--keep-stems" in said
     assert sorted(path.name for path in tmp_path.iterdir()) == ["songs"]
 
 
