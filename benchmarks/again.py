@@ -116,8 +116,7 @@ def main() -> None:
             )
             table = fill(config, import_catalog(config.catalog))
             as_committed = seconds(lambda config=config: prepare(config))  # type: ignore[misc]
-            for keyed in table.tables.values():
-                keyed.compact()
+            table.compact()
             compacted = seconds(lambda config=config: prepare(config))  # type: ignore[misc]
             (root / "songs" / "000" / "another.flac").write_bytes(b"no song")
             with_new = seconds(lambda config=config: prepare(config))  # type: ignore[misc]

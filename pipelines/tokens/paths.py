@@ -13,7 +13,7 @@ from pipelines.catalog.schema import CatalogEntry
 from pipelines.catalog.source import Source
 from pipelines.catalog.storage.addresses import leads_to, lies_in
 from pipelines.catalog.storage.files import absolute, is_remote, local_path
-from pipelines.table.token_table import TABLES
+from pipelines.table.schema import TABLES
 from pipelines.tokens.config import PrepareConfig, TableJob
 
 _OUTPUTS = ("table", "report", "keep_stems")

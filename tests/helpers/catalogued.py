@@ -82,7 +82,7 @@ def put_table(config: PrepareConfig, again: str = "") -> TokenTable:
 def drop(table: TokenTable, entry: CatalogEntry, config: PrepareConfig, score: float = 0.9) -> None:
     """Drop a song for its vocal score in place of its tokens."""
     song = song_of(entry)
-    table.tables["tokens"].delete("song_id", [song])
+    table.delete_songs("tokens", [song])
     separator = identity_of(config).separator
     table.commit_dropped(
         [DroppedRow(entry.fingerprint, song, entry.uri, entry.title, entry.tags, 10.0, separator, score, "score")]

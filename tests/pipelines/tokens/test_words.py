@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from helpers.catalogued import catalog_row, compute_nothing, drop, put_files, put_table
+from helpers.tables import keyed
 
 from models.errors import StemsError
 from pipelines.catalog.formats.catalog import write_catalog_file
@@ -177,7 +178,7 @@ def test_a_copy_in_another_collection_of_which_nothing_is_said_erases_no_words(c
 def test_words_of_a_song_that_these_models_failed_on_arrive_as_well(config: PrepareConfig) -> None:
     table, identity = put_table(config), identity_of(config)
     entry = import_catalog(config.catalog)[0]
-    table.tables["tokens"].rewrite(["codecs"], lambda row: (OTHER_CODECS,))
+    keyed(table, "tokens").rewrite(["codecs"], lambda row: (OTHER_CODECS,))
     failed = QuarantineRow(
         entry.uri, entry.fingerprint, "crashed", "m", "", identity.separator, identity.codecs, identity.limits
     )
