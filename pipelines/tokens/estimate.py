@@ -14,7 +14,7 @@ from pipelines.catalog.schema import CatalogEntry, entry_to_json
 from pipelines.table.schema import GIVEN
 from pipelines.table.token_table import TokenTable
 from pipelines.tokens.choose.choose import Chooser
-from pipelines.tokens.choose.table_state import NOTHING_KNOWN, read_known
+from pipelines.tokens.choose.table_state import EMPTY_STATE, read_state
 from pipelines.tokens.config import PlanConfig
 from pipelines.tokens.encode.actor import load_tokenizer
 from pipelines.tokens.encode.steps import SourceSong, Verdict
@@ -110,7 +110,7 @@ def plan(config: PlanConfig) -> PlanReport:
     entries = import_catalog(config.catalog, config.manifest, format=config.format, allow_hosts=config.allow_hosts)
     layout, identity = layout_of(config), identity_of(config)
     table = TokenTable(config.table)
-    known = read_known(table, identity) if table.tables["tokens"].exists() else NOTHING_KNOWN
+    known = read_state(table, identity) if table.tables["tokens"].exists() else EMPTY_STATE
     check_no_own_stems(entries, (row.folder for row in known.stems.values()))
     chooser = Chooser(known, identity, layout, vocal_rule(config), limits_of(config), keep=bool(config.keep_stems))
     present = [entry for entry in entries if entry.fingerprint not in known.removed_files]

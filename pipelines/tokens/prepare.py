@@ -16,7 +16,7 @@ from pipelines.table.schema import StemsRow
 from pipelines.table.token_table import TokenTable
 from pipelines.tokens.choose.choose import Chooser
 from pipelines.tokens.choose.gone import coverage
-from pipelines.tokens.choose.table_state import Known, read_known
+from pipelines.tokens.choose.table_state import TableState, read_state
 from pipelines.tokens.config import PrepareConfig, RetryConfig
 from pipelines.tokens.paths import check_no_own_stems
 from pipelines.tokens.resolve import check_models, identity_of, layout_of, limits_of, vocal_rule
@@ -55,7 +55,7 @@ def _prepare(config: PrepareConfig, again: Collection[str]) -> PrepareReport:
         )
         layout, identity, limits = layout_of(config), identity_of(config), limits_of(config)
         run.table.create()
-        known = read_known(run.table, identity)
+        known = read_state(run.table, identity)
         check_no_own_stems(entries, (row.folder for row in known.stems.values()))
         known = _pardon(run.table, known, entries, again)
         present = [entry for entry in entries if entry.fingerprint not in known.removed_files]
@@ -78,13 +78,13 @@ def _prepare(config: PrepareConfig, again: Collection[str]) -> PrepareReport:
     return run.report()
 
 
-def _kept_of(entries: Sequence[CatalogEntry], known: Known) -> list[StemsRow]:
+def _kept_of(entries: Sequence[CatalogEntry], known: TableState) -> list[StemsRow]:
     """The kept stems of those entries that the table knows."""
     songs = {known.facts[entry.fingerprint].song_id for entry in entries if entry.fingerprint in known.facts}
     return [row for (song, _), row in known.stems.items() if song in songs]
 
 
-def _pardon(table: TokenTable, known: Known, entries: Sequence[CatalogEntry], again: Collection[str]) -> Known:
+def _pardon(table: TokenTable, known: TableState, entries: Sequence[CatalogEntry], again: Collection[str]) -> TableState:
     """Take the entries' files that were quarantined for these reasons out of the quarantine."""
     present = {entry.fingerprint for entry in entries}
     pardoned = {

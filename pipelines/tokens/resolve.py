@@ -13,7 +13,7 @@ from models.stems import Stem, StemLayout
 from pipelines.table.schema import Identity
 from pipelines.tokens.choose.vocal_rule import VocalRule, normal_tag
 from pipelines.tokens.config import PrepareConfig, TableJob
-from pipelines.tokens.songs.limits import Limits
+from pipelines.tokens.songs.limits import SongLimits
 
 _CODEC_WEIGHTS = "model.safetensors"
 _CODEBOOK_KEY = "quantizer.layers."
@@ -39,9 +39,9 @@ def codec_ids(config: TableJob, layout: StemLayout) -> str:
     return ",".join(f"{name}={model_id(f'{config.codecs}/{name}', 'codecs')}" for name in layout.names)
 
 
-def limits_of(config: PrepareConfig) -> Limits:
+def limits_of(config: PrepareConfig) -> SongLimits:
     """What a song may be."""
-    return Limits(config.min_seconds, config.max_seconds, config.max_megabytes)
+    return SongLimits(config.min_seconds, config.max_seconds, config.max_megabytes)
 
 
 def vocal_rule(config: PrepareConfig) -> VocalRule:

@@ -15,7 +15,7 @@ from pipelines.table.schema import Identity, StemsRow
 from pipelines.table.splits import SUNG
 from pipelines.table.token_table import TokenTable
 from pipelines.tokens.choose.choose import missing_stems
-from pipelines.tokens.choose.table_state import Known, read_known
+from pipelines.tokens.choose.table_state import TableState, read_state
 from pipelines.tokens.config import RetokenizeConfig
 from pipelines.tokens.paths import place
 from pipelines.tokens.resolve import check_models, codec_ids, layout_of, model_id
@@ -38,7 +38,7 @@ def retokenize(config: RetokenizeConfig) -> PrepareReport:
     with Run(config) as run:
         layout = layout_of(config)
         codecs = codec_ids(config, layout)
-        known = read_known(run.table, Identity("", codecs, ""))
+        known = read_state(run.table, Identity("", codecs, ""))
         wanted = _wanted(config, known)
         if not wanted:
             raise StemsError(
@@ -63,7 +63,7 @@ def retokenize(config: RetokenizeConfig) -> PrepareReport:
     return run.report()
 
 
-def _wanted(config: RetokenizeConfig, known: Known) -> set[str]:
+def _wanted(config: RetokenizeConfig, known: TableState) -> set[str]:
     """Ids of the separators whose stems are wanted, of those that there are."""
     found = {separator for _, separator in known.stems}
     if not config.separator:
@@ -73,7 +73,7 @@ def _wanted(config: RetokenizeConfig, known: Known) -> set[str]:
     return present or found & {config.separator}
 
 
-def _moved(table: TokenTable, known: Known, wanted: Collection[str], root: str) -> Known:
+def _moved(table: TokenTable, known: TableState, wanted: Collection[str], root: str) -> TableState:
     """The same, with stems at their new place where they are there, which the table remembers."""
     rows = [row for row in known.stems.values() if row.separator in wanted]
     folders = [f"{root.rstrip('/')}/{row.folder.rstrip('/').rpartition('/')[2]}" for row in rows]
@@ -97,7 +97,7 @@ def _moved(table: TokenTable, known: Known, wanted: Collection[str], root: str) 
     return replace(known, stems={**known.stems, **moved})
 
 
-def _entries(table: TokenTable, known: Known) -> dict[str, CatalogEntry]:
+def _entries(table: TokenTable, known: TableState) -> dict[str, CatalogEntry]:
     """What the catalog says of each song: of the file that its tokens name, where several hold the same audio."""
     named = {row.fingerprint for rows in known.made.values() for row in rows}
     rows = table.catalog(["song_id", "fingerprint", "entry"]).to_pylist()
@@ -110,7 +110,7 @@ def _entries(table: TokenTable, known: Known) -> dict[str, CatalogEntry]:
 
 
 def _works(
-    separator: str, known: Known, layout: StemLayout, codecs: str, entries: Mapping[str, CatalogEntry]
+    separator: str, known: TableState, layout: StemLayout, codecs: str, entries: Mapping[str, CatalogEntry]
 ) -> list[Work]:
     works = []
     for row in sorted((row for row in known.stems.values() if row.separator == separator), key=lambda r: r.song_id):

@@ -93,7 +93,7 @@ class Version:
 
     @cached_property
     def _bounds(self) -> dict[str, ds.Expression]:
-        """Bounds of each file's key columns, as expressions, without columns that hold nulls or have no statistics."""
+        """Bounds of each file's key columns, as expressions, without columns that have nulls or no statistics."""
         between: dict[tuple[str, str, str], ds.Expression] = {}  # most files share their separator's and codecs'
         terms: dict[str, list[ds.Expression]] = {}
         for column in self.key:

@@ -10,7 +10,7 @@ from pipelines.catalog.schema import CatalogEntry
 from pipelines.catalog.source import Source, parent
 from pipelines.catalog.storage.addresses import absolute, is_remote, local_name
 from pipelines.catalog.storage.http import is_http
-from pipelines.tokens.choose.table_state import Facts, Known
+from pipelines.tokens.choose.table_state import FileFacts, TableState
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def coverage(path: str, manifest: str, entries: Iterable[CatalogEntry]) -> Cover
 
 
 def gone_and_replaced(
-    covered: Coverage, entries: Sequence[CatalogEntry], known: Known, facts: Mapping[str, Facts]
+    covered: Coverage, entries: Sequence[CatalogEntry], known: TableState, facts: Mapping[str, FileFacts]
 ) -> tuple[list[str], list[str]]:
     """Addresses of files whose songs no listed file holds: those that are not listed, and those that hold another.
 
@@ -75,7 +75,7 @@ def gone_and_replaced(
     return sorted(gone), sorted(replaced)
 
 
-def no_longer_aside(covered: Coverage, entries: Collection[CatalogEntry], known: Known) -> set[str]:
+def no_longer_aside(covered: Coverage, entries: Collection[CatalogEntry], known: TableState) -> set[str]:
     """Fingerprints of files in the quarantine that were replaced or deleted since."""
     fingerprints, uris = {entry.fingerprint for entry in entries}, {entry.uri for entry in entries}
     return {

@@ -21,7 +21,7 @@ from pipelines.tokens.encode.steps import Case, SourceSong, Step, Verdict, group
 from pipelines.tokens.resolve import check_sources
 from pipelines.tokens.songs.inspect import song_id
 from pipelines.tokens.songs.kept_stems import as_stored, read_stem, stems_folder, write_stems
-from pipelines.tokens.songs.limits import Limits
+from pipelines.tokens.songs.limits import SongLimits
 from pipelines.tokens.songs.reasons import BROKEN_STEMS, CHANGED
 from pipelines.tokens.songs.source import decode
 from pipelines.tokens.songs.work import Work
@@ -51,7 +51,7 @@ class TokenizerSettings:
     codecs: str
     layout: StemLayout
     vocal_threshold: float
-    limits: Limits
+    limits: SongLimits
     group_seconds: float
     keep_stems: str
     device: str

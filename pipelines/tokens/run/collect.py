@@ -15,7 +15,7 @@ from models.stems import StemLayout
 from pipelines.table.schema import Identity, QuarantineRow, StemsRow, TokenRow
 from pipelines.table.token_table import TokenTable
 from pipelines.tokens.choose.choose import dropped_row
-from pipelines.tokens.choose.table_state import Facts
+from pipelines.tokens.choose.table_state import FileFacts
 from pipelines.tokens.choose.vocal_rule import SCORE
 from pipelines.tokens.run.report import ReportBuilder
 from pipelines.tokens.run.reuse_codes import earlier_codes
@@ -55,7 +55,7 @@ class Plan:
     identity: Identity
     layout: StemLayout
     cardinality: int
-    facts: Mapping[str, Facts]
+    facts: Mapping[str, FileFacts]
     splits: Mapping[str, str]
     stems: Mapping[tuple[str, str], StemsRow]
     rate: int
@@ -240,7 +240,7 @@ class Collector:
             residual_db=row["residual_db"],
         )
 
-    def _token_row(self, work: Work, row: Mapping[str, Any], facts: Facts, stems: StemsRow) -> TokenRow:
+    def _token_row(self, work: Work, row: Mapping[str, Any], facts: FileFacts, stems: StemsRow) -> TokenRow:
         entry, plan = work.entry, self._plan
         by_stem = dict(zip(stems.stems, stems.stem_loudness, strict=True))
         self._report.value("residual_db", stems.residual_db)

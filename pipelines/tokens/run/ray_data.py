@@ -22,7 +22,7 @@ from pipelines.tokens.run.lost_blocks import Loss, is_ray_failure, watch_losses
 from pipelines.tokens.run.workers import Workers
 from pipelines.tokens.songs.work import PROBE
 
-ALONE = 3
+ISOLATED_TRIES = 3
 """Times that a line runs in a block of its own before it is given up; the last time, nothing else runs."""
 
 _FEW = 8
@@ -55,14 +55,14 @@ Watching = Callable[[], AbstractContextManager[list[Loss]]]
 log = logging.getLogger(__name__)
 
 
-def run_rounds(
+def run_with_retries(
     lines: Mapping[str, str],
     stream: Stream[T],
     block: int,
     lost_nodes: NodeLoss = _ONE_NODE,
     watching: Watching = watch_losses,
 ) -> Iterator[tuple[str, T]]:
-    """Results by key, each once; a key that was lost alone :data:`ALONE` times is left out.
+    """Results by key, each once; a key that was lost alone :data:`ISOLATED_TRIES` times is left out.
 
     A line counts as lost by its own fault only where its own worker died while nothing else ran, no node was lost,
     and the cluster did its work on a probe right after it.
@@ -99,7 +99,7 @@ class _Rounds:
 
     def run(self, block: int) -> Iterator[tuple[str, Any]]:
         size, alone = block, 0
-        while self._missing and alone < ALONE - 1:
+        while self._missing and alone < ISOLATED_TRIES - 1:
             before = len(self._missing)
             with self._lost_nodes as lost_one:
                 whole = yield from self._round(list(self._missing), size)

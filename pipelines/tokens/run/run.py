@@ -23,7 +23,7 @@ from pipelines.table.splits import SUNG, TRAIN, VALID, splits
 from pipelines.table.token_table import TokenTable
 from pipelines.tokens.choose.choose import Choice
 from pipelines.tokens.choose.gone import Coverage, gone_and_replaced, no_longer_aside
-from pipelines.tokens.choose.table_state import Facts, Known
+from pipelines.tokens.choose.table_state import FileFacts, TableState
 from pipelines.tokens.config import PrepareConfig, TableJob
 from pipelines.tokens.encode.actor import fetch_files
 from pipelines.tokens.encode.tokenize import TokenizerSettings
@@ -31,12 +31,12 @@ from pipelines.tokens.paths import check_outputs, model_place, place
 from pipelines.tokens.resolve import codec_kind, limits_of, vocal_rule
 from pipelines.tokens.run.collect import Collector, Plan, check_models
 from pipelines.tokens.run.progress import Progress, logged
-from pipelines.tokens.run.ray_data import read_stream, run_rounds, tokenizing, wants
+from pipelines.tokens.run.ray_data import read_stream, run_with_retries, tokenizing, wants
 from pipelines.tokens.run.report import PrepareReport, ReportBuilder, new_name, save
 from pipelines.tokens.run.survey import survey
 from pipelines.tokens.run.workers import Workers, plan_workers
 from pipelines.tokens.run.writer import Writer, bad_files, too_many_errors
-from pipelines.tokens.songs.limits import Limits
+from pipelines.tokens.songs.limits import SongLimits
 from pipelines.tokens.songs.reasons import DUPLICATE, REMOVED
 from pipelines.tokens.songs.work import Work, work_to_json
 
@@ -102,7 +102,7 @@ class Run:
         self._reworded += len(choice.reworded)
 
     def look_around(
-        self, entries: Sequence[CatalogEntry], covered: Coverage, known: Known, facts: Mapping[str, Facts]
+        self, entries: Sequence[CatalogEntry], covered: Coverage, known: TableState, facts: Mapping[str, FileFacts]
     ) -> None:
         """Name the files that are gone or replaced, and drop what the quarantine says of such files."""
         gone, replaced = gone_and_replaced(covered, entries, known, facts)
@@ -126,8 +126,8 @@ class Run:
             raise too_many_errors(bad, files, self._config.max_error_rate, self._builder.first_fault)
 
     def survey(
-        self, entries: Sequence[CatalogEntry], limits: Limits, allow_hosts: Sequence[str], known: Known
-    ) -> dict[str, Facts]:
+        self, entries: Sequence[CatalogEntry], limits: SongLimits, allow_hosts: Sequence[str], known: TableState
+    ) -> dict[str, FileFacts]:
         """The first phase; facts by fingerprint. Nothing is started where there is nothing to do."""
         if not entries:
             return {}
@@ -142,8 +142,8 @@ class Run:
         works: Sequence[Work],
         identity: Identity,
         layout: StemLayout,
-        facts: Mapping[str, Facts],
-        known: Known,
+        facts: Mapping[str, FileFacts],
+        known: TableState,
     ) -> None:
         """The second phase. Nothing is started where there is nothing to do."""
         if not works:
@@ -169,7 +169,7 @@ class Run:
             with watch(wants(workers)):
                 while todo:
                     lines = {song: work_to_json(work) for song, work in todo.items()}
-                    for song, row in run_rounds(lines, stream, self._config.songs_per_batch, LostNodes()):
+                    for song, row in run_with_retries(lines, stream, self._config.songs_per_batch, LostNodes()):
                         if collector.take(row):
                             advance(todo[song].seconds)
                     todo = collector.again()
@@ -242,7 +242,7 @@ class Run:
 def tokenizer_settings(config: TableJob, layout: StemLayout, longest: float) -> TokenizerSettings:
     """What workers need to know; without a separator where a job has none."""
     prepare = config if isinstance(config, PrepareConfig) else None
-    limits = limits_of(prepare) if prepare else Limits(0.0, longest, 0.0)
+    limits = limits_of(prepare) if prepare else SongLimits(0.0, longest, 0.0)
     return TokenizerSettings(
         separator=model_place(prepare.separator) if prepare else "",
         codecs=model_place(config.codecs),

@@ -16,13 +16,13 @@ from cluster.watch import LostNodes, watch
 from models.errors import StemsError
 from pipelines.catalog.schema import CatalogEntry, entry_to_json
 from pipelines.table.schema import CatalogRow, QuarantineRow
-from pipelines.tokens.choose.table_state import Facts
-from pipelines.tokens.run.ray_data import inspection, read_stream, run_rounds
+from pipelines.tokens.choose.table_state import FileFacts
+from pipelines.tokens.run.ray_data import inspection, read_stream, run_with_retries
 from pipelines.tokens.run.report import ReportBuilder
 from pipelines.tokens.run.workers import Workers
 from pipelines.tokens.run.writer import Writer
 from pipelines.tokens.songs.inspect import inspect_files
-from pipelines.tokens.songs.limits import Limits
+from pipelines.tokens.songs.limits import SongLimits
 from pipelines.tokens.songs.reasons import CRASHED, MISSING, NOT_WRITTEN, PASSED_OVER, REMOVED
 from pipelines.tokens.songs.work import PROBE
 
@@ -34,14 +34,14 @@ BLOCK = 8
 
 def survey(
     entries: Sequence[CatalogEntry],
-    limits: Limits,
+    limits: SongLimits,
     allow_hosts: Sequence[str],
     removed: Collection[str],
     workers: Workers,
     writer: Writer,
     report: ReportBuilder,
     advance: Callable[[float], None],
-) -> dict[str, Facts]:
+) -> dict[str, FileFacts]:
     """Inspect files and write down what they are; return the facts of those that can be read, by fingerprint.
 
     Args:
@@ -60,7 +60,7 @@ def survey(
     by_key = {entry.fingerprint: entry for entry in entries}
     lines = {key: entry_to_json(entry) for key, entry in by_key.items()}
     key_of = {line: key for key, line in lines.items()}
-    facts: dict[str, Facts] = {}
+    facts: dict[str, FileFacts] = {}
     stages = inspection(partial(inspect_files, limits=limits, allow_hosts=tuple(allow_hosts)), workers)
 
     def stream(lines: list[str], block: int) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -69,7 +69,7 @@ def survey(
 
     try:
         with watch({"a task that inspects files": Want(workers.read)}):
-            for key, row in run_rounds(lines, stream, BLOCK, LostNodes()):
+            for key, row in run_with_retries(lines, stream, BLOCK, LostNodes()):
                 entry = by_key.pop(key)
                 report.stage("inspect", 1, row["seconds"], row["took"])
                 advance(row["seconds"])
@@ -102,8 +102,8 @@ def survey(
     return facts
 
 
-def _facts(key: str, row: dict[str, Any]) -> Facts:
-    return Facts(
+def _facts(key: str, row: dict[str, Any]) -> FileFacts:
+    return FileFacts(
         fingerprint=key,
         song_id=row["song_id"],
         seconds=row["seconds"],
@@ -116,7 +116,7 @@ def _facts(key: str, row: dict[str, Any]) -> Facts:
 
 
 def _set_aside(
-    entry: CatalogEntry, reason: str, message: str, limits: Limits, writer: Writer, report: ReportBuilder
+    entry: CatalogEntry, reason: str, message: str, limits: SongLimits, writer: Writer, report: ReportBuilder
 ) -> None:
     report.problem(entry.uri, reason, message)
     # What was listed and is not there, or does not answer, may be there for the next run.

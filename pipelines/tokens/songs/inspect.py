@@ -18,7 +18,7 @@ from models.audio.files import Audio, clipped, loudness, silence
 from models.errors import StemsError
 from models.files.storage import NO_ROOM, storage_reason
 from pipelines.catalog.schema import CatalogEntry, entry_from_json
-from pipelines.tokens.songs.limits import Limits, length_problem
+from pipelines.tokens.songs.limits import SongLimits, length_problem
 from pipelines.tokens.songs.reasons import FAILED, NOT_WRITTEN
 from pipelines.tokens.songs.source import read_mix
 from pipelines.tokens.songs.work import PROBE
@@ -59,7 +59,7 @@ class Inspected:
     took: float = 0.0
 
 
-def inspect_files(batch: pa.Table, *, limits: Limits, allow_hosts: tuple[str, ...] = ()) -> pa.Table:
+def inspect_files(batch: pa.Table, *, limits: SongLimits, allow_hosts: tuple[str, ...] = ()) -> pa.Table:
     """Inspect a batch: column ``entry`` in, :data:`INSPECTED` out, row for row; nothing is done for a probe."""
     rows = [
         Inspected(PROBE) if text == PROBE else inspect_file(text, limits, allow_hosts)
@@ -68,7 +68,7 @@ def inspect_files(batch: pa.Table, *, limits: Limits, allow_hosts: tuple[str, ..
     return pa.Table.from_pylist([asdict(row) for row in rows], schema=INSPECTED)
 
 
-def inspect_file(text: str, limits: Limits, allow_hosts: Collection[str] = ()) -> Inspected:
+def inspect_file(text: str, limits: SongLimits, allow_hosts: Collection[str] = ()) -> Inspected:
     """Inspect the song of one :func:`pipelines.catalog.schema.entry_to_json`."""
     began = time.perf_counter()
     try:
@@ -91,7 +91,7 @@ def song_id(audio: Audio) -> str:
     return content.hexdigest()
 
 
-def _inspect(text: str, limits: Limits, allow_hosts: Collection[str]) -> Inspected:
+def _inspect(text: str, limits: SongLimits, allow_hosts: Collection[str]) -> Inspected:
     from models.audio.signature import signature  # brings SciPy
 
     entry = entry_from_json(text)
@@ -116,7 +116,7 @@ def _inspect(text: str, limits: Limits, allow_hosts: Collection[str]) -> Inspect
     )
 
 
-def _check_size(entry: CatalogEntry, limits: Limits) -> None:
+def _check_size(entry: CatalogEntry, limits: SongLimits) -> None:
     """Files whose size is known are not fetched in vain."""
     if entry.size > limits.max_bytes:
         raise StemsError(

@@ -10,7 +10,7 @@ _RATE, _CHANNELS = 48_000, 2
 
 
 @dataclass(frozen=True)
-class Limits:
+class SongLimits:
     """What a song may be: seconds, and megabytes of a file of it."""
 
     min_seconds: float
@@ -34,7 +34,7 @@ class Limits:
         return f"{self.min_seconds:g}-{self.max_seconds:g} s, {self.max_megabytes:g} MB"
 
 
-def length_problem(name: str, seconds: float, limits: Limits) -> StemsError | None:
+def length_problem(name: str, seconds: float, limits: SongLimits) -> StemsError | None:
     """What is wrong with a song's length, by code ``too_short`` or ``too_long``; None for nothing."""
     if seconds < limits.min_seconds:
         return StemsError(

@@ -14,7 +14,7 @@ from pipelines.catalog.schema import CatalogEntry, GivenStem
 from pipelines.catalog.source import suffix
 from pipelines.catalog.storage.files import is_remote, local_path, read_bytes
 from pipelines.catalog.storage.http import is_http
-from pipelines.tokens.songs.limits import Limits
+from pipelines.tokens.songs.limits import SongLimits
 from pipelines.tokens.songs.reasons import CHANGED
 
 
@@ -31,12 +31,12 @@ class SongAudio:
     stems: dict[str, Audio]
 
 
-def read_song(entry: CatalogEntry, limits: Limits, allow_hosts: Collection[str] = ()) -> SongAudio:
+def read_song(entry: CatalogEntry, limits: SongLimits, allow_hosts: Collection[str] = ()) -> SongAudio:
     """Fetch and decode. Raises what :func:`fetch` and :func:`decode` do."""
     return decode(entry, fetch(entry, allow_hosts=allow_hosts, max_bytes=limits.max_bytes), limits)
 
 
-def read_mix(entry: CatalogEntry, limits: Limits, allow_hosts: Collection[str] = ()) -> Audio:
+def read_mix(entry: CatalogEntry, limits: SongLimits, allow_hosts: Collection[str] = ()) -> Audio:
     """The whole song, and every file of it has been decoded, one after the other; raises what they do."""
     given = tuple(uri for stem in entry.stems for uri in stem.uris)
     together = replace(entry, stems=(GivenStem("all", given),)) if given else entry
@@ -62,7 +62,7 @@ def fetch(
     return blobs
 
 
-def decode(entry: CatalogEntry, blobs: Mapping[str, bytes], limits: Limits) -> SongAudio:
+def decode(entry: CatalogEntry, blobs: Mapping[str, bytes], limits: SongLimits) -> SongAudio:
     """The samples of a song out of its files' bytes, as :func:`fetch` gives them.
 
     A stem is the sum of its files, shorter ones being padded with zeros; files of different numbers of channels are
@@ -122,7 +122,7 @@ def _read(uri: str, allow_hosts: Collection[str], max_bytes: int | None) -> byte
         raise StemsError(f"'{uri}' cannot be read ({why}).", "Check its permissions.", code="unreadable") from error
 
 
-def _decode(uri: str, data: bytes, limits: Limits) -> Audio:
+def _decode(uri: str, data: bytes, limits: SongLimits) -> Audio:
     return read_audio(data, name=uri, max_seconds=limits.max_seconds, max_bytes=limits.decoded_bytes)
 
 

@@ -13,9 +13,9 @@ from pipelines.catalog.schema import CatalogEntry, GivenStem
 from pipelines.table.captions import SongWords
 from pipelines.table.schema import GIVEN, DroppedRow, Identity, StemsRow
 from pipelines.tokens.choose.choose import Choice, Chooser
-from pipelines.tokens.choose.table_state import NOTHING_KNOWN, Facts, Known, Made
+from pipelines.tokens.choose.table_state import EMPTY_STATE, FileFacts, TableState, TokenizedSong
 from pipelines.tokens.choose.vocal_rule import VocalRule
-from pipelines.tokens.songs.limits import Limits
+from pipelines.tokens.songs.limits import SongLimits
 
 LAYOUT = StemLayout.parse("bass:1,drums:1")
 IDENTITY = Identity("sep", "bass=b,drums=d", "5-100 s, 1 MB")
@@ -25,13 +25,13 @@ def entry(name: str, *tags: str) -> CatalogEntry:
     return CatalogEntry(uri=f"/{name}.wav", fingerprint=name, title=name, tags=tags)
 
 
-def facts(name: str, song: str = "", seconds: float = 10.0) -> Facts:
-    return Facts(name, song or f"{name}-song", seconds, 44100, 2, -14.0, 0.0, 0.0)
+def facts(name: str, song: str = "", seconds: float = 10.0) -> FileFacts:
+    return FileFacts(name, song or f"{name}-song", seconds, 44100, 2, -14.0, 0.0, 0.0)
 
 
-def made(name: str, song: str = "", **changes: Any) -> Made:
+def made(name: str, song: str = "", **changes: Any) -> TokenizedSong:
     words = SongWords(name, "", ())
-    row = Made(song or f"{name}-song", name, f"/{name}.wav", "sep", IDENTITY.codecs, str(LAYOUT), words, 0.1, "train")
+    row = TokenizedSong(song or f"{name}-song", name, f"/{name}.wav", "sep", IDENTITY.codecs, str(LAYOUT), words, 0.1, "train")
     return replace(row, **changes)
 
 
@@ -41,20 +41,20 @@ def dropped(name: str, score: float | None = 0.5, by: str = "score", song: str =
 
 
 def known(
-    *rows: Made | DroppedRow, stems: tuple[StemsRow, ...] = (), duplicates: tuple[str, ...] = (), **other: Any
-) -> Known:
-    songs: dict[str, list[Made]] = {}
+    *rows: TokenizedSong | DroppedRow, stems: tuple[StemsRow, ...] = (), duplicates: tuple[str, ...] = (), **other: Any
+) -> TableState:
+    songs: dict[str, list[TokenizedSong]] = {}
     files: dict[str, list[DroppedRow]] = {}
     heard: dict[str, list[DroppedRow]] = {}
     for row in rows:
-        if isinstance(row, Made):
+        if isinstance(row, TokenizedSong):
             songs.setdefault(row.song_id, []).append(row)
         else:
             files.setdefault(row.fingerprint, []).append(row)
             if row.song_id:
                 heard.setdefault(row.song_id, []).append(row)
     return replace(
-        NOTHING_KNOWN,
+        EMPTY_STATE,
         made=songs,
         dropped=files,
         dropped_songs=heard,
@@ -65,15 +65,15 @@ def known(
 
 
 def choose(
-    state: Known, entries: list[CatalogEntry], found: list[Facts], threshold: float = 0.2, keep: bool = False
+    state: TableState, entries: list[CatalogEntry], found: list[FileFacts], threshold: float = 0.2, keep: bool = False
 ) -> Choice:
     rule = VocalRule(threshold, frozenset({"sung"}))
-    chooser = Chooser(state, IDENTITY, LAYOUT, rule, Limits(5.0, 100.0, 1.0), keep)
+    chooser = Chooser(state, IDENTITY, LAYOUT, rule, SongLimits(5.0, 100.0, 1.0), keep)
     return chooser.choose(entries, {each.fingerprint: each for each in found})
 
 
 def test_of_files_with_the_same_audio_the_first_is_the_song() -> None:
-    choice = choose(NOTHING_KNOWN, [entry("a"), entry("b")], [facts("a", "s"), facts("b", "s")])
+    choice = choose(EMPTY_STATE, [entry("a"), entry("b")], [facts("a", "s"), facts("b", "s")])
     assert [work.entry.uri for work in choice.works] == ["/a.wav"]
     [row] = choice.quarantine
     assert (row.uri, row.reason, row.message) == ("/b.wav", "duplicate", "The same audio as '/a.wav'.")
@@ -144,20 +144,20 @@ def test_a_higher_threshold_takes_a_dropped_song_back_with_all_its_rows() -> Non
 
 def test_a_tag_that_means_nothing_any_more_leaves_the_score_alone() -> None:
     state = known(*(replace(row, tags=("hummed",)) for row in (dropped("a", None, "tag:hummed"), dropped("a"))))
-    chooser = Chooser(state, IDENTITY, LAYOUT, VocalRule(0.2, frozenset({"sung"})), Limits(5.0, 100.0, 1.0))
+    chooser = Chooser(state, IDENTITY, LAYOUT, VocalRule(0.2, frozenset({"sung"})), SongLimits(5.0, 100.0, 1.0))
     remain, early = chooser.before_reading([entry("a", "hummed")])
     assert (len(remain), early.readmitted) == (1, {("a", "")})
     assert chooser.choose(remain, {"a": facts("a")}) == Choice()
 
 
 def test_tags_decide_before_a_file_is_read_and_are_said_once() -> None:
-    chooser = Chooser(NOTHING_KNOWN, IDENTITY, LAYOUT, VocalRule(0.2, frozenset({"sung"})), Limits(5.0, 100.0, 1.0))
+    chooser = Chooser(EMPTY_STATE, IDENTITY, LAYOUT, VocalRule(0.2, frozenset({"sung"})), SongLimits(5.0, 100.0, 1.0))
     remain, early = chooser.before_reading([entry("a", "Sung"), entry("b", "calm")])
     assert [each.uri for each in remain] == ["/b.wav"]
     [row] = early.dropped
     assert (row.uri, row.decided_by, row.vocal_score) == ("/a.wav", "tag:sung", None)
     state = known(replace(dropped("a", None, "tag:sung"), tags=("Sung",)))
-    chooser = Chooser(state, IDENTITY, LAYOUT, VocalRule(0.2, frozenset({"sung"})), Limits(5.0, 100.0, 1.0))
+    chooser = Chooser(state, IDENTITY, LAYOUT, VocalRule(0.2, frozenset({"sung"})), SongLimits(5.0, 100.0, 1.0))
     assert chooser.before_reading([entry("a", "Sung")]) == ([], Choice())
 
 
@@ -178,7 +178,7 @@ def test_a_song_that_was_taken_down_is_set_aside_under_any_name() -> None:
 def test_every_file_is_in_exactly_one_place(data: st.DataObject) -> None:
     names = "abcdef"
     songs = {name: data.draw(st.sampled_from("xyz")) for name in names}
-    rows: list[Made | DroppedRow] = []
+    rows: list[TokenizedSong | DroppedRow] = []
     for name in names:
         if data.draw(st.booleans()):
             rows.append(made(name, songs[name], vocal_score=data.draw(st.sampled_from((0.1, 0.3)))))

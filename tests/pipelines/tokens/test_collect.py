@@ -15,7 +15,7 @@ from models.stems import StemLayout
 from pipelines.catalog.schema import CatalogEntry
 from pipelines.table.schema import Identity, RemovedRow
 from pipelines.table.token_table import TokenTable
-from pipelines.tokens.choose.table_state import Facts
+from pipelines.tokens.choose.table_state import FileFacts
 from pipelines.tokens.config import PrepareConfig
 from pipelines.tokens.encode.actor import FETCHED, TOKENIZED, TokenizerActor, fetch_files
 from pipelines.tokens.encode.steps import Verdict
@@ -23,7 +23,7 @@ from pipelines.tokens.encode.tokenize import TokenizerSettings
 from pipelines.tokens.run.collect import MOST_SUSPECTS, Collector, Plan
 from pipelines.tokens.run.report import ReportBuilder
 from pipelines.tokens.run.writer import Writer
-from pipelines.tokens.songs.limits import Limits
+from pipelines.tokens.songs.limits import SongLimits
 from pipelines.tokens.songs.work import PROBE, Work, work_to_json
 
 IDENTITY = Identity("sep", "bass=1", "5-1200 s")
@@ -54,7 +54,7 @@ def table(tmp_path: Path) -> TokenTable:
 
 def collector(table: TokenTable, *names: str, **changes: Any) -> Collector:
     config = PrepareConfig(catalog="", table=table.root, separator="", codecs="", **changes)
-    facts = {name: Facts(name, name, 1.0, 8000, 1, -9.0, 0.0, 0.0) for name in names}
+    facts = {name: FileFacts(name, name, 1.0, 8000, 1, -9.0, 0.0, 0.0) for name in names}
     plan = Plan(IDENTITY, LAYOUT, 32, facts, dict.fromkeys(names, "train"), {}, 32000)
     works = {name: work(name) for name in names}
     return Collector(table, plan, works, Writer(table, config), ReportBuilder())
@@ -182,7 +182,7 @@ def test_models_that_cannot_be_loaded_blame_no_song(table: TokenTable, tmp_path:
     (tmp_path / "separator").mkdir()
     (tmp_path / "separator" / "config.json").write_text("{}")
     settings = TokenizerSettings(
-        str(tmp_path / "separator"), "codecs", LAYOUT, 0.1, Limits(1.0, 60.0, 1.0), 60.0, "", "cpu", 1
+        str(tmp_path / "separator"), "codecs", LAYOUT, 0.1, SongLimits(1.0, 60.0, 1.0), 60.0, "", "cpu", 1
     )
     there = {"line": work_to_json(work("a")), "reason": "", "uris": ["/a.wav"], "blobs": [b"x"]}
     gone = {"line": work_to_json(work("b")), "reason": "missing", "uris": [], "blobs": []}
@@ -195,7 +195,7 @@ def test_models_that_cannot_be_loaded_blame_no_song(table: TokenTable, tmp_path:
 
 def test_a_probe_shows_that_models_load_and_work(tiny_models: Any) -> None:
     settings = TokenizerSettings(
-        tiny_models.separator, tiny_models.codecs, LAYOUT, 0.1, Limits(1.0, 60.0, 1.0), 60.0, "", "cpu", 1
+        tiny_models.separator, tiny_models.codecs, LAYOUT, 0.1, SongLimits(1.0, 60.0, 1.0), 60.0, "", "cpu", 1
     )
     fetched = fetch_files(pa.table({"line": [PROBE]}), allow_hosts=(), max_bytes=None)
     [row] = TokenizerActor(settings)(fetched).to_pylist()
@@ -213,7 +213,7 @@ def test_what_stops_the_job_comes_after_the_songs_that_are_done(
 
     monkeypatch.setattr("pipelines.tokens.encode.actor.load_tokenizer", lambda _: Tokenizer())
     lines = [{"line": work_to_json(work(name)), "reason": "", "uris": [], "blobs": []} for name in "ab"]
-    done = TokenizerActor(TokenizerSettings("", "", LAYOUT, 1, Limits(1, 2, 3), 1, "", "cpu", 1))(
+    done = TokenizerActor(TokenizerSettings("", "", LAYOUT, 1, SongLimits(1, 2, 3), 1, "", "cpu", 1))(
         pa.Table.from_pylist(lines, schema=FETCHED)
     )
     assert done["song_id"].to_pylist() == ["b", "a"]

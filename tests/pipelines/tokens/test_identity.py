@@ -14,7 +14,7 @@ from models.errors import StemsError
 from models.files.digest import directory_digest
 from models.separation.vocals import DEFAULT_THRESHOLD
 from pipelines.table.schema import StemsRow
-from pipelines.tokens.choose.table_state import NOTHING_KNOWN
+from pipelines.tokens.choose.table_state import EMPTY_STATE
 from pipelines.tokens.config import PrepareConfig, RetokenizeConfig
 from pipelines.tokens.resolve import identity_of, model_id, vocal_threshold
 from pipelines.tokens.retokenize import _wanted
@@ -69,5 +69,5 @@ def test_kept_stems_are_meant_by_the_name_or_the_id_of_their_separator(
     kept: tuple[str, ...], asked: str, meant: set[str]
 ) -> None:
     rows = {("song", name): StemsRow("song", name, "", (), 32000, 1.0, 0.0, (), 0.0) for name in kept}
-    known = replace(NOTHING_KNOWN, stems=rows)
+    known = replace(EMPTY_STATE, stems=rows)
     assert _wanted(RetokenizeConfig(table="table", codecs="codecs", separator=asked), known) == meant

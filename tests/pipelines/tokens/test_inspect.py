@@ -21,10 +21,10 @@ from helpers.malformed import SONG, Expected, build_corpus
 from models.audio.files import Audio, encode_audio, loudness, read_audio
 from pipelines.catalog.schema import CatalogEntry, GivenStem, entry_to_json
 from pipelines.tokens.songs.inspect import INSPECTED, Inspected, inspect_file, inspect_files, song_id
-from pipelines.tokens.songs.limits import Limits
+from pipelines.tokens.songs.limits import SongLimits
 from pipelines.tokens.songs.reasons import REASONS
 
-LIMITS = Limits(min_seconds=1.0, max_seconds=60.0, max_megabytes=10.0)
+LIMITS = SongLimits(min_seconds=1.0, max_seconds=60.0, max_megabytes=10.0)
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +41,7 @@ def line(path: Path, size: int = 0) -> str:
     return entry_to_json(CatalogEntry(uri=str(path), fingerprint="", size=size))
 
 
-def inspect(path: Path, data: bytes, limits: Limits = LIMITS) -> Inspected:
+def inspect(path: Path, data: bytes, limits: SongLimits = LIMITS) -> Inspected:
     path.write_bytes(data)
     return inspect_file(line(path), limits)
 
@@ -100,7 +100,7 @@ def test_length_and_size_are_judged_before_decoding(tmp_path: Path, monkeypatch:
     monkeypatch.setattr("soundfile.SoundFile.read", lambda *_, **__: pytest.fail("samples were decoded"))
     assert inspect(tmp_path / "a.flac", long).reason == "too_long"
     assert inspect(tmp_path / "a.flac", wide).reason == "too_large"
-    assert inspect(tmp_path / "a.flac", data, Limits(1.0, 60.0, 0.01)).reason == "too_large"
+    assert inspect(tmp_path / "a.flac", data, SongLimits(1.0, 60.0, 0.01)).reason == "too_large"
     monkeypatch.setattr("pipelines.tokens.songs.source.read_bytes", lambda *_, **__: pytest.fail("the file was read"))
     assert inspect_file(line(tmp_path / "a.flac", size=20_000_000), LIMITS).reason == "too_large"
 

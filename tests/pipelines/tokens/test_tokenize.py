@@ -24,7 +24,7 @@ from pipelines.tokens.encode.steps import SourceSong
 from pipelines.tokens.encode.tokenize import SongTokenizer, TokenizerSettings
 from pipelines.tokens.songs.inspect import song_id
 from pipelines.tokens.songs.kept_stems import as_stored
-from pipelines.tokens.songs.limits import Limits
+from pipelines.tokens.songs.limits import SongLimits
 from pipelines.tokens.songs.reasons import NOT_WRITTEN
 from pipelines.tokens.songs.source import decode
 from pipelines.tokens.songs.work import Work
@@ -38,7 +38,7 @@ def settings(models: Any, **changes: Any) -> TokenizerSettings:
         "codecs": models.codecs,
         "layout": LAYOUT,
         "vocal_threshold": 1.0,
-        "limits": Limits(0.4, 60.0, 100.0),
+        "limits": SongLimits(0.4, 60.0, 100.0),
         "group_seconds": 60.0,
         "keep_stems": "",
         "device": "cpu",
@@ -67,7 +67,7 @@ def song(name: str, audio: Audio, title: str = "", **changes: Any) -> SourceSong
 
 def with_stems(entry: CatalogEntry, blobs: dict[str, bytes]) -> SourceSong:
     """A song that comes with its stems."""
-    mix = decode(entry, blobs, Limits(0.4, 600.0, 100.0)).mix
+    mix = decode(entry, blobs, SongLimits(0.4, 600.0, 100.0)).mix
     return SourceSong(Work(entry, song_id(mix), mix.seconds, "given", LAYOUT.names), blobs)
 
 
@@ -195,7 +195,7 @@ def multitrack(level: float) -> SourceSong:
     stems = tuple(GivenStem(name, (f"/song/{name}.wav",)) for name in sounds)
     entry = CatalogEntry(uri="/song", fingerprint="f", title="song", stems=stems)
     blobs = {f"/song/{name}.wav": encode_audio(audio) for name, audio in sounds.items()}
-    known = song_id(decode(entry, blobs, Limits(0.4, 60.0, 100.0)).mix)
+    known = song_id(decode(entry, blobs, SongLimits(0.4, 60.0, 100.0)).mix)
     return SourceSong(Work(entry, known, 0.6, "given", LAYOUT.names), blobs)
 
 
@@ -237,7 +237,7 @@ def test_a_verse_in_a_given_vocal_stem_is_sung(tiny_models: Any, parts: Any) -> 
         "/song", "f", "song", stems=tuple(GivenStem(name, (f"/song/{name}.wav",)) for name in sounds)
     )
     source = with_stems(entry, blobs)
-    longer = settings(tiny_models, limits=Limits(0.4, 600.0, 100.0), vocal_threshold=0.05)
+    longer = settings(tiny_models, limits=SongLimits(0.4, 600.0, 100.0), vocal_threshold=0.05)
     [verdict] = SongTokenizer(longer, *parts).process([source])
     assert (verdict.sung, verdict.vocal_score) == (True, pytest.approx(1 / 11, rel=0.1))
 
