@@ -47,7 +47,7 @@ def coverage(path: str, manifest: str, entries: Iterable[CatalogEntry]) -> Cover
 
 
 def gone_and_replaced(
-    covered: Coverage, entries: Sequence[CatalogEntry], known: TableState, facts: Mapping[str, FileFacts]
+    covered: Coverage, entries: Sequence[CatalogEntry], state: TableState, facts: Mapping[str, FileFacts]
 ) -> tuple[list[str], list[str]]:
     """Addresses of files whose songs no listed file holds: those that are not listed, and those that hold another.
 
@@ -56,17 +56,17 @@ def gone_and_replaced(
     Args:
         covered: by the catalog.
         entries: of the catalog.
-        known: the table's state.
-        facts: of all readable files, by fingerprint.
+        state: of the table.
+        facts: measurements of all readable files, by fingerprint.
     """
     listed = {entry.uri: entry for entry in entries}
     fingerprints = {entry.fingerprint for entry in entries}
     songs = {facts[name].song_id for name in fingerprints if name in facts}
     gone, replaced = set(), set()
-    for fingerprint, file in known.files.items():
-        if fingerprint in fingerprints or fingerprint not in known.facts:
+    for fingerprint, file in state.files.items():
+        if fingerprint in fingerprints or fingerprint not in state.facts:
             continue
-        if known.facts[fingerprint].song_id in songs:
+        if state.facts[fingerprint].song_id in songs:
             continue
         if file.uri in listed and (listed[file.uri].size or is_http(file.uri)):
             replaced.add(file.uri)
@@ -75,12 +75,12 @@ def gone_and_replaced(
     return sorted(gone), sorted(replaced)
 
 
-def no_longer_aside(covered: Coverage, entries: Collection[CatalogEntry], known: TableState) -> set[str]:
+def no_longer_aside(covered: Coverage, entries: Collection[CatalogEntry], state: TableState) -> set[str]:
     """Fingerprints of files in the quarantine that were replaced or deleted since."""
     fingerprints, uris = {entry.fingerprint for entry in entries}, {entry.uri for entry in entries}
     return {
         fingerprint
-        for fingerprint, uri in known.aside.items()
+        for fingerprint, uri in state.aside.items()
         if fingerprint not in fingerprints and (uri in uris or covered.lacks(uri))
     }
 

@@ -43,9 +43,7 @@ def words_by_song(files: Listed, state: TableState) -> dict[str, SongWords]:
 def rewording(files: Listed, words: Mapping[str, SongWords], state: TableState, rule: VocalRule) -> Rewording:
     """What changed in the words of files whose sound is known."""
     tokens = {
-        song: said
-        for song, said in words.items()
-        if any(row.words != said for row in state.tokenized.get(song, ()))
+        song: said for song, said in words.items() if any(row.words != said for row in state.tokenized.get(song, ()))
     }
     changed = [
         (entry, facts)

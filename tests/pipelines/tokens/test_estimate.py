@@ -13,8 +13,8 @@ from models.audio.files import Audio, encode_audio
 from pipelines.table.schema import StemsRow
 from pipelines.table.token_table import TokenTable
 from pipelines.tokens.config import PlanConfig, PrepareConfig
-from pipelines.tokens.estimate import plan
-from pipelines.tokens.resolve import identity_of
+from pipelines.tokens.estimate import estimate
+from pipelines.tokens.resolve import resolve_prepare
 
 
 def noise(seed: int, seconds: float = 1.2) -> Audio:
@@ -56,7 +56,7 @@ def test_an_estimate_says_what_would_run_and_writes_nothing(tiny_models: Any, tm
     put_songs(tmp_path / "songs", 4)
     (tmp_path / "songs" / "3.json").write_text('{"tags": ["rap"]}')
     kept = {"keep_stems": str(tmp_path / "stems")}
-    said = plan(PlanConfig(**settings(tiny_models, tmp_path, **kept), sample=2, workers=[1, 4], price_per_hour=2.0))
+    said = estimate(PlanConfig(**settings(tiny_models, tmp_path, **kept), sample=2, workers=[1, 4], price_per_hour=2.0))
     assert (said.files, said.settled, said.to_read, said.to_tokenize) == (4, 1, 3, 3)
     assert said.hours == pytest.approx(3 * 1.2 / 3600, rel=0.01)
     assert said.speed.songs == 2
@@ -71,8 +71,8 @@ def test_an_estimate_with_kept_stems_separates_every_song_that_has_only_tokens(
 ) -> None:
     put_songs(tmp_path / "songs", 2)
     put_table(PrepareConfig(**settings(tiny_models, tmp_path)))
-    assert plan(PlanConfig(**settings(tiny_models, tmp_path), sample=1)).to_tokenize == 0
-    said = plan(PlanConfig(**settings(tiny_models, tmp_path, keep_stems=str(tmp_path / "stems")), sample=1))
+    assert estimate(PlanConfig(**settings(tiny_models, tmp_path), sample=1)).to_tokenize == 0
+    said = estimate(PlanConfig(**settings(tiny_models, tmp_path, keep_stems=str(tmp_path / "stems")), sample=1))
     assert (said.files, said.settled, said.to_read, said.to_tokenize) == (2, 0, 0, 2)
     assert said.hours == pytest.approx(2 * 10.0 / 3600)  # lengths as the table has them
     assert said.worker_hours > 0
@@ -81,6 +81,6 @@ def test_an_estimate_with_kept_stems_separates_every_song_that_has_only_tokens(
 def test_an_estimate_makes_kept_stems_again_whose_files_are_gone(tiny_models: Any, tmp_path: Path) -> None:
     put_songs(tmp_path / "songs", 2)
     config = PrepareConfig(**settings(tiny_models, tmp_path, keep_stems=str(tmp_path / "stems")))
-    keep_stems(put_table(config), tmp_path / "stems", identity_of(config).separator)
-    said = plan(PlanConfig(**config.model_dump(), sample=1))
+    keep_stems(put_table(config), tmp_path / "stems", resolve_prepare(config).identity.separator)
+    said = estimate(PlanConfig(**config.model_dump(), sample=1))
     assert (said.settled, said.to_tokenize) == (0, 2)

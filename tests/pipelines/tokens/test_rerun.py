@@ -13,7 +13,7 @@ from models.audio.files import Audio, encode_audio, read_audio, write_audio
 from models.errors import StemsError
 from pipelines.table.token_table import TokenTable
 from pipelines.tokens.config import PlanConfig, PrepareConfig, RetokenizeConfig, RetryConfig
-from pipelines.tokens.estimate import plan
+from pipelines.tokens.estimate import estimate
 from pipelines.tokens.prepare import prepare, retry_quarantined
 from pipelines.tokens.retokenize import retokenize
 from pipelines.upkeep.config import RemoveConfig, VerifyConfig
@@ -201,7 +201,7 @@ def test_a_plan_says_what_would_run_and_writes_nothing(tiny_models: Any, tmp_pat
         (tmp_path / "songs" / f"{k}.wav").write_bytes(encode_audio(noise(k)))
     (tmp_path / "songs" / "3.json").write_text('{"tags": ["rap"]}')
     kept = {"keep_stems": str(tmp_path / "stems")}
-    said = plan(PlanConfig(**settings(tiny_models, tmp_path, **kept), sample=2, workers=[1, 4], price_per_hour=2.0))
+    said = estimate(PlanConfig(**settings(tiny_models, tmp_path, **kept), sample=2, workers=[1, 4], price_per_hour=2.0))
     assert (said.files, said.settled, said.to_read, said.to_tokenize) == (4, 1, 3, 3)
     assert said.hours == pytest.approx(3 * 1.2 / 3600, rel=0.01)
     assert said.speed.songs == 2

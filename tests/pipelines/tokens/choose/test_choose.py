@@ -12,7 +12,8 @@ from models.stems import StemLayout
 from pipelines.catalog.schema import CatalogEntry, GivenStem
 from pipelines.table.captions import SongWords
 from pipelines.table.schema import GIVEN, DroppedRow, Identity, StemsRow
-from pipelines.tokens.choose.choose import Choice, Chooser
+from pipelines.tokens.choose.choose import Chooser
+from pipelines.tokens.choose.decision import Choice
 from pipelines.tokens.choose.table_state import EMPTY_STATE, FileFacts, TableState, TokenizedSong
 from pipelines.tokens.choose.vocal_rule import VocalRule
 from pipelines.tokens.songs.limits import SongLimits
@@ -55,7 +56,7 @@ def known(
                 heard.setdefault(row.song_id, []).append(row)
     return replace(
         EMPTY_STATE,
-        made=songs,
+        tokenized=songs,
         dropped=files,
         dropped_songs=heard,
         stems={(row.song_id, row.separator): row for row in stems},
@@ -82,8 +83,8 @@ def test_of_files_with_the_same_audio_the_first_is_the_song() -> None:
 def test_a_file_that_has_tokens_stays_the_song_and_its_twins_are_said_once() -> None:
     entries, found = [entry("a"), entry("b")], [facts("a", "s"), facts("b", "s")]
     choice = choose(known(made("b", "s")), entries, found)
-    assert (choice.works, [row.uri for row in choice.quarantine]) == ([], ["/a.wav"])
-    state = known(made("b", "s", words=choice.words["s"]), duplicates=("a",))
+    assert (choice.works, [row.uri for row in choice.quarantine]) == ((), ["/a.wav"])
+    state = known(made("b", "s", words=choice.rewording.tokens["s"]), duplicates=("a",))
     assert choose(state, entries, found) == Choice()
 
 
@@ -118,7 +119,7 @@ def test_a_lower_threshold_leaves_a_song_out_whatever_made_its_codes() -> None:
     for codecs in (IDENTITY.codecs, "bass=other,drums=other"):
         choice = choose(known(made("a", codecs=codecs, vocal_score=0.3)), [entry("a")], [facts("a")])
         assert choice.sung == {("a-song", "sep")}
-        assert choice.works == []
+        assert choice.works == ()
     choice = choose(known(made("a", vocal_score=0.3, split="sung")), [entry("a")], [facts("a")], threshold=0.4)
     assert (choice.unsung, choice.sung) == ({("a-song", "sep")}, set())
 
@@ -128,7 +129,7 @@ def test_a_tag_moves_rows_by_every_separator_and_a_threshold_those_by_its_own() 
     assert choose(known(*rows), [entry("a")], [facts("a")]).sung == {("a-song", "sep")}
     choice = choose(known(*rows), [entry("a", "sung")], [facts("a")], threshold=0.4)
     assert choice.sung == {("a-song", "sep"), ("a-song", "other")}
-    left_out = [replace(row, split="sung", words=choice.words["a-song"]) for row in rows]
+    left_out = [replace(row, split="sung", words=choice.rewording.tokens["a-song"]) for row in rows]
     assert choose(known(*left_out), [entry("a")], [facts("a")], threshold=0.4).unsung == choice.sung
     assert choose(known(*left_out), [entry("a")], [facts("a")]).unsung == set()
 
@@ -165,7 +166,7 @@ def test_tighter_limits_concern_songs_without_tokens() -> None:
     state = known(made("a"))
     choice = choose(state, [entry("a"), entry("b")], [facts("a", seconds=1.0), facts("b", seconds=1.0)])
     assert [(row.uri, row.reason) for row in choice.quarantine] == [("/b.wav", "too_short")]
-    assert choice.works == []
+    assert choice.works == ()
 
 
 def test_a_song_that_was_taken_down_is_set_aside_under_any_name() -> None:
@@ -194,7 +195,7 @@ def test_every_file_is_in_exactly_one_place(data: st.DataObject) -> None:
     for work in choice.works:
         heard = {(row.fingerprint, row.separator) for row in state.dropped_songs.get(work.song_id, ())}
         assert heard <= choice.readmitted
-        assert all(row.codecs != IDENTITY.codecs for row in state.made.get(work.song_id, ()))
+        assert all(row.codecs != IDENTITY.codecs for row in state.tokenized.get(work.song_id, ()))
 
 
 def test_songs_of_another_separation_are_made_again_and_those_with_given_stems_are_not() -> None:
@@ -207,4 +208,4 @@ def test_songs_of_another_separation_are_made_again_and_those_with_given_stems_a
 
 def test_of_several_bounds_of_a_dropped_song_the_highest_decides() -> None:
     state = known(dropped("a", score=0.15), dropped("twin", score=0.5, song="a-song"))
-    assert choose(state, [entry("a")], [facts("a")]).works == []
+    assert choose(state, [entry("a")], [facts("a")]).works == ()

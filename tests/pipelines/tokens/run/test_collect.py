@@ -21,7 +21,7 @@ from pipelines.tokens.encode.actor import FETCHED, TOKENIZED, TokenizerActor, fe
 from pipelines.tokens.encode.steps import Verdict
 from pipelines.tokens.encode.tokenize import TokenizerSettings
 from pipelines.tokens.run.collect import MOST_SUSPECTS, Collector, Plan
-from pipelines.tokens.run.report import ReportBuilder
+from pipelines.tokens.run.report_builder import ReportBuilder
 from pipelines.tokens.run.writer import Writer
 from pipelines.tokens.songs.limits import SongLimits
 from pipelines.tokens.songs.work import PROBE, Work, work_to_json
