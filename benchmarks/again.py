@@ -93,7 +93,9 @@ def fill(config: PrepareConfig, entries: Sequence[CatalogEntry], frames: int = 5
     table.create()
     for start in range(0, len(entries), config.commit_songs):
         some = entries[start : start + config.commit_songs]
-        made = [rows_of(entry, resolved.identity, str(resolved.layout), resolved.layout.streams, frames) for entry in some]
+        made = [
+            rows_of(entry, resolved.identity, str(resolved.layout), resolved.layout.streams, frames) for entry in some
+        ]
         table.commit_catalog([catalog for catalog, _ in made])
         table.commit_tokens([tokens for _, tokens in made])
     return table

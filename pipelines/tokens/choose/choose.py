@@ -142,7 +142,7 @@ class Chooser:
 
         Rows by the run's separator follow the rule; a new tag, or one taken back, moves rows by others as well.
         """
-        moved = {}
+        moved: dict[tuple[str, str], bool] = {}
         for row in self._state.tokenized.get(song, ()):
             if row.separator == separator:
                 left_out = sung

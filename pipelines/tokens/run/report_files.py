@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from pipelines.catalog.storage.files import not_written, write_bytes
 from pipelines.tokens.run.report import PrepareReport
-from pipelines.tokens.run.report_page import page
+from pipelines.tokens.run.report_page import html_page
 
 
 def new_name() -> str:
@@ -25,7 +25,7 @@ def save(report: PrepareReport, folder: str, name: str) -> tuple[str, str]:
     data, shown = f"{name}.json", f"{name}.html"
     try:
         write_bytes(data, report.to_json().encode())
-        write_bytes(shown, page(report).encode())
+        write_bytes(shown, html_page(report).encode())
     except Exception as error:
         raise not_written(folder, error, "report") from error
     return data, shown

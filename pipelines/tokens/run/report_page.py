@@ -43,7 +43,7 @@ class Chart:
     ends: tuple[str, str]
 
 
-def page(report: PrepareReport) -> str:
+def html_page(report: PrepareReport) -> str:
     """The page: no other file is needed, no script runs, and no text of a song is taken for markup."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"duration": _duration, "number": _number, "percent": _percent}

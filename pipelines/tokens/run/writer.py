@@ -14,10 +14,10 @@ from pipelines.tokens.run.error_rate import ErrorRate
 
 Row = CatalogRow | StemsRow | TokenRow | DroppedRow | QuarantineRow
 
-_COUNTED = (CatalogRow, TokenRow, DroppedRow, QuarantineRow)
+_COUNTED: tuple[type, ...] = (CatalogRow, TokenRow, DroppedRow, QuarantineRow)
 """Kinds of which one alone can fill a commit; a song's stems come with its tokens."""
 
-_OF_SONGS = (CatalogRow, StemsRow, TokenRow)
+_OF_SONGS: tuple[type, ...] = (CatalogRow, StemsRow, TokenRow)
 """Kinds that are not written for songs that were taken down meanwhile."""
 
 

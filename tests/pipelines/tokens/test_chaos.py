@@ -188,7 +188,7 @@ def commit_all(root: str, die_at: tuple[str, CommitStep] | None) -> None:
         writer.add(song)
         writer.add(DroppedRow(song.fingerprint, song.song_id, song.uri, "", (), 1.0, "s", 0.9, "score"))
         writer.add(QuarantineRow(song.uri, song.fingerprint, "empty", "nothing", "", "", "", "5-9 s"))
-    writer.commit()
+    writer.flush_and_check()
 
 
 @pytest.mark.slow

@@ -56,7 +56,9 @@ def test_an_estimate_says_what_would_run_and_writes_nothing(tiny_models: Any, tm
     put_songs(tmp_path / "songs", 4)
     (tmp_path / "songs" / "3.json").write_text('{"tags": ["rap"]}')
     kept = {"keep_stems": str(tmp_path / "stems")}
-    said = estimate(PlanConfig(**settings(tiny_models, tmp_path, **kept), sample=2, workers=[1, 4], price_per_hour=2.0))
+    said = estimate(
+        PlanConfig(**settings(tiny_models, tmp_path, **kept), sample=2, workers=[1, 4], price_per_hour=2.0)
+    )
     assert (said.files, said.settled, said.to_read, said.to_tokenize) == (4, 1, 3, 3)
     assert said.hours == pytest.approx(3 * 1.2 / 3600, rel=0.01)
     assert said.speed.songs == 2

@@ -49,7 +49,7 @@ def test_a_threshold_of_another_score_is_refused_and_another_one_taken(tiny_mode
     assert resolve_prepare(config(tiny_models, separator=str(separator))).rule.threshold == 0.3
     (separator / "config.json").write_text(json.dumps({**settings, "vocal_threshold": 0.3}))  # of a release before
     with pytest.raises(StemsError, match="vocal score of an earlier release") as error:
-        resolve_prepare(config(tiny_models, separator=str(separator))).rule.threshold
+        resolve_prepare(config(tiny_models, separator=str(separator)))
     assert (error.value.field, "--vocal_threshold" in error.value.hint) == ("vocal_threshold", True)
     assert resolve_prepare(config(tiny_models, separator=str(separator), vocal_threshold=0.1)).rule.threshold == 0.1
 

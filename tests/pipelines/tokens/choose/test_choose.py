@@ -32,7 +32,9 @@ def facts(name: str, song: str = "", seconds: float = 10.0) -> FileFacts:
 
 def made(name: str, song: str = "", **changes: Any) -> TokenizedSong:
     words = SongWords(name, "", ())
-    row = TokenizedSong(song or f"{name}-song", name, f"/{name}.wav", "sep", IDENTITY.codecs, str(LAYOUT), words, 0.1, "train")
+    row = TokenizedSong(
+        song or f"{name}-song", name, f"/{name}.wav", "sep", IDENTITY.codecs, str(LAYOUT), words, 0.1, "train"
+    )
     return replace(row, **changes)
 
 
@@ -42,7 +44,10 @@ def dropped(name: str, score: float | None = 0.5, by: str = "score", song: str =
 
 
 def known(
-    *rows: TokenizedSong | DroppedRow, stems: tuple[StemsRow, ...] = (), duplicates: tuple[str, ...] = (), **other: Any
+    *rows: TokenizedSong | DroppedRow,
+    stems: tuple[StemsRow, ...] = (),
+    duplicates: tuple[str, ...] = (),
+    **other: Any,
 ) -> TableState:
     songs: dict[str, list[TokenizedSong]] = {}
     files: dict[str, list[DroppedRow]] = {}

@@ -21,6 +21,7 @@ from pipelines.tokens.config import PrepareConfig
 from pipelines.tokens.prepare import prepare
 from pipelines.tokens.resolve import resolve_prepare
 from pipelines.tokens.run.report_builder import ReportBuilder
+from pipelines.tokens.run.report_page import html_page
 from pipelines.upkeep.config import InfoConfig, VerifyConfig
 from pipelines.upkeep.info import info
 from pipelines.upkeep.verify import verify
@@ -75,7 +76,7 @@ def test_files_that_are_gone_or_replaced_are_named_and_those_that_moved_are_not(
     for words in ("files gone", str(file(config, "a")), "files replaced", str(file(config, "b"))):
         assert words in said
     assert "renamed" not in said
-    assert str(file(config, "a")) in page(report)
+    assert str(file(config, "a")) in html_page(report)
 
 
 def test_of_files_that_a_manifest_does_not_list_those_of_other_folders_are_gone_where_they_are_deleted(
