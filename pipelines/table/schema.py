@@ -263,7 +263,7 @@ PlainRow = CatalogRow | DroppedRow | QuarantineRow | StemsRow | RemovedRow
 
 
 def tokens_table(rows: Sequence[TokenRow]) -> pa.Table:
-    """Rows as Arrow."""
+    """Rows as an Arrow table."""
     columns = {field.name: [getattr(row, field.name) for row in rows] for field in TOKENS if field.name != "codes"}
     codes = codes_to_arrow([row.codes for row in rows])
     arrays = [codes if f.name == "codes" else pa.array(columns[f.name], f.type) for f in TOKENS]
@@ -271,7 +271,7 @@ def tokens_table(rows: Sequence[TokenRow]) -> pa.Table:
 
 
 def plain_table(rows: Sequence[PlainRow], schema: pa.Schema) -> pa.Table:
-    """Rows of the other tables as Arrow."""
+    """Rows of one of the other tables as an Arrow table."""
     return pa.Table.from_pylist([_as_dict(row) for row in rows], schema=schema)
 
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class TableCommand(BaseModel):
-    """What every command on a token table is told."""
+    """Settings that every command on a token table has."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -17,22 +17,22 @@ class TableCommand(BaseModel):
 
 
 class InfoConfig(TableCommand):
-    """Say what a token table holds."""
+    """Show what a token table holds."""
 
     sources: bool = False
-    """Look for the file of each song as well, and name the songs whose file is gone or was replaced: where the files
-    can be reached from this machine."""
+    """Look for the file of each song as well, and name the songs whose file is gone or was replaced. This machine must
+    be able to reach the files."""
 
 
 class VerifyConfig(TableCommand):
-    """Check a token table against its contract (docs/TABLE.md); exit code 4 where a rule is broken."""
+    """Check a token table against its contract (docs/TABLE.md); exit code 4 if a rule is broken."""
 
     examples: int = Field(5, ge=1)
-    """Rows that are named for each broken rule."""
+    """Rows to name for each broken rule."""
 
     sources: bool = False
-    """Look for the file of each song as well, and warn of songs whose file is gone or was replaced: where the files
-    can be reached from this machine."""
+    """Look for the file of each song as well, and warn of songs whose file is gone or was replaced. This machine must
+    be able to reach the files."""
 
 
 class DiffConfig(BaseModel):
@@ -61,24 +61,24 @@ class VacuumConfig(TableCommand):
     """Versions of the last so many hours stay readable. Below the length of the longest job, stop all jobs first."""
 
     dry_run: bool = False
-    """Only say what would be deleted."""
+    """Only show what would be deleted."""
 
 
 class RemoveConfig(TableCommand):
-    """Take songs down: tokens, stems and catalog rows. They are remembered, and never return."""
+    """Take songs down: tokens, stems and catalog rows. The table remembers them, so that they never return."""
 
     songs: list[str]
     """Songs: an id, six or more first digits of one, an address, or a file name or title that no other song has."""
 
     reason: str = ""
-    """Why, for the record."""
+    """Reason, for the record."""
 
     dry_run: bool = False
-    """Only say what would be removed."""
+    """Only show what would be removed."""
 
     purge: bool = False
-    """Delete the data files of earlier versions as well, at once: runs that pinned one cannot read it any more. Stop
-    all jobs on this table first."""
+    """Delete the data files of earlier versions as well, at once: runs that pinned one can no longer read it. Stop all
+    jobs on this table first."""
 
 
 class ExportConfig(TableCommand):
@@ -91,16 +91,16 @@ class ExportConfig(TableCommand):
     """Version of the songs; the newest by default."""
 
     shard_mb: int = Field(128, ge=1)
-    """Size at which a shard is full, in MB; it is made in memory."""
+    """Size at which a shard is full, in MB; a shard is built in memory."""
 
     separator_id: str = ""
-    """Only songs by this separator, where the table has several: the column `separator`, see `stems table info`."""
+    """Only songs by this separator, if the table has several: a value of the column `separator`, see `stems table info`."""
 
     codecs_id: str = ""
-    """Only songs by these codecs, where the table has several sets: the column `codecs`, see `stems table info`."""
+    """Only songs by these codecs, if the table has several sets: a value of the column `codecs`, see `stems table info`."""
 
     splits: list[Literal["train", "valid", "sung"]] = ["train", "valid"]
-    """Which splits."""
+    """Splits to export."""
 
     overwrite: bool = False
     """Replace an export of another version or selection."""

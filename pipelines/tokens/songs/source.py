@@ -24,7 +24,7 @@ class SongAudio:
 
     Args:
         mix: the whole song: its file or, where only stems are given, their sum, as :func:`read_mix` gives it.
-        stems: given stems by name, each as long as the mix, at its rate; none of a plain mix.
+        stems: given stems by name, with the length and rate of the mix; empty for a plain mix.
     """
 
     mix: Audio
@@ -37,7 +37,7 @@ def read_song(entry: CatalogEntry, limits: SongLimits, allow_hosts: Collection[s
 
 
 def read_mix(entry: CatalogEntry, limits: SongLimits, allow_hosts: Collection[str] = ()) -> Audio:
-    """The whole song, and every file of it has been decoded, one after the other; raises what they do."""
+    """The whole song, after decoding each of its files in turn; raises what :func:`read_song` does."""
     given = tuple(uri for stem in entry.stems for uri in stem.uris)
     together = replace(entry, stems=(GivenStem("all", given),)) if given else entry
     return read_song(together, limits, allow_hosts).mix
@@ -50,7 +50,7 @@ def fetch(
 
     Args:
         entry: the song.
-        allow_hosts: hosts that may be asked.
+        allow_hosts: hosts from which files may be fetched.
         max_bytes: refuse larger files.
 
     Raises:
@@ -102,7 +102,7 @@ def _check_size(entry: CatalogEntry, blobs: Mapping[str, bytes]) -> None:
     if entry.size and size != entry.size and not any(map(is_http, counted)):
         raise StemsError(
             f"'{entry.uri}' has {size} bytes, and the catalog says {entry.size}: it has been replaced or written to.",
-            "Run the same command again; where it reads a catalog file, write that again before.",
+            "Run the same command again; if it reads a catalog file, write that file again first.",
             code=CHANGED,
         )
 
@@ -117,7 +117,7 @@ def _read(uri: str, allow_hosts: Collection[str], max_bytes: int | None) -> byte
         return read_bytes(uri, allow_hosts=allow_hosts, max_bytes=max_bytes)
     except FileNotFoundError as error:
         raise StemsError(f"There is no file '{uri}'.", "Check the path.", code="missing") from error
-    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         why = getattr(error, "strerror", None) or error
         raise StemsError(f"'{uri}' cannot be read ({why}).", "Check its permissions.", code="unreadable") from error
 
@@ -127,7 +127,7 @@ def _decode(uri: str, data: bytes, limits: SongLimits) -> Audio:
 
 
 def _added(name: str, total: Audio | None, part: Audio) -> Audio:
-    """A sound added to what there is so far."""
+    """The sum so far with one more sound."""
     if total is None:
         return part
     if total.rate != part.rate:
