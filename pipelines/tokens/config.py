@@ -74,7 +74,7 @@ class PrepareConfig(TableJob):
     """Hosts from which http(s) addresses in the catalog may be read."""
 
     vocal_threshold: float = Field(0.0, ge=0, le=1)
-    """Vocal score above which a song is dropped; 0 takes the separator's own threshold. A lower one needs no new scores;
+    """Vocal score above which a song is dropped; 0 takes the separator's threshold. A lower one needs no new scores;
     a higher one separates the songs that it takes back."""
 
     vocal_tags: list[str] = ["vocals", "vocal", "voice", "singing", "sung", "singer", "choir", "rap", "acapella"]

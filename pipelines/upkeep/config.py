@@ -20,8 +20,8 @@ class InfoConfig(TableCommand):
     """Show what a token table holds."""
 
     sources: bool = False
-    """Look for the file of each song as well, and name the songs whose file is gone or was replaced. This machine must
-    be able to reach the files."""
+    """Look for the file of each song as well, and name the songs whose file is gone or was replaced. This machine
+    must be able to reach the files."""
 
 
 class VerifyConfig(TableCommand):
@@ -77,8 +77,8 @@ class RemoveConfig(TableCommand):
     """Only show what would be removed."""
 
     purge: bool = False
-    """Delete the data files of earlier versions as well, at once: runs that pinned one can no longer read it. Stop all
-    jobs on this table first."""
+    """Delete the data files of earlier versions as well, at once: runs that pinned one can no longer read it. Stop
+    all jobs on this table first."""
 
 
 class ExportConfig(TableCommand):
@@ -94,10 +94,10 @@ class ExportConfig(TableCommand):
     """Size at which a shard is full, in MB; a shard is built in memory."""
 
     separator_id: str = ""
-    """Only songs by this separator, if the table has several: a value of the column `separator`, see `stems table info`."""
+    """Only songs by this separator, if there are several: a value of column `separator`, see `stems table info`."""
 
     codecs_id: str = ""
-    """Only songs by these codecs, if the table has several sets: a value of the column `codecs`, see `stems table info`."""
+    """Only songs by these codecs, if there are several sets: a value of column `codecs`, see `stems table info`."""
 
     splits: list[Literal["train", "valid", "sung"]] = ["train", "valid"]
     """Splits to export."""

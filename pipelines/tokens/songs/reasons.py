@@ -48,4 +48,4 @@ REASONS = {
 
 def meaning(code: str) -> str:
     """A reason in words."""
-    return f"an error nobody foresaw ({code.removeprefix(FAILED)})" if code.startswith(FAILED) else REASONS[code]
+    return f"an unforeseen error ({code.removeprefix(FAILED)})" if code.startswith(FAILED) else REASONS[code]

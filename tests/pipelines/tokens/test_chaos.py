@@ -173,7 +173,7 @@ def commit_all(root: str, die_at: tuple[str, CommitStep] | None) -> None:
         current = Path(table.uri).name
         return insert(table, rows)
 
-    KeyedTable.insert = noted  # type: ignore[method-assign]
+    KeyedTable.insert = noted  # type: ignore[method-assign, assignment]
 
     def passed(step: CommitStep) -> None:
         if (current, step) == die_at:

@@ -12,7 +12,7 @@ from models.errors import StemsError
 from pipelines.table.schema import SCHEMA_VERSION, TABLES, RemovedRow
 from pipelines.table.token_table import TokenTable
 from pipelines.upkeep.config import InfoConfig
-from pipelines.upkeep.info import InfoReport, info
+from pipelines.upkeep.info import InfoReport, SongTotals, info
 
 LAYOUT = "bass:1,drums:1,other:2"
 
