@@ -121,7 +121,8 @@ def estimate(config: PlanConfig) -> CostEstimate:
     songs = len(unread) * (1 - speed.bad / max(1, speed.songs + speed.bad))
     seconds = sum(work.seconds for work in choice.works)
     seconds += sum(entry.seconds or speed.audio_seconds for entry in unread) * songs / max(1, len(unread))
-    hours = seconds * speed.cost / 3600
+    kept = sum(work.seconds for work in choice.works if work.folder)  # only encoded
+    hours = ((seconds - kept) * speed.cost + kept * speed.by_stage.get("encode", speed.cost)) / 3600
     return CostEstimate(
         files=len(entries),
         settled=len(entries) - len(unread) - len(choice.works),

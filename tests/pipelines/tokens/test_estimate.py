@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -86,3 +87,15 @@ def test_an_estimate_makes_kept_stems_again_whose_files_are_gone(tiny_models: An
     keep_stems(put_table(config), tmp_path / "stems", resolve_prepare(config).identity.separator)
     said = estimate(PlanConfig(**config.model_dump(), sample=1))
     assert (said.settled, said.to_tokenize) == (0, 2)
+
+
+def test_songs_with_kept_stems_cost_no_separation(tiny_models: Any, tmp_path: Path) -> None:
+    put_songs(tmp_path / "songs", 2)
+    config = PrepareConfig(**settings(tiny_models, tmp_path))
+    keep_stems(put_table(config), tmp_path / "stems", resolve_prepare(config).identity.separator)
+    other = Path(shutil.copytree(tiny_models.codecs, tmp_path / "codecs"))
+    shutil.rmtree(other / "bass")
+    shutil.copytree(other / "drums", other / "bass")
+    said = estimate(PlanConfig(**{**config.model_dump(), "codecs": str(other)}, sample=1))
+    assert said.to_tokenize == 2
+    assert said.worker_hours == pytest.approx(said.hours * said.speed.by_stage["encode"])
