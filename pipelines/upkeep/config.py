@@ -25,7 +25,7 @@ class InfoConfig(TableCommand):
 
 
 class VerifyConfig(TableCommand):
-    """Check a token table against its contract (docs/TABLE.md); exit code 4 where a rule is broken."""
+    """Check a token table against its contract (docs/TABLE.md); exit code 4 if a rule is broken."""
 
     examples: int = Field(5, ge=1)
     """Rows to name for each broken rule."""

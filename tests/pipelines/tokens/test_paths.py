@@ -12,7 +12,7 @@ import cli
 from models.errors import StemsError
 from pipelines.catalog.load import import_catalog
 from pipelines.tokens.config import PlanConfig, PrepareConfig
-from pipelines.tokens.estimate import plan
+from pipelines.tokens.estimate import estimate
 from pipelines.tokens.paths import check_apart, check_no_own_stems, check_outputs
 
 
@@ -86,4 +86,4 @@ def test_a_plan_says_it_too(tmp_path: Path) -> None:
     put(tmp_path / "songs" / "a.wav")
     values = config(tmp_path / "songs", keep_stems=tmp_path / "songs" / "stems").model_dump()
     with pytest.raises(StemsError, match="lies in the catalog's folder"):
-        plan(PlanConfig(**values))
+        estimate(PlanConfig(**values))
