@@ -153,7 +153,7 @@ def _measure(config: PlanConfig, sample: Sequence[CatalogEntry]) -> Speed:
         found = inspected[0][1]
         raise StemsError(
             f"None of the {len(sample)} files of the sample is a song; the first: {found.message}",
-            "Look at `stems catalog --dry_run`, or take a larger sample.",
+            "Look at `stems catalog --dry-run`, or take a larger sample.",
             code="empty",
             field="sample",
         )

@@ -65,7 +65,7 @@ def check_apart(config: PrepareConfig) -> None:
         if folder and lies_in(folder, config.catalog):
             raise StemsError(
                 f"'{folder}' lies in the catalog's folder '{config.catalog}', where the next run would find it.",
-                f"Give --{field} a folder outside.",
+                f"Give --{field.replace('_', '-')} a folder outside.",
                 field=field,
             )
 

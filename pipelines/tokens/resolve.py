@@ -139,7 +139,7 @@ def vocal_threshold(config: PrepareConfig) -> float:
     if outdated_threshold(own):
         raise StemsError(
             f"The vocal threshold of '{config.separator}' was measured with the vocal score of an earlier release.",
-            "Give --vocal_threshold (`python -m benchmarks.vocals` measures it), or train the separator again.",
+            "Give --vocal-threshold (`python -m benchmarks.vocals` measures it), or train the separator again.",
             code="outdated",
             field="vocal_threshold",
         )

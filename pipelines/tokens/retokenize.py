@@ -43,7 +43,7 @@ def retokenize(config: RetokenizeConfig) -> PrepareReport:
         if not wanted:
             raise StemsError(
                 f"The token table '{config.table}' keeps no stems{' of that separator' if config.separator else ''}.",
-                "Run `stems prepare --keep_stems FOLDER`.",
+                "Run `stems prepare --keep-stems FOLDER`.",
                 code="empty",
                 field="table",
             )

@@ -161,7 +161,7 @@ def _choose(table: TokenTable, version: int, config: ExportConfig) -> dict[str, 
     ]
     if len(wanted) == 1:
         return {name: wanted[0][name] for name in _SET}
-    listed = "".join(f"\n  --separator_id {kind['separator']} --codecs_id {kind['codecs']}" for kind in kinds)
+    listed = "".join(f"\n  --separator-id {kind['separator']} --codecs-id {kind['codecs']}" for kind in kinds)
     raise StemsError(
         f"The token table '{table.root}' has songs of {len(wanted)} such sets of separator and codecs.",
         f"Choose one of:{listed}" if kinds else "Run `stems prepare` first.",

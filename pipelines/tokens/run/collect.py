@@ -33,7 +33,7 @@ from pipelines.tokens.songs.work import Work
 
 MOST_SUSPECTS = 8
 
-_REPAIR = "`stems prepare --keep_stems FOLDER`, with the song's catalog, makes and keeps them again."
+_REPAIR = "`stems prepare --keep-stems FOLDER`, with the song's catalog, makes and keeps them again."
 
 log = logging.getLogger(__name__)
 

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from models.audio.files import Audio, write_audio
 from models.codec.balancer import Balanced
+from models.codec.codebook_use import codebook_use, perplexity
 from models.codec.codec import StemCodec, build_codec
 from models.codec.losses import LossWeights, mel_distance
-from models.codec.metrics import codebook_use, perplexity
 from models.codec.network import with_codebooks
 from models.codec.quantizer import (
     QuantizerSettings,

@@ -147,7 +147,7 @@ def test_a_table_without_stems_says_how_to_get_them(tiny_models: Any, tmp_path: 
     TokenTable(str(tmp_path / "table")).create()
     with pytest.raises(StemsError, match="keeps no stems") as error:
         retokenize(RetokenizeConfig(table=str(tmp_path / "table"), codecs=tiny_models.codecs))
-    assert "--keep_stems" in error.value.hint
+    assert "--keep-stems" in error.value.hint
 
 
 def test_what_was_quarantined_is_looked_at_again_when_asked(tiny_models: Any, root: Path) -> None:

@@ -50,7 +50,7 @@ def test_a_threshold_of_another_score_is_refused_and_another_one_taken(tiny_mode
     (separator / "config.json").write_text(json.dumps({**settings, "vocal_threshold": 0.3}))  # of a release before
     with pytest.raises(StemsError, match="vocal score of an earlier release") as error:
         vocal_threshold(config(tiny_models, separator=str(separator)))
-    assert (error.value.field, "--vocal_threshold" in error.value.hint) == ("vocal_threshold", True)
+    assert (error.value.field, "--vocal-threshold" in error.value.hint) == ("vocal_threshold", True)
     assert vocal_threshold(config(tiny_models, separator=str(separator), vocal_threshold=0.1)) == 0.1
 
 
