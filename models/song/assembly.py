@@ -67,7 +67,7 @@ class Assembly:
             precision: in which the language model decodes; None chooses the fastest that is sound.
             separates: load its separator, too; without, it takes stems only.
         """
-        usable_device(device)
+        device = str(usable_device(device))
         directory = Path(directory)
         max_seconds = read_max_seconds(directory)
         lm = StemLM.load(directory / "lm", device)
