@@ -63,6 +63,7 @@ def test_a_song_that_was_taken_down_never_returns(tiny_models: Any, root: Path) 
     assert verify(VerifyConfig(table=table.root)).broken == ()
 
 
+@pytest.mark.slow
 def test_a_dropped_song_is_taken_back_by_its_stored_score(
     tiny_models: Any, tmp_path: Path, ray_local: object
 ) -> None:

@@ -16,13 +16,17 @@ from pipelines.tokens.prepare import prepare
 from pipelines.tokens.retokenize import retokenize
 
 
-def test_a_new_codec_encodes_its_stem_alone(tiny_models: Any, root: Path, tmp_path: Path) -> None:
+def test_a_new_codec_encodes_its_stem_alone_and_its_tokens_have_the_newest_words(
+    tiny_models: Any, root: Path, tmp_path: Path
+) -> None:
     codecs = Path(shutil.copytree(tiny_models.codecs, tmp_path / "codecs"))
     config = codecs / "other" / "config.json"
     config.write_text(config.read_text() + "\n")  # another identity, the same weights
     drums = codecs / "drums"
     shutil.rmtree(drums)
     shutil.copytree(codecs / "bass", drums)  # other weights
+    (root / "songs" / "song 1.txt").write_text("a late caption", encoding="utf-8")
+    assert prepare(PrepareConfig(**settings(tiny_models, root))).words_updated == 1
     before = {row["song_id"]: row for row in rows(root)}
     report = retokenize(RetokenizeConfig(table=str(root / "table"), codecs=str(codecs)))
     assert (report.tokenized, report.retokenized) == (3, 3)
@@ -36,9 +40,11 @@ def test_a_new_codec_encodes_its_stem_alone(tiny_models: Any, root: Path, tmp_pa
         assert row["codes"][2:] == old["codes"][2:]
         same = set(row) - {"codes", "codecs"}
         assert {name: row[name] for name in same} == {name: old[name] for name in same}
+    assert [row["caption"] for row in rows(root, title="song 1")] == ["a late caption"] * 2
     assert retokenize(RetokenizeConfig(table=str(root / "table"), codecs=str(codecs))).tokenized == 0
 
 
+@pytest.mark.slow
 def test_stems_that_were_moved_are_found_at_the_place_that_is_named(
     tiny_models: Any, root: Path, tmp_path: Path
 ) -> None:
@@ -62,18 +68,6 @@ def test_stems_that_were_moved_are_found_at_the_place_that_is_named(
     assert {Path(folder).parent for folder in table.stems()["folder"].to_pylist()} == {root / "stems"}
     # What is said of the songs that failed is over; the broken file stays.
     assert table.quarantine()["reason"].to_pylist() == ["unreadable"]
-
-
-def test_new_tokens_of_a_song_take_the_words_of_those_that_it_has(
-    tiny_models: Any, root: Path, tmp_path: Path
-) -> None:
-    codecs = Path(shutil.copytree(tiny_models.codecs, tmp_path / "codecs"))
-    config = codecs / "other" / "config.json"
-    config.write_text(config.read_text() + "\n")
-    (root / "songs" / "song 1.txt").write_text("a late caption", encoding="utf-8")
-    assert prepare(PrepareConfig(**settings(tiny_models, root))).words_updated == 1
-    retokenize(RetokenizeConfig(table=str(root / "table"), codecs=str(codecs)))
-    assert [row["caption"] for row in rows(root, title="song 1")] == ["a late caption"] * 2
 
 
 def test_a_table_without_stems_says_how_to_get_them(tiny_models: Any, tmp_path: Path) -> None:
