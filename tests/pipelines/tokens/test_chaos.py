@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import random
 import signal
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from helpers.processes import PROCESSES
 from helpers.rows import catalog_row, song_row
 from helpers.tables import keyed
 
@@ -194,13 +194,11 @@ def commit_all(root: str, die_at: tuple[str, CommitStep] | None) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "step"), POINTS)
 def test_a_writer_killed_at_any_step_leaves_each_row_once(name: str, step: CommitStep, tmp_path: Path) -> None:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["test_chaos", "deltalake"])
     root = str(tmp_path / "table")
     table = TokenTable(root)
     table.create()
     for die_at in ((name, step), None):
-        process = context.Process(target=commit_all, args=(root, die_at))
+        process = PROCESSES.Process(target=commit_all, args=(root, die_at))
         process.start()
         process.join()
         if die_at and step is not CommitStep.CHECKPOINTED:  # a new table has no checkpoint to write

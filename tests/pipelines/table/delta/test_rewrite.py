@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from helpers.keyed import PROCESSES
+from helpers.processes import PROCESSES
 from helpers.rows import song_row
 from helpers.tables import keyed
 
