@@ -1,4 +1,4 @@
-"""The transformer's two attentions: to the steps before, and to the text."""
+"""The transformer's two attentions: to earlier steps, and to the text."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class SelfAttention(nn.Module):
         self.out = nn.Linear(dim, dim, bias=False)
 
     def forward(self, x: Float[Tensor, "batch steps dim"]) -> Float[Tensor, "batch steps dim"]:
-        """Mix steps with those before them."""
+        """Attend from each step to itself and earlier steps."""
         batch, steps, dim = x.shape
         q, k, v = self.qkv(x).view(batch, steps, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         if q.requires_grad and q.device.type == "cpu" and q.dtype == torch.bfloat16:
@@ -36,17 +36,16 @@ class Projection(nn.Linear):
     """A linear layer without bias."""
 
     def matrix(self) -> Float[Tensor, "outputs inputs"]:
-        """What it multiplies by."""
+        """The weight matrix in effect."""
         return self.weight
 
 
 class CrossAttention(nn.Module):
     """Attention to the projected text.
 
-    Text is short. Where it has fewer positions than a head has dimensions, the products are taken in another
-    order: what every position asks of a step, ``keys · query``, and what it adds, ``values · out``, are matrices of
-    the text alone, and steps meet only those. The result is the same; for 20 positions and heads of 64, two
-    thirds of the work are saved.
+    Text is short. Where it has fewer positions than a head has dimensions, the products are taken in another order:
+    ``keys · query`` and ``values · out`` become matrices of the text alone, which are then applied to the steps. The
+    result is the same; for 20 positions and heads of 64 it saves two thirds of the work.
     """
 
     def __init__(self, dim: int, heads: int) -> None:
@@ -65,7 +64,7 @@ class CrossAttention(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch steps dim"], keys: Tensor, values: Tensor, mask: Tensor
     ) -> Float[Tensor, "batch steps dim"]:
-        """Mix text into every step."""
+        """Attend from every step to the text."""
         batch, steps, dim = x.shape
         if keys.shape[2] < keys.shape[3] < steps:
             return self._text_first(x, keys, values, mask)

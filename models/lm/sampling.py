@@ -1,7 +1,7 @@
-"""Sampling: parameters of a request, guidance, and drawing tokens for many requests at once.
+"""Sampling: parameters of a request, guidance, and drawing tokens for many requests together.
 
-Chance is counted, not consumed: the noise of a token is a function of its request's seed and of its place. So a draw
-does not depend on who else draws, and a lost one can be made again.
+The noise of a token is a function of its request's seed and of its position, not of a generator's state. So a draw
+does not depend on other requests, and a lost one can be repeated.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Sampling:
     """Sampling parameters of one request. Defaults are MusicGen's.
 
     ``guidance`` 1 switches guidance off; ``top_k`` 0 and ``top_p`` 0 switch their filters off; ``temperature`` 0
-    takes the most likely token; ``seed`` None draws one.
+    takes the most likely token; ``seed`` None draws a seed.
     """
 
     guidance: float = 3.0
@@ -40,13 +40,13 @@ class Sampling:
             raise StemsError(f"seed is {self.seed}.", "Give a number from 0 to 2^63 - 1.", field="seed")
 
     def seeded(self) -> int:
-        """The seed, or a fresh one small enough to be typed."""
+        """The seed, or a fresh one that is short enough to type."""
         return self.seed if self.seed is not None else int(torch.randint(2**31, ()).item())
 
 
 @dataclass(frozen=True)
 class Draws:
-    """How each of several rows is drawn: tensors ``[rows]``, and bounds on them that shapes depend on.
+    """Sampling parameters of several rows: tensors ``[rows]``, and bounds on them that determine shapes.
 
     ``key`` is what a row's noise is made from; see :func:`random_key`. ``most_k`` is no less than any row's top_k,
     and ``nucleus`` says whether any row has a top_p.
@@ -76,8 +76,8 @@ def choose(
 
     Args:
         logits: of the tokens to draw.
-        draws: how.
-        steps: the place of the tokens in their rows' sequences: other places, other noise.
+        draws: sampling parameters per row.
+        steps: positions of the tokens in their rows' sequences, which select the noise.
     """
     likeliest = logits.argmax(dim=-1)
     scaled = logits / draws.temperature.clamp(min=1e-6)[:, None, None]
@@ -101,7 +101,7 @@ def _least_kept(scaled: Tensor, draws: Draws) -> Float[Tensor, "rows streams 1"]
 
 
 def _outside_nucleus(scaled: Tensor, top_p: Tensor) -> Tensor:
-    """Which tokens lie outside the likeliest ones that make up ``top_p``; none in rows where it is 0."""
+    """Which tokens lie outside the most likely ones that add up to ``top_p``; none in rows where it is 0."""
     shares, index = scaled.softmax(dim=-1).sort(dim=-1, descending=True, stable=True)
     limit = torch.where(top_p > 0, top_p, math.inf)[:, None, None]
     outside = shares.cumsum(dim=-1) - shares >= limit
@@ -114,7 +114,7 @@ _GOLDEN, _FIRST, _SECOND = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133
 
 
 def random_key(seed: int, *places: int) -> int:
-    """A 63-bit key from a seed and any numbers that shall tell one row's noise from another's."""
+    """A 63-bit key from a seed and any numbers that distinguish one row's noise from another's."""
     key = seed
     for place in places:
         key = _mix(key + (place + 1) * _GOLDEN)
@@ -130,13 +130,13 @@ def exponential(
     for shift, factor in ((30, _FIRST), (27, _SECOND)):
         x = (x ^ _shifted(x, shift)) * _signed(factor)
     x = x ^ _shifted(x, 31)
-    # The upper 23 bits: with half a unit, as many as a float32 keeps; so it is never 0 or 1.
+    # The upper 23 bits plus half a unit fit a float32 exactly, so the value is never 0 or 1.
     uniform = (_shifted(x, 41).float() + 0.5) * 2**-23
     return -uniform.log().view(-1, streams, codes)
 
 
 def _shifted(x: Tensor, by: int) -> Tensor:
-    """A shift to the right that brings in zeros, whatever the sign."""
+    """A logical shift to the right, which fills with zeros for either sign."""
     return (x >> by) & ((1 << (64 - by)) - 1)
 
 
@@ -148,7 +148,7 @@ def _mix(x: int) -> int:
 
 
 def _signed(x: int) -> int:
-    """The 64 low bits as a signed number, as int64 arithmetic has them."""
+    """The 64 low bits as a signed number, as in int64 arithmetic."""
     x %= 2**64
     return x - 2**64 if x >= 2**63 else x
 
