@@ -14,7 +14,7 @@ from models.lm.transformer import Condition, StemTransformer
 
 @dataclass(frozen=True)
 class StreamLoss:
-    """Cross-entropy in nats: the mean (which is minimised), and the value per stream and example."""
+    """Cross-entropy in nats: the mean, which training minimises, and that of each stream of each example."""
 
     mean: Float[Tensor, ""]
     per_example: Float[Tensor, "batch streams"]
@@ -38,13 +38,13 @@ def stream_loss(
     (as in the reference). The mean is over streams of the mean over examples of each example's mean: examples count
     the same whatever their task, and a batch split over workers gives the same loss.
     """
-    frames = columns.shape[-1]
+    steps = columns.shape[-1]
     sequence = delay_codes(columns, delays, model.special)
     wanted = delay_mask(loss_columns, delays).transpose(1, 2)
-    # Special ids outside the loss columns are not valid classes: ignore_index keeps them out.
-    targets = sequence[..., 1 : frames + 1].transpose(1, 2).masked_fill(~wanted, -100)
-    # The heads lay out logits with steps before streams: this order avoids a copy of their size.
-    logits = model(sequence[..., :frames], condition).transpose(1, 2)
+    # Outside the wanted places there may be special ids, which are not classes: ignore_index skips them.
+    targets = sequence[..., 1 : steps + 1].transpose(1, 2).masked_fill(~wanted, -100)
+    # Back in the heads' layout, [batch, steps, streams, cardinality], so that flattening copies nothing.
+    logits = model(sequence[..., :steps], condition).transpose(1, 2)
     losses = F.cross_entropy(logits.flatten(0, 2).float(), targets.flatten(), reduction="none", ignore_index=-100)
     per_example = losses.view(targets.shape).sum(dim=1) / wanted.sum(dim=1).clamp(min=1)
     return StreamLoss(per_example.mean(dim=0).mean(), per_example)
