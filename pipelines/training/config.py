@@ -1,4 +1,4 @@
-"""What every training job can be told. Light to import: no torch, no ray."""
+"""Settings of every training job. Light to import: no torch, no ray."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from models.errors import StemsError
 class TrainingConfig(BaseModel):
     """Settings shared by the codec, language model and separator jobs.
 
-    Subclasses add their own fields. A resumed run must have the same settings as its checkpoint, but for the
-    fields in ``FREE``: they change where, how often or how fast things happen, not what is learned.
+    Subclasses add their own fields. A resumed run must have the same settings as its checkpoint, except for the
+    fields in ``FREE``: they change where, how often or how fast things happen, not the result.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
@@ -38,20 +38,20 @@ class TrainingConfig(BaseModel):
     )
 
     name: str = "training"
-    """What the run is called in the tracking store."""
+    """Name of the run in the tracking store."""
 
     output: str
-    """Directory of the run: checkpoints/, metrics.jsonl, and the finished model in model/. With workers on several
-    machines, on a file system that they share."""
+    """Directory of the run: checkpoints/, metrics.jsonl, and the finished model in model/. Workers on several
+    machines need a shared file system."""
 
     steps: int = Field(default=1000, ge=1)
-    """Optimizer steps. Raising it later continues the run, the learning rate on the longer schedule."""
+    """Optimizer steps. Raising it later continues the run, with the learning rate on the longer schedule."""
 
     batch: int = Field(default=16, ge=1)
-    """Items a step, over all workers together; at least one for each worker."""
+    """Items per step, over all workers together; at least one per worker."""
 
     accumulate: int = Field(default=1, ge=1)
-    """Parts in which each worker takes its share of a batch, one after the other: less memory, the same step."""
+    """Number of parts in which each worker processes its share of a batch: less memory, the same step."""
 
     seed: int = Field(default=0, ge=0)
     """Seeds the initial weights and every draw. The same seed gives the same run."""
@@ -63,13 +63,13 @@ class TrainingConfig(BaseModel):
     """Steps over which the learning rate rises linearly; after them it falls along a cosine to zero."""
 
     gradient_clip: float = Field(default=1.0, ge=0)
-    """Largest gradient norm; longer gradients are scaled down to it. 0 leaves them alone."""
+    """Largest gradient norm; larger gradients are scaled down to it. 0 switches clipping off."""
 
     average_decay: float = Field(default=0.0, ge=0, lt=1)
-    """Of the moving average of the weights that is validated and exported. 0 exports the last weights."""
+    """Decay of the moving average of the weights, which is validated and exported. 0 exports the last weights."""
 
     average_every: int = Field(default=1, ge=1)
-    """Steps between two updates of that average."""
+    """Steps between two updates of the moving average."""
 
     log_every: int = Field(default=10, ge=1)
     """Steps between two rows of metrics."""
@@ -79,28 +79,28 @@ class TrainingConfig(BaseModel):
 
     checkpoint_every: int = Field(default=500, ge=1)
     """Steps between two checkpoints. There is always one after the last step, and one when a machine is about to be
-    taken away."""
+    preempted."""
 
     sample_every: int = Field(default=0, ge=0)
     """Steps between two sets of samples, in samples/ and the tracking store. 0 makes none."""
 
     precision: Literal["float32", "bfloat16", "auto"] = "float32"
-    """In which matrix products and convolutions are computed (weights stay float32); auto takes bfloat16 where the
-    device computes in it."""
+    """Precision of matrix products and convolutions (weights stay float32); auto uses bfloat16 where the device
+    supports it."""
 
     workers: int = Field(default=0, ge=0)
-    """Ray Train workers, one GPU each where there are any. 0 trains in this process, without Ray."""
+    """Ray Train workers, each on a GPU if there are GPUs. 0 trains in this process, without Ray."""
 
     min_workers: int = Field(default=0, ge=0)
-    """With how few workers to go on when machines are taken away, until there is room for all again. 0 waits for all
-    of them."""
+    """Smallest number of workers to continue with when machines are preempted, until all fit again. 0 always waits
+    for all workers."""
 
     restarts: int = Field(default=3, ge=0)
-    """Times that workers which died are started again; training continues from the newest checkpoint."""
+    """How many times dead workers are restarted; training continues from the newest checkpoint."""
 
     resume: bool | Literal["auto"] = "auto"
-    """auto: continue from the newest checkpoint if there is one. true: there must be one. false: start afresh
-    and delete what an earlier run left in the output directory."""
+    """auto: continue from the newest checkpoint if there is one. true: require one. false: start again and delete the
+    earlier run in the output directory."""
 
     tracking: str | None = "sqlite:///runs/mlflow.db"
     """MLflow tracking address. "off" or an empty value turns tracking off."""
@@ -110,16 +110,16 @@ class TrainingConfig(BaseModel):
     def _is_a_directory(cls, output: str) -> str:
         if "://" in output:
             raise StemsError(
-                f"A run cannot be kept at '{output}': checkpoints are renamed when they are whole.",
+                f"A run cannot be kept at '{output}': finished checkpoints must be renamed.",
                 "Name a directory, on a file system that all workers share; `stems publish` takes models further.",
                 field="output",
             )
         return output
 
     def with_absolute(self, *names: str) -> Self:
-        """The same with local paths made absolute, since workers may run in another directory.
+        """The same settings with absolute local paths, since workers may run in another directory.
 
-        What is on an object store has an address that is the same everywhere.
+        Addresses of object stores stay unchanged.
         """
         paths = {name: getattr(self, name) for name in names}
         local = {name: path for name, path in paths.items() if path and "://" not in path}

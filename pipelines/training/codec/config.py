@@ -1,4 +1,4 @@
-"""What the codec job can be told."""
+"""Settings of `stems train codec`."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ class CodecTraining(TrainingConfig):
 
     stems: str
     """Folder of songs, each a folder of stems; local or s3://. Files of an object store are copied to stems/ in the
-    output directory when they are first read."""
+    output directory on first use."""
 
     stem: str
-    """Which stem to learn."""
+    """Name of the stem."""
 
     codebooks: int = Field(default=1, ge=1)
-    """Residual codebooks: codes a frame."""
+    """Residual codebooks, so codes per frame."""
 
     preset: Literal["tiny", "paper"] | None = None
-    """Size of the networks, by name (models/presets.py): paper, where nothing is said. Not with start_from, which
-    brings its codec's sizes."""
+    """Size of the networks, by name (models/presets.py); paper by default. Not with start_from, which has sizes of
+    its own."""
 
     start_from: str = ""
-    """A codec's directory to start from instead of random weights: one trained here, an imported one, or any mono
-    EncodecModel. It may have more or fewer codebooks: the first ones are taken, new ones start afresh. The directory
-    must stay until training has ended."""
+    """Directory of a codec to start from instead of random weights: a trained or imported one, or any mono
+    EncodecModel. It may have more or fewer codebooks: the first ones are kept, additional ones are new. Keep the
+    directory until training has ended."""
 
     adversarial: float = Field(default=4.0, ge=0)
-    """Weight of the adversarial loss, and of the feature loss that goes with it; the mel loss weighs 2. 0 trains
-    without a discriminator: several times faster, and duller."""
+    """Weight of the adversarial loss and of the feature loss; the mel loss weighs 2. 0 trains without a
+    discriminator: several times faster, with duller sound."""
 
     wave: float = Field(default=0.1, gt=0)
-    """Weight of the waveform loss. In a short run without a discriminator, less of it leaves more to the spectrum."""
+    """Weight of the waveform loss. In a short run without a discriminator, a lower weight favours the spectrum."""
 
     batch: int = Field(default=64, ge=1)
-    """Crops a step, over all workers together."""
+    """Crops per step, over all workers together."""
 
     steps: int = Field(default=400_000, ge=1)
     """Optimizer steps."""
@@ -52,22 +52,22 @@ class CodecTraining(TrainingConfig):
     """Peak learning rate."""
 
     gradient_clip: float = Field(default=0.0, ge=0)
-    """Largest gradient norm; 0 leaves gradients alone. They need no limit: the balancer bounds what enters the
-    decoder, and Adam takes no notice of scale. One would tie the codec's steps to the discriminator's."""
+    """Largest gradient norm; 0 switches clipping off. Gradients need no limit: the balancer bounds those that enter
+    the decoder, and Adam is invariant to scale. A limit would couple the codec's steps to the discriminator's."""
 
     average_decay: float = Field(default=0.99, ge=0, lt=1)
-    """Of the moving average of the weights that is validated and exported. 0 exports the last weights."""
+    """Decay of the moving average of the weights, which is validated and exported. 0 exports the last weights."""
 
     codebook_decay: float = Field(default=0.99, ge=0, lt=1)
-    """Of the moving average that codebooks follow. A short run with a high learning rate needs less, such as
-    0.9: the codes must keep up with the encoder."""
+    """Decay of the moving average of the codebooks. A short run with a high learning rate needs a lower value, such
+    as 0.9, so that the codes keep up with the encoder."""
 
     crop_seconds: float = Field(default=1.0, gt=0)
     """Length of a training crop."""
 
     held_out: float = Field(default=0.1, gt=0, lt=1)
-    """Share of the songs that is kept for validation, at least one; chosen by a hash of the song's name."""
+    """Share of the songs held out for validation, at least one song; chosen by a hash of the song's name."""
 
     memory_gb: float = Field(default=2.0, gt=0)
-    """Room for decoded audio in each worker. A collection that fits (two hours in 1 GB) is kept there; of a larger
+    """Memory for decoded audio per worker. A collection that fits (two hours in 1 GB) stays in memory; from a larger
     one, each crop is read from its file."""

@@ -13,14 +13,14 @@ class SeparatorTraining(TrainingConfig):
     """Train a Demucs on songs whose stems are known. Defaults are Hybrid Transformer Demucs' own."""
 
     name: str = "separator"
-    """What the run is called in the tracking store."""
+    """Name of the run in the tracking store."""
 
     output: str = "runs/separator"
     """Directory of the run: checkpoints/, metrics.jsonl, and the finished model in model/."""
 
     data: str
-    """Multitrack folder: one folder a song, one audio file a stem, such as song/drums.flac. A stem that a song
-    lacks is silent in it. Of an s3:// address, the files are copied to stems/ in the output directory."""
+    """Multitrack folder: one folder per song, one audio file per stem, such as song/drums.flac. Missing stems of a
+    song count as silent. Files of an s3:// address are copied to stems/ in the output directory."""
 
     preset: Literal["tiny", "paper"] = "paper"
     """Size of the network, and the stems that it separates."""
@@ -29,7 +29,7 @@ class SeparatorTraining(TrainingConfig):
     """Optimizer steps."""
 
     batch: int = Field(default=32, ge=1)
-    """Examples a step, over all workers together."""
+    """Examples per step, over all workers together."""
 
     learning_rate: float = Field(default=3e-4, gt=0)
     """Peak learning rate."""
@@ -38,10 +38,10 @@ class SeparatorTraining(TrainingConfig):
     """Share of examples whose stems come from different songs."""
 
     vocal_share: float = Field(default=0.5, ge=0, le=1)
-    """Share of examples with singing, whatever their share in the data."""
+    """Share of examples with vocals, independent of their share in the data."""
 
     held_out: int = Field(default=4, ge=1)
-    """Songs kept from training, to measure the separation and to set the vocal threshold."""
+    """Songs held out from training, to measure the separation and to set the vocal threshold."""
 
     memory_gb: float = Field(default=16.0, gt=0)
-    """Most memory that the decoded songs may take in each worker, as 16-bit stereo."""
+    """Memory limit for the decoded songs per worker, as 16-bit stereo."""
