@@ -63,7 +63,7 @@ class SoundFile:
             return audio_info(self.here(), name=self.name).seconds
 
     def _stated(self, source: SourceFile) -> float:
-        """Its length by its first bytes in a sparse file of its size, since some headers are compared with the size."""
+        """Its length by its first bytes, in a sparse file of its size, which some formats compare with the header."""
         with tempfile.NamedTemporaryFile(suffix=self.path.suffix) as sparse:
             if source.size:
                 sparse.write(self._fetch(source, head=True))

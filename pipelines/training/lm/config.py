@@ -41,7 +41,7 @@ class LMTraining(TrainingConfig):
     own."""
 
     text_encoder: str = ""
-    """Text encoder instead of the preset's: a T5 by hub name or directory, or "bytes" for one trained with the model."""
+    """Text encoder instead of the preset's: a T5 by hub name or directory, or "bytes", which is trained too."""
 
     start_from: str = ""
     """Directory of a language model or a whole model to start from instead of random weights. It must have the
@@ -82,7 +82,7 @@ class LMTraining(TrainingConfig):
     fit one device."""
 
     recompute: bool = False
-    """Recompute activations within layers for the gradient instead of keeping them: less memory, a third more time."""
+    """Recompute activations within layers for the gradient: less memory, a third more time."""
 
     edit_share: float = Field(default=0.5, ge=0, le=1)
     """Share of editing examples; the rest is text-to-music."""
