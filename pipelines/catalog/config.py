@@ -24,7 +24,7 @@ Format = Literal[
 
 
 class CatalogConfig(BaseModel):
-    """From a source of songs to one typed catalog, or a report on it."""
+    """Write the songs of a source to one typed catalog, or report on it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -32,10 +32,11 @@ class CatalogConfig(BaseModel):
     """Folder of audio or of multitrack songs, or a manifest; local, s3:// or, of an allowed host, http(s)://."""
 
     manifest: str = ""
-    """Captions, tags and titles for a folder's files: JSONL, CSV or Parquet; metadata.* in it is found by itself."""
+    """Captions, tags and titles of a folder's files: JSONL, CSV or Parquet. A metadata.* in the folder is found
+    automatically."""
 
     format: Format = "auto"
-    """What the source is; by default found out by looking at it."""
+    """Format of the source; detected by default."""
 
     allow_hosts: list[str] = []
     """Hosts from which http(s) addresses may be read."""
@@ -44,4 +45,4 @@ class CatalogConfig(BaseModel):
     """Parquet file to write the catalog to, local or s3://, which `stems prepare` reads as its catalog."""
 
     dry_run: bool = False
-    """Report only: counts, hours, formats and every problem, and nothing is written."""
+    """Only report counts, hours, formats and all problems; write nothing."""
