@@ -12,7 +12,7 @@ _KINDS = ("cpu", "cuda", "mps")
 
 
 def usable_device(name: str) -> torch.device:
-    """The device of a name: ``cpu``, ``cuda``, ``cuda:1`` or ``mps``; ``auto`` is a CUDA GPU, or else the CPU.
+    """The device of that name: ``cpu``, ``cuda``, ``cuda:1`` or ``mps``; ``auto`` is a GPU of CUDA's, or the CPU.
 
     Raises:
         StemsError: the name is not a device, or PyTorch does not see such a device on this machine.
