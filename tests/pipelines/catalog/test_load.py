@@ -135,7 +135,7 @@ def test_a_file_that_only_the_manifest_knows_is_an_entry(tmp_path: Path) -> None
         ("metadata.jsonl", '{"path": "a.wav", "tags": {"x": 1}}', 1, "'tags'"),
         ("metadata.jsonl", '{"path": "a.wav", "duration": "long"}', 1, "'duration' that is not a length"),
         ("metadata.jsonl", '{"path": "a.wav", "duration": Infinity}', 1, "'duration' that is not a length"),
-        ("metadata.jsonl", '{"path": "\\u0000"}', 1, "no name"),
+        ("metadata.jsonl", '{"path": "\\u0000"}', 1, "invalid file name"),
         ("metadata.jsonl", '{"path": "a.wav"}\n{"path": "./a.wav"}', 2, "as line 1 does"),
         ("metadata.csv", "name,caption\na.wav,x", 1, "lacks a column of file names"),
         ("metadata.csv", "path,caption\na.wav,x\nb.wav,x,y", 3, "more fields"),

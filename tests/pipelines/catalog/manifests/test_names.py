@@ -198,7 +198,7 @@ def test_manifests_of_folders_below_are_read_as_those_of_audio_folders_are(tmp_p
     put(tmp_path / "metadata.csv", f"file_name,caption\nc.wav,fourth\n{tmp_path}/test/a.wav,too late\n")
     found = captions(tmp_path)
     assert found == {"c.wav": "fourth", "test/a.wav": "third", "train/a.wav": "first", "train/sub/b.wav": "second"}
-    assert [text for text in problems(tmp_path) if "is named before" not in text] == []
+    assert [text for text in problems(tmp_path) if "was already named" not in text] == []
 
 
 @pytest.mark.parametrize("kind", ["in the folder", "alone", "beside it"])
