@@ -1,4 +1,4 @@
-"""A whole model: language model, one codec a stem, and (where there is one) the separator. Audio in, audio out."""
+"""A whole model: language model, one codec per stem, and optionally the separator. Audio in, audio out."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class Assembly:
 
     @property
     def frame_rate(self) -> float:
-        """Frames of codes a second."""
+        """Frames of codes per second."""
         return self._any_codec.frame_rate
 
     @property
@@ -174,8 +174,8 @@ class Assembly:
     def _frames(self, seconds: float) -> int:
         if not 0 < seconds <= self.max_seconds:  # also refuses NaN
             raise StemsError(
-                f"{seconds:g} seconds cannot be made.",
-                f"Ask for more than 0 and at most {self.max_seconds:g}.",
+                f"Cannot generate {seconds:g} s.",
+                f"Give a length above 0 and up to {self.max_seconds:g} s.",
                 field="seconds",
             )
         return max(1, round(seconds * self.frame_rate))
@@ -215,13 +215,13 @@ def load_separator(directory: Path, device: str = "cpu") -> Separator | None:
 
 
 def write_about(directory: Path, max_seconds: float) -> None:
-    """Write the file that makes a directory a model."""
+    """Write ``assembly.json``, which marks a directory as a model."""
     about = {"format": _FORMAT, "max_seconds": max_seconds}
     (directory / ABOUT).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
 
 
 def read_max_seconds(directory: Path) -> float:
-    """The longest song of a model, from the file that makes a directory one."""
+    """The longest song of a model in seconds, from its ``assembly.json``."""
     file = directory / ABOUT
     if not file.exists() and not file.is_symlink():
         raise StemsError(
@@ -240,7 +240,7 @@ def read_max_seconds(directory: Path) -> float:
 
 
 def check_codecs(config: LMConfig, codecs: Mapping[str, StemCodec]) -> None:
-    """Refuse codecs that are not those of a language model; StemsError says which is to be used."""
+    """Refuse codecs that do not belong to a language model; the StemsError names the right one."""
     for stem in config.layout.stems:
         codec = codecs.get(stem.name)
         if codec is None or codec.codebooks != stem.codebooks or codec.cardinality != config.cardinality:

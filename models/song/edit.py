@@ -49,18 +49,18 @@ class Edit:
         for name in self.silent:
             if name in (*given, *self.regenerate, *self.texture):
                 raise StemsError(
-                    f"'{name}' cannot be silent and also given or wanted.", "Choose one.", field="silent"
+                    f"'{name}' cannot be silent and also given or regenerated.", "Choose one.", field="silent"
                 )
         for name in self.texture:
             self._check_texture(name, layout, given)
         self._check_region(given)
         if not self.wanted(layout, given) and not self.texture:
             raise StemsError(
-                "There is nothing to write: every stem is kept.", "Name a stem to regenerate.", field="regenerate"
+                "Nothing would change: every stem is kept.", "Name a stem to regenerate.", field="regenerate"
             )
         if self.region is None and not self.texture and not set(given) - self.wanted(layout, given):
             raise StemsError(
-                "No stem is left to fit the new ones to.",
+                "Every stem would be regenerated, and none is left as context.",
                 "Keep at least one, or generate a song.",
                 field="regenerate",
             )
@@ -85,12 +85,12 @@ class Edit:
             return
         if not (self.regenerate or self.texture):
             raise StemsError(
-                "A region of nothing is to be written.", "Name a stem to regenerate.", field="regenerate"
+                "A region was given, but no stem to change in it.", "Name a stem to regenerate.", field="regenerate"
             )
         for name in self.regenerate:
             if name not in given:
                 raise StemsError(
-                    f"'{name}' is not given: it has nothing to keep outside the region.",
+                    f"'{name}' is not given, so nothing of it can be kept outside the region.",
                     "Give it, or leave the region out.",
                     field="region",
                 )

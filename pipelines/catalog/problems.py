@@ -1,4 +1,4 @@
-"""What is wrong with a catalog: collected while it is read, so that all of it can be said at once."""
+"""Problems of a catalog, collected during reading and reported together."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from models.errors import StemsError
 
 @dataclass(frozen=True)
 class CatalogProblem:
-    """One thing that is wrong.
+    """One problem.
 
     Args:
         place: the file, or file and line.
-        what: a sentence on what is wrong there.
-        hint: what to do about it.
+        what: a sentence on the problem.
+        hint: how to fix it.
         fatal: the catalog cannot be used until it is corrected; otherwise the rest of it can.
         code, field: as of a StemsError.
     """
@@ -37,7 +37,7 @@ class Problems:
     found: list[CatalogProblem] = field(default_factory=list)
 
     def note(self, place: str, what: str, hint: str) -> None:
-        """Something that the catalog can be used in spite of."""
+        """Add a problem that does not prevent the use of the catalog."""
         self.found.append(CatalogProblem(place, what, hint))
 
     def bad_line(self, place: str, what: str, hint: str) -> None:

@@ -36,7 +36,7 @@ from pipelines.training.loop.train import TrainingResult
 
 @dataclass(frozen=True)
 class FinishedEdit:
-    """A finished edit: the song's title, its stems before (as separated), the result, and what was written anew."""
+    """A finished edit: the song's title, its stems before (as separated), the result, and its regenerated stems."""
 
     title: str
     source: Mapping[str, Audio]

@@ -169,7 +169,7 @@ class EditedStem:
     Attributes:
         name: of the stem.
         source, edited: how it was and how it is.
-        regenerated: whether it was to be made anew.
+        regenerated: whether it was regenerated.
         identical: whether its tokens are the source's, bit for bit.
     """
 

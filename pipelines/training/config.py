@@ -1,4 +1,4 @@
-"""What every training job can be told. Light to import: no torch, no ray."""
+"""Settings of every training job. Light to import: no torch, no ray."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from models.errors import StemsError
 class TrainingConfig(BaseModel):
     """Settings shared by the codec, language model and separator jobs.
 
-    Subclasses add their own fields. A resumed run must have the same settings as its checkpoint, but for the
-    fields in ``FREE``: they change where, how often or how fast things happen, not what is learned.
+    Subclasses add their own fields. A resumed run must have the same settings as its checkpoint, except for the
+    fields in ``FREE``: they change where, how often or how fast things happen, not the result.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
@@ -109,16 +109,16 @@ class TrainingConfig(BaseModel):
     def _is_a_directory(cls, output: str) -> str:
         if "://" in output:
             raise StemsError(
-                f"A run cannot be kept at '{output}': checkpoints are renamed when they are whole.",
+                f"A run cannot be kept at '{output}': finished checkpoints must be renamed.",
                 "Name a directory, on a file system that all workers share; `stems publish` takes models further.",
                 field="output",
             )
         return output
 
     def with_absolute(self, *names: str) -> Self:
-        """The same with local paths made absolute, since workers may run in another directory.
+        """The same settings with absolute local paths, since workers may run in another directory.
 
-        What is on an object store has an address that is the same everywhere.
+        Addresses of object stores stay unchanged.
         """
         paths = {name: getattr(self, name) for name in names}
         local = {name: path for name, path in paths.items() if path and "://" not in path}

@@ -34,7 +34,7 @@ def songs(source: Source) -> list[CatalogEntry]:
 def read(
     described: Mapping[SourceFile, str], files: Iterable[SourceFile], problems: Problems
 ) -> Iterator[MultitrackEntry]:
-    """Songs from their descriptions and a listing; a track that is named and not there is noted."""
+    """Songs from their descriptions and a listing; missing tracks are noted."""
     folders = by_folder(files)
     for description, text in described.items():
         values = json_object(text, description.uri, problems)

@@ -1,4 +1,4 @@
-"""A folder for each song and an audio file for each stem, ``<song>/<stem>.flac``: as kept stems are laid out."""
+"""One folder per song and one audio file per stem, ``<song>/<stem>.flac``, the layout of kept stems."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def read(files: Iterable[SourceFile], said: NameIndex[Words], problems: Problems
         mix = next((tracks[mix] for mix in MIXES if mix in tracks), None)
         for other in sorted(set(tracks) - set(STEMS) - set(MIXES)):
             problems.note(
-                tracks[other].uri, "this is no stem by its name; it is left out.", f"Stems are {', '.join(STEMS)}."
+                tracks[other].uri, "its name is not a stem; it is left out.", f"Stems are {', '.join(STEMS)}."
             )
         words = next(iter(said.find(name)), Words())
         yield MultitrackEntry(name, folder_of(inside[0]), stems, mix, words)

@@ -172,5 +172,5 @@ def onsets(pattern: str) -> list[tuple[int, int, str]]:
 
 
 def _with_changes(arrangement: Arrangement, bar: int, pattern: str, mark: str) -> str:
-    """The pattern of a bar, struck anew where its second chord comes in."""
+    """The pattern of a bar, struck again where its second chord comes in."""
     return "".join(mark if arrangement.changes(bar, step) else old for step, old in enumerate(pattern))

@@ -1,4 +1,4 @@
-"""What the codec job can be told."""
+"""Settings of `stems train codec`."""
 
 from __future__ import annotations
 

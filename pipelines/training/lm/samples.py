@@ -1,4 +1,4 @@
-"""Things to listen to while the language model trains: songs from text, and an edit of a validation song."""
+"""Audio samples of a language model in training: songs from text, and an edit of a validation song."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Listener:
 
     Args:
         lm: the language model, in eval mode.
-        codecs: one a stem, on the same device.
+        codecs: one per stem, on the same device.
         seconds: length of each sample; at most that of a training example.
-        seed: of what is drawn.
-        directory: where the files go.
+        seed: seed of the sampling.
+        directory: folder of the files.
     """
 
     def __init__(
@@ -47,9 +47,9 @@ class Listener:
         (self.directory / "prompts.txt").write_text("".join(lines), encoding="utf-8")
 
     def write_edit(self, song: TrainingSong) -> None:
-        """Write a song's first stem anew, ``edit-<stem>.wav`` and ``edit-mix.wav``, beside ``original-…``.
+        """Regenerate a song's first stem to ``edit-<stem>.wav`` and ``edit-mix.wav``, beside ``original-…``.
 
-        Both come out of the codecs, so that where they differ the language model does.
+        Both are decoded by the codecs, so that all differences come from the language model.
         """
         frames = min(self.frames, edit_frames(self.lm.config.segment_frames))
         codes = torch.from_numpy(song.codes[:, :frames].astype(np.int64))

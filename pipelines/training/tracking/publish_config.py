@@ -31,5 +31,5 @@ class PublishConfig(BaseModel):
     @classmethod
     def _is_free(cls, alias: str) -> str:
         if re.fullmatch(r"latest|v\d+", alias, re.IGNORECASE):
-            raise ValueError("MLflow keeps this alias for itself; choose another, such as champion")
+            raise ValueError("MLflow reserves this alias; choose another, such as champion")
         return alias

@@ -109,7 +109,7 @@ def test_report_states_numbers_beside_their_comparison(results: DemoResults, tmp
         "“funk & soul”",
         "a <b>.mp3",
         "It took 1 min 18 s",
-        "Every comparison on this page is passed.",
+        "Every comparison on this page passed.",
     ):
         assert words in text
 
@@ -132,7 +132,7 @@ def test_a_lost_comparison_is_said_plainly(
     lost = replace(results, **change)  # type: ignore[arg-type]
     assert len(lost.shortfalls()) == 1
     text = " ".join(_read(lost, tmp_path).text.split())
-    assert "1 comparison lost." in text
+    assert "1 comparison failed." in text
     assert said in text
 
 

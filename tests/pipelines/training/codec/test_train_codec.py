@@ -254,7 +254,7 @@ def test_missing_stems_are_named(folder: Path) -> None:
     with pytest.raises(StemsError, match="'kazoo'") as caught:
         find_stems(folder, "kazoo")
     assert caught.value.field == "stems"
-    with pytest.raises(StemsError, match="one song only, 'without'"):
+    with pytest.raises(StemsError, match="only one song, 'without'"):
         hold_out(find_stems(folder, "drums"), 0.1)
 
 
@@ -308,7 +308,7 @@ def test_damaged_songs_stop_nothing_and_are_named_once(
     assert caught.value.code == "unreadable"
     for song in (tmp_path / "stems").glob("*/bass.flac"):
         song.write_bytes(b"dust")
-    with pytest.raises(StemsError, match="Hardly any of the 4"):
+    with pytest.raises(StemsError, match="Few of the 4"):
         find_stems(tmp_path / "stems", "bass")
 
 
