@@ -16,7 +16,6 @@ from starlette.routing import Match, Route
 from models.errors import StemsError
 from models.files.storage import CODE as STORAGE
 from models.files.storage import human_bytes
-from serving.http.files.ranges import RangeError
 from serving.schemas import Problem
 
 MEDIA_TYPE = "application/problem+json"
@@ -75,6 +74,16 @@ class BusyError(StemsError):
     def __init__(self, message: str, hint: str, *, code: str = "busy", retry_after: int = 1) -> None:
         super().__init__(message, hint, code=code)
         self.retry_after = retry_after
+
+
+class RangeError(StemsError):
+    """No byte of what was asked for is in a file of ``size`` bytes."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(
+            f"The file has {size} bytes.", "Ask for a part of these, or for the whole.", code="range", field="range"
+        )
+        self.size = size
 
 
 def request_id(scope: Mapping[str, Any]) -> str:

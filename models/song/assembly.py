@@ -27,7 +27,8 @@ from models.lm.grid import Grid
 from models.lm.language_model import MAX_SECONDS, LMConfig, StemLM
 from models.lm.sampling import Sampling
 from models.separation import Separator
-from models.song.edit import Draft, Edit, edit_grid
+from models.song.draft import Draft, edit_grid
+from models.song.edit import Edit
 from models.song.song import Song
 from models.song.song_decoder import SongDecoder
 from models.stems import StemLayout

@@ -14,10 +14,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from models.errors import StemsError
 from models.files.storage import storage_reason
 from serving import tracing
+from serving.addresses import networks
 from serving.config import ServeConfig
 from serving.http.api_keys import KeyRing
 from serving.http.origins import refusal
-from serving.http.proxies import link, networks, route_path, seen
+from serving.http.proxies import link, route_path, seen
 from serving.metrics import Meter
 from serving.problems import broken, no_room, request_id, respond
 

@@ -12,20 +12,12 @@ from collections.abc import Collection, Sequence
 from ipaddress import ip_address
 
 from models.errors import StemsError
+from serving.addresses import HOST
 
 HEALTH = ("/livez", "/readyz", "/metrics")
 """Probes ask for these by the address of the machine."""
 
-_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[0-9]{1,5})?")
 _ORIGIN = re.compile(r"https?://([^/?#@]+)")
-
-
-def clean_host(text: str) -> str:
-    """``Music.Example:8443`` -> ``music.example:8443``; ValueError where it is no NAME or NAME:PORT."""
-    host = text.strip().lower()
-    if not _HOST.fullmatch(host):
-        raise ValueError("write NAME or NAME:PORT, such as music.example")
-    return host
 
 
 def refusal(headers: Sequence[tuple[bytes, bytes]], path: str, hosts: Collection[str]) -> StemsError | None:
@@ -65,12 +57,12 @@ def _values(headers: Sequence[tuple[bytes, bytes]], wanted: bytes) -> list[str]:
 
 def _is_listed(host: str, hosts: Collection[str]) -> bool:
     """Whether a host is listed, with its port or without."""
-    found = _HOST.fullmatch(host)
+    found = HOST.fullmatch(host)
     return found is not None and (host in hosts or found[1] in hosts)
 
 
 def _is_loopback(host: str) -> bool:
-    found = _HOST.fullmatch(host)
+    found = HOST.fullmatch(host)
     if found is not None and found[1] == "localhost":
         return True
     address = _address(host)
@@ -79,7 +71,7 @@ def _is_loopback(host: str) -> bool:
 
 def _address(host: str) -> str | None:
     """The IP address that a host is written as; None for a name."""
-    found = _HOST.fullmatch(host)
+    found = HOST.fullmatch(host)
     text = found[1] if found else ""
     bracketed = text.startswith("[")
     try:

@@ -2,38 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import ip_address
 from typing import Any
 
 from starlette.types import Scope
 
 from models.errors import StemsError
+from serving.addresses import Network, clean_prefix
 
-Network = IPv4Network | IPv6Network
-
-_PREFIX = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+)*")
-_OWN = ("/v1", "/docs", "/openapi.json", "/livez", "/readyz", "/metrics")
 _FORWARDED = (b"x-forwarded-prefix", b"x-forwarded-host", b"x-forwarded-proto")
-
-
-def clean_prefix(text: str) -> str:
-    """``/music/`` -> ``/music``; ValueError where it is no prefix of paths."""
-    prefix = text.strip().rstrip("/")
-    if not _PREFIX.fullmatch(prefix):
-        raise ValueError("write a path such as /music, of letters, digits and -._~")
-    if prefix in _OWN:
-        raise ValueError(f"write a path such as /music; {prefix} is the service's own")
-    return prefix
-
-
-def networks(addresses: Sequence[str]) -> tuple[Network, ...]:
-    """``10.0.0.0/8`` or ``127.0.0.1`` -> the addresses that it names; ValueError where it names none."""
-    try:
-        return tuple(ip_network(address, strict=False) for address in addresses)
-    except ValueError as error:
-        raise ValueError(f"write ADDRESS or ADDRESS/BITS, such as 10.0.0.0/8: {error}") from error
 
 
 def seen(scope: Scope, root_path: str, trusted: Sequence[Network]) -> Scope:

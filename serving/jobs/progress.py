@@ -7,7 +7,7 @@ import time
 
 from serving.jobs.event_log import EventLog, Sound
 from serving.metrics import Meter
-from serving.workers.decode_loop import Chunk
+from serving.workers.protocol import Chunk
 
 
 class ProgressPublisher:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from models.errors import StemsError
 from serving.problems import BusyError
-from serving.workers.decode_loop import Chunk
-from serving.workers.protocol import GenerationOrder, ModelInfo
+from serving.workers.protocol import Chunk, GenerationOrder, ModelInfo
 
 if TYPE_CHECKING:
     from ray.serve.handle import DeploymentHandle

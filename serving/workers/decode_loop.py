@@ -7,7 +7,6 @@ import logging
 import time
 from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -17,57 +16,17 @@ from models.audio.files import read_audio
 from models.lm.engine.request import Request, Written
 from models.lm.engine.roofline import step_seconds
 from models.lm.sampling import Sampling
+from models.request_bounds import SamplingFields
 from models.song.assembly import Assembly
-from models.song.edit import Draft, Edit
+from models.song.draft import Draft
+from models.song.edit import Edit
 from models.song.song_decoder import SongDecoder
-from serving.workers.protocol import GenerationOrder
+from serving.workers.protocol import Chunk, GenerationOrder, Load
 
 log = logging.getLogger(__name__)
 
 STALLED_S = 120.0
 """A step that takes longer will not end."""
-
-
-@dataclass(frozen=True)
-class Load:
-    """How busy a player is.
-
-    Args:
-        slots: songs that it can write at once.
-        running: songs that it writes.
-        waiting: songs that wait for a slot.
-        step: seconds of its last steps, smoothed.
-        roofline: the least seconds that such a step could take of this machine's memory.
-        steps: how many it has made.
-    """
-
-    slots: int
-    running: int
-    waiting: int
-    step: float
-    roofline: float
-    steps: int
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """What has come of a song since the last chunk.
-
-    Args:
-        frames: how many are written in all.
-        of: how many there will be.
-        codes: the new frames, int16 ``[streams, frames]``.
-        sound: new mono samples of each stem, equally many; or nothing yet.
-        rate: of the samples, in Hz.
-        load: of who plays it.
-    """
-
-    frames: int
-    of: int
-    codes: np.ndarray
-    sound: dict[str, np.ndarray]
-    rate: int
-    load: Load
 
 
 class _Take:
@@ -155,11 +114,13 @@ class DecodeLoop:
 
     async def warm_up(self) -> None:
         """Play a moment of something, so that the first client does not wait for what is made at first use."""
-        async for _ in self.play(GenerationOrder("", Sampling(seed=0), seconds=min(1.0, self._assembly.max_seconds))):
+        async for _ in self.play(
+            GenerationOrder("", SamplingFields(seed=0), seconds=min(1.0, self._assembly.max_seconds))
+        ):
             pass
 
     async def _song(self, order: GenerationOrder) -> Draft:
-        draft = partial(self._assembly.song_draft, order.prompt, order.seconds, order.sampling)
+        draft = partial(self._assembly.song_draft, order.prompt, order.seconds, Sampling.of(order.sampling))
         return await asyncio.get_running_loop().run_in_executor(self._model, draft)
 
     async def _edit(self, order: GenerationOrder, edit: Edit) -> Draft:
@@ -170,7 +131,7 @@ class DecodeLoop:
 
         def draft() -> Draft:
             given = {name: read_audio(data, name=name) for name, data in order.stems.items()}
-            return self._assembly.edit_draft(given, edit, order.prompt, order.sampling)
+            return self._assembly.edit_draft(given, edit, order.prompt, Sampling.of(order.sampling))
 
         async with self._reading:
             reader = ThreadPoolExecutor(

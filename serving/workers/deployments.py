@@ -20,9 +20,9 @@ from models.separation import Separator
 from models.song.assembly import Assembly, load_separator
 from serving import tracing
 from serving.config import ServeConfig
-from serving.workers.decode_loop import Chunk, DecodeLoop
+from serving.workers.decode_loop import DecodeLoop
 from serving.workers.model_source import local_model
-from serving.workers.protocol import GenerationOrder, ModelInfo
+from serving.workers.protocol import Chunk, GenerationOrder, ModelInfo
 
 _MEASURED_BYTES = 2**27
 """Enough to be beyond any cache."""

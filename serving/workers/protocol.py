@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from models.audio.files import Audio
 from models.errors import StemsError
-from models.lm.sampling import Sampling
-from models.request_bounds import check_length
+from models.request_bounds import SamplingFields, check_length
 from models.song.edit import Edit
 from models.stems import StemLayout
 from serving.schemas import AnyRequest, EditRequest, Origin, SongRequest, VariationRequest
@@ -44,16 +45,58 @@ class GenerationOrder:
     """
 
     prompt: str
-    sampling: Sampling
+    sampling: SamplingFields
     seconds: float = 0.0
     edit: Edit | None = None
     stems: dict[str, bytes] = field(default_factory=dict)
     trace: str = ""
 
 
-def sampling_of(request: AnyRequest) -> Sampling:
+@dataclass(frozen=True)
+class Load:
+    """How busy a player is.
+
+    Args:
+        slots: songs that it can write at once.
+        running: songs that it writes.
+        waiting: songs that wait for a slot.
+        step: seconds of its last steps, smoothed.
+        roofline: the least seconds that such a step could take of this machine's memory.
+        steps: how many it has made.
+    """
+
+    slots: int
+    running: int
+    waiting: int
+    step: float
+    roofline: float
+    steps: int
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """What has come of a song since the last chunk.
+
+    Args:
+        frames: how many are written in all.
+        of: how many there will be.
+        codes: the new frames, int16 ``[streams, frames]``.
+        sound: new mono samples of each stem, equally many; or nothing yet.
+        rate: of the samples, in Hz.
+        load: of who plays it.
+    """
+
+    frames: int
+    of: int
+    codes: np.ndarray
+    sound: dict[str, np.ndarray]
+    rate: int
+    load: Load
+
+
+def sampling_of(request: AnyRequest) -> SamplingFields:
     """How the model is to draw."""
-    return Sampling(request.guidance, request.temperature, request.top_k, request.top_p, request.seed)
+    return SamplingFields(**request.model_dump(include=set(SamplingFields.model_fields)))
 
 
 def edit_of(request: AnyRequest) -> Edit | None:

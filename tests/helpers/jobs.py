@@ -18,8 +18,7 @@ from serving.jobs.database import open_database
 from serving.jobs.job_store import JobRecord, JobStore
 from serving.jobs.scheduler import JobScheduler, Stores
 from serving.metrics import Meter
-from serving.workers.decode_loop import Chunk, Load
-from serving.workers.protocol import GenerationOrder, ModelInfo
+from serving.workers.protocol import Chunk, GenerationOrder, Load, ModelInfo
 
 FACTS = ModelInfo("digest", LAYOUT, 8000, 10.0, 60.0, False, "float32")
 LOAD = Load(1, 1, 0, 0.01, 0.001, 1)

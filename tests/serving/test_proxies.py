@@ -7,9 +7,10 @@ from fastapi.testclient import TestClient
 from pydantic import ValidationError
 
 from models.errors import StemsError
+from serving.addresses import networks
 from serving.config import ServeConfig
 from serving.http.api import create_app
-from serving.http.proxies import link, networks, route_path, seen
+from serving.http.proxies import link, route_path, seen
 
 PREFIX = {"x-forwarded-prefix": "/music"}
 

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from serving.http.files.ranges import Part, RangeError, has_it, wanted_part
+from serving.http.files.ranges import Part, has_it, wanted_part
+from serving.problems import RangeError
 
 TAG = '"abc"'
 
