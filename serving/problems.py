@@ -16,6 +16,7 @@ from starlette.routing import Match, Route
 from models.errors import StemsError
 from models.files.storage import CODE as STORAGE
 from models.files.storage import human_bytes
+from serving.errors import BusyError, RangeError
 from serving.schemas import Problem
 
 MEDIA_TYPE = "application/problem+json"
@@ -66,24 +67,6 @@ _TITLES = {
 
 # What the page answers for paths and methods that it has not, though the API may have such a path.
 _NOT_HERE = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)
-
-
-class BusyError(StemsError):
-    """The same request may succeed ``retry_after`` seconds later."""
-
-    def __init__(self, message: str, hint: str, *, code: str = "busy", retry_after: int = 1) -> None:
-        super().__init__(message, hint, code=code)
-        self.retry_after = retry_after
-
-
-class RangeError(StemsError):
-    """No byte of what was asked for is in a file of ``size`` bytes."""
-
-    def __init__(self, size: int) -> None:
-        super().__init__(
-            f"The file has {size} bytes.", "Ask for a part of these, or for the whole.", code="range", field="range"
-        )
-        self.size = size
 
 
 def request_id(scope: Mapping[str, Any]) -> str:

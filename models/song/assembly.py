@@ -27,8 +27,9 @@ from models.lm.grid import Grid
 from models.lm.language_model import MAX_SECONDS, LMConfig, StemLM
 from models.lm.sampling import Sampling
 from models.separation import Separator
-from models.song.draft import Draft, edit_grid
+from models.song.draft import Draft
 from models.song.edit import Edit
+from models.song.grids import edit_grid
 from models.song.song import Song
 from models.song.song_decoder import SongDecoder
 from models.stems import StemLayout

@@ -1,51 +1,13 @@
-"""What the engine is asked for to edit a song: the grid of known codes, and the sound that stays."""
+"""A song as the engine is asked for it, and the given sound that stays in it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-import torch
-from jaxtyping import Bool, Int
-from torch import Tensor
 
 from models.lm.engine.request import Request
-from models.lm.grid import Grid
-from models.song.edit import Edit
-from models.stems import StemLayout
-
-
-def edit_grid(
-    layout: StemLayout, codes: Mapping[str, Int[Tensor, "codebooks frames"]], edit: Edit, region: slice
-) -> tuple[Grid, Bool[Tensor, "streams frames"]]:
-    """The grid of an edit, and what its prefix hides.
-
-    Args:
-        layout: the stems.
-        codes: of given and of silent stems; those that are wanted everywhere may be missing.
-        edit: what to do.
-        region: the frames to write of stems that are regenerated or get another texture.
-    """
-    frames = next(iter(codes.values())).shape[1]
-    grid = Grid.blank(layout.streams, frames)
-    hidden = torch.zeros(grid.codes.shape, dtype=torch.bool)
-    for name in layout.names:
-        part = layout.slice(name)
-        if name in edit.texture:
-            hidden[part.start + 1 : part.stop, region] = True
-        elif name in edit.regenerate:
-            hidden[part, region] = True
-        elif name not in codes:
-            hidden[part] = True
-        if name in codes:
-            grid.codes[part] = codes[name]
-    grid.known[:] = ~hidden
-    if not edit.exact:
-        silent = torch.tensor(layout.stream_mask(edit.silent))
-        grid.known[~silent, region] = False
-    return grid, hidden
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,17 @@ from models.stems import StemLayout
 
 
 @dataclass(frozen=True)
+class FromText:
+    """A song that is generated from text alone.
+
+    Args:
+        seconds: its length.
+    """
+
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Edit:
     """An edit of a song. Stems that are neither given nor silent are written, too.
 

@@ -22,7 +22,7 @@ from models.files.output_listing import is_song
 from models.request_bounds import Prompt, Region, Seconds, StemNames
 from serving.client.client import EndEvent, Job, JobEvent, ProgressEvent, RequestError, Stems
 from serving.client.server import SERVER
-from serving.schemas import CommonFields
+from serving.kinds.kind import CommonFields
 
 # Of jobs, as the service makes them: longer than most names of files, and without a dot.
 _JOB_ID = re.compile(r"[A-Za-z0-9_-]{16,64}")

@@ -14,6 +14,7 @@ from fastapi.staticfiles import StaticFiles
 
 from serving import problems
 from serving.config import ServeConfig
+from serving.errors import BusyError
 from serving.http import openapi
 from serving.http.api_keys import KeyRing
 from serving.http.auth import Auth, needs_json, needs_multipart
@@ -26,6 +27,8 @@ from serving.jobs.database import open_database
 from serving.jobs.job_store import JobStore
 from serving.jobs.scheduler import JobScheduler, Stores
 from serving.jobs.webhooks import WebhookSender
+from serving.kinds.registry import KINDS
+from serving.kinds.source import SourceKind
 from serving.metrics import Meter
 from serving.schemas import Health, Job, ModelCard
 from serving.workers.backend import ModelBackend
@@ -64,29 +67,19 @@ def create_app(config: ServeConfig, backend: ModelBackend) -> FastAPI:
 
 
 def _add_music(app: FastAPI, auth: Auth, routes: MusicRoutes) -> None:
-    app.add_api_route(
-        "/v1/songs",
-        routes.song,
-        methods=["POST"],
-        summary="Make a song from text",
-        response_class=Response,
-        dependencies=[Depends(auth.require_key_and_quota), Depends(needs_json)],
-        responses=openapi.music() | openapi.failures(400, 401, 403, 406, 408, 413, 415, 422, 429, 503, 507),
-        openapi_extra=openapi.asking(),
-    )
-    for path, handler, summary, body in (
-        ("/v1/edits", routes.edit, "Change stems of a song, or add missing ones", openapi.edit_body()),
-        ("/v1/variations", routes.variation, "Give a stem another texture", openapi.variation_body()),
-    ):
+    for kind in KINDS.values():
+        form = isinstance(kind, SourceKind)
         app.add_api_route(
-            path,
-            handler,
+            kind.path,
+            routes.handler(kind),
             methods=["POST"],
-            summary=summary,
+            name=kind.name,
+            summary=kind.summary,
+            description=kind.description,
             response_class=Response,
-            dependencies=[Depends(auth.require_key_and_quota), Depends(needs_multipart)],
+            dependencies=[Depends(auth.require_key_and_quota), Depends(needs_multipart if form else needs_json)],
             responses=openapi.music() | openapi.failures(400, 401, 403, 406, 408, 413, 415, 422, 429, 503, 507),
-            openapi_extra=openapi.asking() | body,
+            openapi_extra=openapi.asking() | (openapi.form_body(kind) if form else {}),
         )
     _add_get(
         app,
@@ -155,7 +148,7 @@ def _add_health(app: FastAPI, backend: ModelBackend, scheduler: JobScheduler, me
     async def ready() -> Health:
         """Answers 200 once a model is loaded, warm, and can take requests; 503, or 507 where the disk is full."""
         if not await backend.ready():
-            raise problems.BusyError("No model is loaded yet.", "Try again soon.", code="starting", retry_after=2)
+            raise BusyError("No model is loaded yet.", "Try again soon.", code="starting", retry_after=2)
         if await asyncio.to_thread(scheduler.room.full):
             raise problems.no_room()
         return Health(status="ready")

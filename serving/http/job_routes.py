@@ -78,15 +78,14 @@ class JobRoutes:
     async def answer(self, job: JobRecord, http: Request, wanted: Wanted) -> Response:
         """Answer for a job just accepted: with what comes of it, if the client waits for long enough."""
         http.state.job = job.id
-        seconds = wait_seconds(http.headers)
-        if seconds:
+        if wanted.wait:
             try:
-                job = await self._ended(job, seconds)
+                job = await self._ended(job, wanted.wait)
             except asyncio.CancelledError:  # the client has left
                 if job.inline:  # and nobody was promised the job
                     await asyncio.shield(self._scheduler.cancel(job))
                 raise
-        headers = _headers(job) | ({"Preference-Applied": f"wait={seconds}"} if seconds else {})
+        headers = _headers(job) | ({"Preference-Applied": f"wait={wanted.wait}"} if wanted.wait else {})
         if job.problem is not None:
             return problem_answer(Problem.model_validate(job.problem), headers)
         if job.state != "done":

@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from models.errors import StemsError
 from serving.jobs.database import jobs
-from serving.schemas import Kind, State
+from serving.schemas import State
 
 UNFINISHED = ("queued", "running")
 
@@ -39,7 +39,7 @@ class JobRecord:
     """
 
     id: str
-    kind: Kind
+    kind: str
     request: dict[str, Any]
     sources: list[str]
     owner: str

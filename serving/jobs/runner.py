@@ -8,27 +8,23 @@ from contextlib import aclosing
 
 import numpy as np
 
+from models.request_bounds import SamplingFields
 from serving import tracing
 from serving.jobs.artifacts import describe, kept_files
 from serving.jobs.blob_store import JobFiles
 from serving.jobs.job_store import JobRecord
-from serving.schemas import REQUESTS, AnyRequest, Manifest, SongRequest
+from serving.kinds.kind import MusicRequest
+from serving.kinds.registry import KINDS
+from serving.kinds.source import SONG
+from serving.schemas import Manifest
 from serving.workers.backend import ModelBackend, WorkerLostError
-from serving.workers.protocol import (
-    SONG,
-    Chunk,
-    GenerationOrder,
-    ModelInfo,
-    edit_of,
-    given_stems,
-    origins,
-    sampling_of,
-)
+from serving.workers.protocol import Chunk, GenerationOrder, ModelInfo
 
 
-def request_of(job: JobRecord) -> AnyRequest:
+def request_of(job: JobRecord) -> MusicRequest:
     """The request as it was stored."""
-    return REQUESTS[job.kind].model_validate(job.request)
+    request: MusicRequest = KINDS[job.kind].request.model_validate(job.request)
+    return request
 
 
 async def perform(
@@ -53,17 +49,13 @@ async def perform(
 
 
 async def _order(job: JobRecord, backend: ModelBackend, uploads: JobFiles, info: ModelInfo) -> GenerationOrder:
-    request = request_of(job)
-    sampling, trace = sampling_of(request), tracing.here()
-    if isinstance(request, SongRequest):
-        return GenerationOrder(request.prompt, sampling, request.seconds, trace=trace)
+    kind, request = KINDS[job.kind], request_of(job)
     stems = await asyncio.to_thread(lambda: {name: _there(uploads, job.id, name) for name in job.sources})
-    edit = edit_of(request)
-    assert edit is not None
     if SONG in stems:
         stems = await backend.separate(stems[SONG], info)
-    given = given_stems(stems, edit, info.layout)
-    return GenerationOrder(request.prompt, sampling, 0.0, edit, {name: stems[name] for name in given}, trace)
+    given = {name: stems[name] for name in kind.given(request, job.sources, info)}
+    sampling = SamplingFields(**request.model_dump(include=set(SamplingFields.model_fields)))
+    return GenerationOrder(kind.task(request), request.prompt, sampling, given, trace=tracing.here())
 
 
 def _there(uploads: JobFiles, job: str, name: str) -> bytes:
@@ -79,7 +71,6 @@ def _write(
     sounds = [chunk.sound for chunk in chunks if chunk.sound]
     stems = {name: np.concatenate([sound[name] for sound in sounds]) for name in info.layout.names}
     codes = np.concatenate([chunk.codes for chunk in chunks], axis=1)
-    sources = origins(order.edit, list(order.stems), info.layout)
-    manifest = describe(job.id, job.kind, request_of(job), stems, sources, info)
+    manifest = describe(job.id, KINDS[job.kind], request_of(job), stems, order.stems, info)
     results.put(job.id, kept_files(stems, codes, manifest))
     return manifest

@@ -12,15 +12,14 @@ from functools import partial
 import numpy as np
 import torch
 
-from models.audio.files import read_audio
 from models.lm.engine.request import Request, Written
 from models.lm.engine.roofline import step_seconds
-from models.lm.sampling import Sampling
 from models.request_bounds import SamplingFields
 from models.song.assembly import Assembly
 from models.song.draft import Draft
-from models.song.edit import Edit
+from models.song.edit import FromText
 from models.song.song_decoder import SongDecoder
+from serving.workers.drafts import draft_of
 from serving.workers.protocol import Chunk, GenerationOrder, Load
 
 log = logging.getLogger(__name__)
@@ -100,7 +99,7 @@ class DecodeLoop:
             StemsError: the order cannot be played.
         """
         self.check()
-        draft = await (self._song(order) if order.edit is None else self._edit(order, order.edit))
+        draft = await self._draft(order)
         take = _Take(self._assembly.decoder(draft), draft.request.grid.columns)
         self._model.submit(self._submit, take, draft.request)
         try:
@@ -113,32 +112,25 @@ class DecodeLoop:
             self._model.submit(self._leave, take)
 
     async def warm_up(self) -> None:
-        """Play a moment of something, so that the first client does not wait for what is made at first use."""
-        async for _ in self.play(
-            GenerationOrder("", SamplingFields(seed=0), seconds=min(1.0, self._assembly.max_seconds))
-        ):
+        """Generate a moment of something, so that the first client does not wait for what is made at first use."""
+        moment = min(1.0, self._assembly.max_seconds)
+        async for _ in self.play(GenerationOrder(FromText(moment), "", SamplingFields(seed=0))):
             pass
 
-    async def _song(self, order: GenerationOrder) -> Draft:
-        draft = partial(self._assembly.song_draft, order.prompt, order.seconds, Sampling.of(order.sampling))
-        return await asyncio.get_running_loop().run_in_executor(self._model, draft)
+    async def _draft(self, order: GenerationOrder) -> Draft:
+        """Given stems are read and encoded beside the steps, which would otherwise stand still as long.
 
-    async def _edit(self, order: GenerationOrder, edit: Edit) -> Draft:
-        """Read what is given, beside the steps, which would otherwise stand still as long.
-
-        One at a time, with some of the cores, in a thread that ends with it, and whose helpers do.
+        One order at a time, with some of the cores, in a thread that ends with it, and its OpenMP helpers with it.
         """
-
-        def draft() -> Draft:
-            given = {name: read_audio(data, name=name) for name, data in order.stems.items()}
-            return self._assembly.edit_draft(given, edit, order.prompt, Sampling.of(order.sampling))
-
+        loop, draft = asyncio.get_running_loop(), partial(draft_of, self._assembly, order)
+        if not order.stems:
+            return await loop.run_in_executor(self._model, draft)
         async with self._reading:
             reader = ThreadPoolExecutor(
                 1, "reader", initializer=partial(torch.set_num_threads, self._reading_threads)
             )
             try:
-                return await asyncio.get_running_loop().run_in_executor(reader, draft)
+                return await loop.run_in_executor(reader, draft)
             finally:
                 reader.shutdown(wait=False)
 

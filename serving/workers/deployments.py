@@ -61,7 +61,7 @@ class GeneratorReplica:
     async def play(self, order: GenerationOrder) -> AsyncGenerator[Chunk, None]:
         """Play an order; see :class:`~serving.workers.decode_loop.DecodeLoop`."""
         began, first = time.monotonic(), None
-        with tracing.span("play", order.trace, seconds=order.seconds, edit=order.edit is not None) as span:
+        with tracing.span("play", order.trace, task=type(order.task).__name__) as span:
             async with aclosing(self._player.play(order)) as chunks:
                 async for chunk in chunks:
                     if first is None and chunk.sound:

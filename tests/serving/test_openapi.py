@@ -5,7 +5,9 @@ from typing import Any
 
 from fastapi.testclient import TestClient
 
-from serving.schemas import EditRequest, SongRequest, VariationRequest
+from serving.kinds.edit import EditRequest
+from serving.kinds.song import SongRequest
+from serving.kinds.variation import VariationRequest
 
 
 def references(node: Any) -> set[str]:

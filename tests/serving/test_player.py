@@ -18,7 +18,7 @@ from models.lm.transformer import Condition
 from models.request_bounds import SamplingFields
 from models.song.assembly import Assembly
 from models.song.draft import Draft
-from models.song.edit import Edit
+from models.song.edit import Edit, FromText
 from models.song.song_decoder import SongDecoder
 from serving.workers.decode_loop import DecodeLoop
 from serving.workers.protocol import Chunk, GenerationOrder
@@ -35,7 +35,7 @@ def player(assembly: Assembly) -> DecodeLoop:
 
 
 def order(seed: int, seconds: float = 1.0) -> GenerationOrder:
-    return GenerationOrder("hum", SamplingFields(seed=seed), seconds)
+    return GenerationOrder(FromText(seconds), "hum", SamplingFields(seed=seed))
 
 
 async def gather(chunks: AsyncGenerator[Chunk, None]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -61,7 +61,7 @@ def test_kept_stems_come_back_to_the_bit(player: DecodeLoop, assembly: Assembly)
     rate = assembly.sample_rate
     noise = np.random.default_rng(0).normal(size=(1, rate)).astype(np.float32) * 0.1
     sent = encode_audio(Audio(noise, rate), "flac")
-    edit = GenerationOrder("", SamplingFields(seed=1), edit=Edit(silent=["other"]), stems={"bass": sent})
+    edit = GenerationOrder(Edit(silent=["other"]), "", SamplingFields(seed=1), {"bass": sent})
     _, stems = asyncio.run(gather(player.play(edit)))
     np.testing.assert_array_equal(stems["bass"], read_audio(sent).samples[0])
     assert not stems["other"].any()
@@ -73,7 +73,7 @@ def test_edits_that_come_together_are_those_made_alone(player: DecodeLoop, assem
     given = [Audio(rng.normal(size=(1, rate)).astype(np.float32) * 0.1, rate) for _ in range(3)]
     edit = Edit(silent=["other"])
     orders = [
-        GenerationOrder("", SamplingFields(seed=seed), edit=edit, stems={"bass": encode_audio(audio)})
+        GenerationOrder(edit, "", SamplingFields(seed=seed), {"bass": encode_audio(audio)})
         for seed, audio in enumerate(given)
     ]
 
@@ -117,7 +117,7 @@ def test_a_song_that_is_left_while_it_waits_is_never_begun(player: DecodeLoop) -
 
 def test_what_cannot_be_played_is_refused_alone(player: DecodeLoop) -> None:
     async def both() -> Any:
-        bad = GenerationOrder("", SamplingFields(seed=1), edit=Edit(["tuba"]), stems={})
+        bad = GenerationOrder(Edit(["tuba"]), "", SamplingFields(seed=1))
         return await asyncio.gather(gather(player.play(order(1))), gather(player.play(bad)), return_exceptions=True)
 
     good, bad = asyncio.run(both())
@@ -191,7 +191,7 @@ def test_a_song_whose_numbers_overflow_fails_alone(player: DecodeLoop, assembly:
                 for p, c in zip(prompts, conditions(prompts), strict=True)]  # fmt: skip
 
     async def together() -> tuple[Any, Any, Any]:
-        loud = GenerationOrder("so loud", SamplingFields(seed=1), 1.0)
+        loud = GenerationOrder(FromText(1.0), "so loud", SamplingFields(seed=1))
         first = await asyncio.gather(gather(player.play(loud)), gather(player.play(order(2))), return_exceptions=True)
         return *first, await gather(player.play(order(3)))
 
