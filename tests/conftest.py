@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,6 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRITON_INTERPRET", "1")
 # Processes that tests start find the helpers too.
 os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1])])
-
-SHARED_GOLDEN = Path(__file__).parents[2] / "shared" / "golden"
 
 
 @pytest.fixture(scope="session")
@@ -39,9 +38,12 @@ def ray_local() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
-def reference_golden() -> Path:
-    """The reference implementation's vectors, which lie beside the repository where they are at hand."""
-    folder = SHARED_GOLDEN / "musicgen_stem_6cb_tiny"
-    if not folder.is_dir():
-        pytest.skip(f"no reference vectors at {folder}")
+def golden_release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A release in the authors' format and what it computes, in ``golden.safetensors`` (tests/golden/README.md)."""
+    from golden.make import HERE, VECTORS, write_golden_release
+
+    if given := os.environ.get("STEMS_GOLDEN_RELEASE"):
+        return Path(given)
+    folder = write_golden_release(tmp_path_factory.mktemp("golden") / "release")
+    shutil.copy(HERE / VECTORS, folder / "golden.safetensors")
     return folder

@@ -105,7 +105,7 @@ class EnginePlanConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     model: str = ""
-    """Directory of a model; without one, a preset with the paper's stems is planned."""
+    """Directory of a model. Without one, the engine of a preset with the paper's stems is planned."""
 
     preset: str = "medium"
     """Size of the language model: tiny, small, medium or large."""
@@ -117,4 +117,4 @@ class EnginePlanConfig(BaseModel):
     """Number format in which the language model decodes; by default the fastest that is sound on the device."""
 
     device: str = "auto"
-    """Where it would compute: cpu, cuda, cuda:N or mps. auto takes an NVIDIA GPU if PyTorch sees one, else the CPU."""
+    """Where to compute: cpu, cuda, cuda:N or mps. auto takes an NVIDIA GPU if PyTorch sees one, else the CPU."""

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
+
+from serving.jobs.database import open_database
+from serving.jobs.job_store import JobStore
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
@@ -55,3 +59,11 @@ def listening(*statuses: int) -> Iterator[Hook]:
     yield hook
     server.shutdown()
     server.server_close()
+
+
+def until_settled(hook: Hook, state: str, calls: int) -> None:
+    """Wait until ``hook`` has had so many calls and the jobs in the database ``state`` will make no more, ever."""
+    store, end = JobStore(open_database(state)), time.monotonic() + 30
+    while len(hook.calls) < calls or store.due_webhooks(now=1e12):
+        assert time.monotonic() < end, f"{len(hook.calls)} of {calls} calls came"
+        time.sleep(0.05)

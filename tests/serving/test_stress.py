@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-from helpers.hooks import SECRET, Hook, listening
+from helpers.hooks import SECRET, Hook, listening, until_settled
 from helpers.ports import free_port
 from helpers.served import served
 
@@ -148,23 +148,16 @@ def test_players_are_killed_and_every_job_ends_once(
         for client in clients:
             client.result()
         states = [http.get(f"/v1/jobs/{job}", headers=WAIT).json()["state"] for job in accepted]
-        until_told(hook, len(accepted))
+        until_settled(hook, config.state, len(accepted))
         assert len(accepted) > 20
         assert set(states) == {"done"}
         assert sorted(job["id"] for job in hook.told) == sorted(accepted)
 
 
-def until_told(hook: Hook, count: int) -> None:
-    end = time.monotonic() + 30
-    while len(hook.told) < count and time.monotonic() < end:
-        time.sleep(0.1)
-    time.sleep(1.5)  # for one that would be told twice
-
-
 def test_a_service_killed_amid_its_jobs_finishes_them_when_it_is_started_again(
     model_directory: Path, tmp_path: Path, hook: Hook
 ) -> None:
-    settings = {
+    settings: dict[str, Any] = {
         "model": model_directory,
         "slots": 2,
         "state": f"sqlite:///{tmp_path}/state.db",
@@ -183,7 +176,7 @@ def test_a_service_killed_amid_its_jobs_finishes_them_when_it_is_started_again(
     assert told < 8
     with served(**settings) as http:
         ended = [http.get(job["links"]["self"], headers=WAIT).json() for job in jobs]
-        until_told(hook, 8)
+        until_settled(hook, settings["state"], 8)
         assert {job["state"] for job in ended} == {"done"}
         assert [job["seed"] for job in ended] == list(range(8))
         assert sorted(job["id"] for job in hook.told) == sorted(job["id"] for job in jobs)
@@ -206,11 +199,17 @@ def test_a_new_version_takes_over_and_drops_nobody(ray_local: Any, model_directo
                 ended = http.get(answer.json()["links"]["self"], headers=WAIT)
                 states.append(ended.status_code if ended.json()["state"] == "done" else 500)
 
+    def until_answered(count: int) -> None:
+        end = time.monotonic() + 60
+        while len(states) < count:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+
     with running(config) as url, httpx.Client(base_url=url, timeout=60) as http, ThreadPoolExecutor(2) as pool:
         clients = [pool.submit(ask, http, WAIT), pool.submit(ask, http, {})]
-        time.sleep(2)
+        until_answered(10)
         serve.run(build(config.model_copy(update={"slots": 3})), name=config.name, route_prefix="/")
-        time.sleep(2)
+        until_answered(len(states) + 10)
         over = True
         for client in clients:
             client.result()

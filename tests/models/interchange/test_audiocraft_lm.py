@@ -53,12 +53,12 @@ both = pytest.mark.parametrize("static", [False, True], ids=["filled", "static"]
 
 
 @pytest.fixture(scope="module")
-def reference(reference_golden: Path, tmp_path_factory: pytest.TempPathFactory) -> Reference:
+def reference(golden_release: Path, tmp_path_factory: pytest.TempPathFactory) -> Reference:
     """As a user has it: imported, saved, loaded."""
     output = tmp_path_factory.mktemp("imported") / "model"
-    import_model(ImportConfig(source=str(reference_golden), output=str(output)))
+    import_model(ImportConfig(source=str(golden_release), output=str(output)))
     lm = Assembly.load(output).lm
-    return Reference(load_file(reference_golden / "golden.safetensors"), lm.transformer, lm.layout.delays)
+    return Reference(load_file(golden_release / "golden.safetensors"), lm.transformer, lm.layout.delays)
 
 
 def test_logits(reference: Reference) -> None:
