@@ -18,8 +18,10 @@ from models.lm.engine.request import Request, Written
 from models.lm.engine.roofline import step_seconds
 from models.lm.sampling import Sampling
 from models.song.assembly import Assembly
-from models.song.edit import Draft, Edit
+from models.song.draft import Draft
+from models.song.edit import Edit
 from models.song.song_decoder import SongDecoder
+from models.song.source import Source
 from serving.workers.protocol import GenerationOrder
 
 log = logging.getLogger(__name__)
@@ -159,7 +161,7 @@ class DecodeLoop:
             pass
 
     async def _song(self, order: GenerationOrder) -> Draft:
-        draft = partial(self._assembly.song_draft, order.prompt, order.seconds, order.sampling)
+        draft = partial(self._assembly.draft_song, order.prompt, order.seconds, order.sampling)
         return await asyncio.get_running_loop().run_in_executor(self._model, draft)
 
     async def _edit(self, order: GenerationOrder, edit: Edit) -> Draft:
@@ -169,8 +171,8 @@ class DecodeLoop:
         """
 
         def draft() -> Draft:
-            given = {name: read_audio(data, name=name) for name, data in order.stems.items()}
-            return self._assembly.edit_draft(given, edit, order.prompt, order.sampling)
+            given = {name: Source(read_audio(data, name=name)) for name, data in order.stems.items()}
+            return self._assembly.draft_edit(given, edit, prompt=order.prompt, sampling=order.sampling)
 
         async with self._reading:
             reader = ThreadPoolExecutor(

@@ -17,7 +17,8 @@ from models.errors import StemsError
 from models.lm.sampling import Sampling
 from models.lm.transformer import Condition
 from models.song.assembly import Assembly
-from models.song.edit import Draft, Edit
+from models.song.draft import Draft
+from models.song.edit import Edit
 from models.song.song_decoder import SongDecoder
 from serving.workers.decode_loop import Chunk, DecodeLoop
 from serving.workers.protocol import GenerationOrder
@@ -80,7 +81,7 @@ def test_edits_that_come_together_are_those_made_alone(player: DecodeLoop, assem
         return await asyncio.gather(*(gather(player.play(each)) for each in orders))
 
     for each, (codes, _) in zip(orders, asyncio.run(together()), strict=True):
-        alone = assembly.edit({"bass": read_audio(each.stems["bass"])}, edit, sampling=each.sampling)
+        alone = assembly.edit({"bass": Source(read_audio(each.stems["bass"]))}, edit, sampling=each.sampling)
         np.testing.assert_array_equal(codes, alone.codes)
 
 
