@@ -14,7 +14,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from models.audio.files import FORMATS
 from models.files.partial import is_hidden
 from models.files.storage import storage_errors
 
@@ -28,6 +27,8 @@ _PART = r"(config\.json|model\.safetensors|[\w-]+\.(json|safetensors)|README\.md
 _MODEL_FILE = re.compile(_PART)
 _ASSEMBLY_FILE = re.compile(rf"(assembly\.json|README\.md|LICENCE\.md|(lm|separator|codecs/[\w-]+)/{_PART})")
 _SONG_FILES = ("mix.wav", "codes.npy", MANIFEST)
+_EARLIER_FORMATS = {"wav", "flac", "opus", "ogg", "mp3"}
+"""Audio formats of releases whose services wrote songs without a list."""
 
 
 def is_model(folder: Path) -> bool:
@@ -106,7 +107,7 @@ def _song_list(said: dict[str, Any]) -> set[str] | None:
     if all(isinstance(stem, dict) and "file" in stem for stem in said["stems"]) and "mix" in said:
         names = {str(stem["file"]) for stem in said["stems"]} | {str(said["mix"])}
         endings = {name.rpartition(".")[2] for name in names}
-        return names | set(_SONG_FILES[1:]) if endings <= set(FORMATS) else None
+        return names | set(_SONG_FILES[1:]) if endings <= _EARLIER_FORMATS else None
     return None
 
 

@@ -8,11 +8,14 @@ from models.codec.codec import StemCodec
 from models.errors import StemsError
 from models.interchange.audiocraft_codec import load_codec
 from models.interchange.audiocraft_lm import ReleasedFile, load_transformer, read_released, released_delays
-from models.interchange.import_command import CODEC_FILES, LM_FILE
 from models.lm.language_model import LMConfig, StemLM
 from models.lm.text import TextConfig
 from models.song.assembly import Assembly
 from models.stems import Stem, StemLayout
+
+LM_FILE = "state_dict.bin"
+CODEC_FILES = "compression_state_dict_*.bin"
+"""Names of the authors' released files; the codecs' end in their stem."""
 
 
 def load_release(directory: Path) -> Assembly:

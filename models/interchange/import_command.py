@@ -15,10 +15,6 @@ from models.errors import StemsError, first_line
 from models.files.licence import put_licence
 from models.files.output_folder import check_folder, replacing
 
-LM_FILE = "state_dict.bin"
-CODEC_FILES = "compression_state_dict_*.bin"
-"""Names of the authors' released files; the codecs' end in their stem."""
-
 LICENCE = (
     "Weights released as MusicGen-Stem, MusicGen or EnCodec are licensed CC-BY-NC 4.0: not for commercial use. "
     "The licence of the weights holds for this directory and for models trained from it."
@@ -65,7 +61,7 @@ def _convert(source: Path, output: Path) -> None:
 
 
 def _write_as_ours(source: Path, kind: str, output: Path) -> None:
-    from models.interchange.audiocraft_release import load_release
+    from models.interchange.audiocraft_release import CODEC_FILES, load_release
     from models.interchange.musicgen import load_musicgen
 
     # MusicGens on the hub hold the authors' files beside transformers', but no codecs of stems.
@@ -110,10 +106,12 @@ def _locate(source: str) -> Path:
 
 def wanted_files(files: Sequence[str]) -> list[str]:
     """Of a hub's files, those that an import reads: it holds some weights several times over."""
-    told = [name for name in files if name.endswith((".json", ".model", ".txt"))]
+    from models.interchange.audiocraft_release import CODEC_FILES, LM_FILE
+
+    settings = [name for name in files if name.endswith((".json", ".model", ".txt"))]
     if any(fnmatch(name, CODEC_FILES) for name in files):
-        return [*told, LM_FILE, *fnfilter(files, CODEC_FILES)]
-    return told + (fnfilter(files, "*.safetensors") or fnfilter(files, "pytorch_model*.bin"))
+        return [*settings, LM_FILE, *fnfilter(files, CODEC_FILES)]
+    return settings + (fnfilter(files, "*.safetensors") or fnfilter(files, "pytorch_model*.bin"))
 
 
 def _model_type(directory: Path) -> str:

@@ -37,7 +37,7 @@ def edit(config: EditConfig) -> Song:
     """Edit a song into ``config.output``."""
     output = check_folder(config.output, ours=is_song)
     assembly = _load(config)
-    change = Edit(config.regenerate, config.texture, config.silent, config.region, config.exact)
+    change = Edit(config.regenerate, config.texture, config.silent, config.region, config.keep == "exact")
     for names, field in ((config.regenerate, "regenerate"), (config.texture, "texture")):
         assembly.layout.check_names(names, field)
     given = _given(assembly, Path(config.song), config.silent)

@@ -12,8 +12,8 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 
 from models.audio.files import Audio, audio_info, read_audio
+from models.audio.stem_files import likely_stem, stem_of
 from models.errors import StemsError
-from models.files.stem_files import likely_stem, stem_of
 from serving.schemas import MaterialFields
 from serving.workers.protocol import SONG, ModelInfo
 
@@ -23,7 +23,7 @@ _MAX_FIELD_BYTES = 64 * 1024
 _MAX_CHANNELS = 8
 _MAX_RATE = 192_000
 
-_REPEATABLE = ("regenerate", "silent")
+_REPEATABLE = ("regenerate", "texture", "silent")
 
 Fields = TypeVar("Fields", bound=MaterialFields)
 

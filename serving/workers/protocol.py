@@ -60,7 +60,7 @@ def edit_of(request: AnyRequest) -> Edit | None:
     """What is to be done with the stems that are there; None for a song from text."""
     if isinstance(request, EditRequest):
         exact = request.keep == "exact"
-        return Edit(request.regenerate, silent=request.silent, region=request.region, exact=exact)
+        return Edit(request.regenerate, request.texture, request.silent, request.region, exact)
     if isinstance(request, VariationRequest):
         return Edit(texture=(request.stem,), region=request.region)
     return None

@@ -11,12 +11,12 @@ from pathlib import PurePosixPath
 from models.audio.formats import READ_SUFFIXES, is_audio_name
 from pipelines.catalog.manifests.captions import NO_WORDS, Words
 from pipelines.catalog.manifests.entries import check_file
-from pipelines.catalog.manifests.records import read_text
 from pipelines.catalog.problems import Problems
 from pipelines.catalog.schema import CatalogEntry, GivenStem, fingerprint
 from pipelines.catalog.source import Source, parent
 from pipelines.catalog.storage.addresses import SourceFile
 from pipelines.catalog.storage.files import in_parallel
+from pipelines.catalog.storage.text import read_text
 
 _FIRST = (".flac", ".wav")
 """Of files of one stem, these go before those of other formats, in this order."""

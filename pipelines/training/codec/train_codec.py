@@ -33,10 +33,10 @@ from models.presets import CODEC_SIZES, DISCRIMINATOR_SIZES
 from pipelines.evaluation.sdr import si_sdr
 from pipelines.training.codec.config import CodecTraining
 from pipelines.training.codec.crops import StemCrops, find_stems, hold_out
-from pipelines.training.loop.prefetch import Ahead
+from pipelines.training.data.prefetch import Ahead
+from pipelines.training.data.sampler import parts, share
 from pipelines.training.loop.recipe import Place, Recipe
 from pipelines.training.loop.train import TrainingResult, train
-from pipelines.training.sampler import parts, share
 
 EXCERPTS = 12
 EXCERPT_SECONDS = 4.0

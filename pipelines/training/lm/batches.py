@@ -12,9 +12,9 @@ from torch import Tensor
 
 from models.lm.edit_sequence import TrainingExample, assemble_example, edit_frames, example_columns, training_example
 from models.stems import StemLayout
+from pipelines.training.data.sampler import rng
 from pipelines.training.lm.prompts import TextMerging, plain_prompt, training_prompt
 from pipelines.training.lm.song_table import Song
-from pipelines.training.sampler import rng
 
 # Validation draws must never meet training's: no run has this many steps.
 _VALIDATION_STEP = 2**48

@@ -89,6 +89,8 @@ def test_a_model_that_may_not_be_read_says_so(tmp_path: Path) -> None:
     os.chown(model / "lm" / "config.json", 12345, 12345)
     words = [sys.executable, "-m", "cli", "engine", "plan", "--model", str(model)]
     weak = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]  # of another user's files, as anybody
-    done = subprocess.run([*weak, *words], capture_output=True, text=True, check=False, cwd=Path(cli.__file__).parent)
+    done = subprocess.run(
+        [*weak, *words], capture_output=True, text=True, check=False, cwd=Path(cli.__file__).parents[1]
+    )
     assert done.returncode == 2
     assert f"'{model}/lm/config.json' cannot be read: Permission denied. Let this user read" in done.stderr
