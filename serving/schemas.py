@@ -84,6 +84,8 @@ class Manifest(BaseModel):
     top_p: float
     keep: Literal["exact", "free"] | None = None
     """How kept stems were treated, in an edit."""
+    continued_at: float | None = None
+    """Where the new part of a continuation begins, in seconds."""
     region: tuple[float, float] | None = None
     """Where it was written, if not everywhere."""
     stems: list[StemEntry]

@@ -1,4 +1,4 @@
-"""The grids that ask a language model for an edit of a song."""
+"""The grids that ask a language model for an edit or a continuation of a song."""
 
 from __future__ import annotations
 
@@ -42,3 +42,20 @@ def edit_grid(
         silent = torch.tensor(layout.stream_mask(edit.silent))
         grid.known[~silent, region] = False
     return grid, hidden
+
+
+def continuation_grid(
+    layout: StemLayout, codes: Mapping[str, Int[Tensor, "codebooks _"]], frames: int
+) -> tuple[Grid, Bool[Tensor, "streams frames"] | None]:
+    """The grid of a continuation, and what its prefix hides: None for no prefix, where all stems go on.
+
+    Args:
+        layout: the stems.
+        codes: of each stem, what is known of it from its first frame on.
+        frames: of the song with its new part.
+    """
+    grid = Grid.blank(layout.streams, frames)
+    for name, known in codes.items():
+        grid.codes[layout.slice(name), : known.shape[1]] = known
+        grid.known[layout.slice(name), : known.shape[1]] = True
+    return grid, ~grid.known if bool(grid.known[:, -1].any()) else None

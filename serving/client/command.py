@@ -109,6 +109,22 @@ class RequestVariationConfig(_Change):
     """Folder for stems, mix and manifest."""
 
 
+class RequestContinuationConfig(RequestConfig):
+    """Request more of a song: it goes on in all its stems, or in some while the others are given."""
+
+    song: str
+    """A mixed song, which is separated first; a folder of stems; or the id of an earlier job."""
+
+    seconds: Seconds = 10.0
+    """Length of the new part."""
+
+    regenerate: StemNames = Field(default=[])
+    """Stems that go on, while the others are given up to the new end; all by default."""
+
+    output: str = "runs/continuation"
+    """Folder for stems, mix and manifest."""
+
+
 @dataclass(frozen=True)
 class Saved:
     """A result that was written to a folder."""
@@ -144,6 +160,16 @@ def edit(config: RequestEditConfig) -> Saved:
 def variation(config: RequestVariationConfig) -> Saved:
     """Ask for a variation and save it in ``config.output``."""
     return _request(config, lambda stems: stems.variation(config.stem, config.prompt, **_material(config)))
+
+
+def continuation(config: RequestContinuationConfig) -> Saved:
+    """Ask for a continuation and save it in ``config.output``."""
+
+    def ask(stems: Stems) -> Job:
+        going = {"seconds": config.seconds, "regenerate": config.regenerate}
+        return stems.continuation(config.prompt, **going, **_material(config))
+
+    return _request(config, ask)
 
 
 def _request(config: RequestConfig, ask: Callable[[Stems], Job]) -> Saved:

@@ -17,13 +17,14 @@ from serving import tracing
 from serving.config import ServeConfig
 from serving.http.negotiation import Wanted
 from serving.http.uploads import Upload, decode, read_form
-from serving.jobs.artifacts import KEPT
+from serving.jobs.artifacts import CODES, KEPT
 from serving.jobs.job_store import JobRecord
 from serving.jobs.scheduler import JobScheduler, Stores
 from serving.jobs.webhooks import check_webhook
 from serving.kinds.kind import Kind, MusicRequest
 from serving.kinds.source import SourceKind, SourceRequest
 from serving.problems import request_id
+from serving.schemas import Manifest
 from serving.workers.protocol import ModelInfo
 
 
@@ -43,17 +44,18 @@ class Submission:
         """Accept a request that comes as a form. Its body is read only if there is room for it."""
         self._scheduler.check_room(inline=wanted.wait > 0)
         request, uploads = await read_form(http, kind, info, self._longest(info))
+        codes = None
         if request.of is not None:
-            uploads = await asyncio.to_thread(self._earlier, kind, request, http.state.owner, info)
-        return await self._accept(kind, request, uploads, http, wanted, info)
+            uploads, codes = await asyncio.to_thread(self._earlier, kind, request, http.state.owner, info)
+        return await self._accept(kind, request, uploads, http, wanted, info, codes)
 
     def _longest(self, info: ModelInfo) -> float:
         return min(self._config.max_seconds, info.max_seconds)
 
     def _earlier(
         self, kind: SourceKind[Any], request: SourceRequest, owner: str, info: ModelInfo
-    ) -> dict[str, Upload]:
-        """The stems of an earlier result that a request uses."""
+    ) -> tuple[dict[str, Upload], bytes | None]:
+        """The stems of an earlier result that a request uses; and its codes, if they are this model's of this sound."""
         job = self._stores.jobs.get(str(request.of))
         if job is None or job.owner != owner or job.state != "done":
             raise StemsError(
@@ -64,7 +66,9 @@ class Submission:
             data = self._stores.results.get(job.id, f"{name}.{KEPT}")
             if data is not None:
                 uploads[name] = Upload(data, decode(data, "of", name, info.max_seconds))
-        return uploads
+        manifest = Manifest.model_validate(job.manifest)
+        same = manifest.model == info.digest and manifest.gain == 1
+        return uploads, self._stores.results.get(job.id, CODES) if same else None
 
     async def _accept(
         self,
@@ -74,6 +78,7 @@ class Submission:
         http: Request,
         wanted: Wanted,
         info: ModelInfo,
+        codes: bytes | None = None,
     ) -> JobRecord:
         sounds = {name: upload.audio for name, upload in uploads.items()}
         kind.check(request, sounds, info, self._longest(info))
@@ -87,13 +92,14 @@ class Submission:
         self._scheduler.check_room(inline=inline)  # costs less than to look at the disks
         needed = _bytes(kind.seconds(request, sounds), uploads, info)
         await asyncio.to_thread(self._scheduler.room.check, needed)
+        sources = {name: upload.data for name, upload in uploads.items()} | ({CODES: codes} if codes else {})
         seed = secrets.randbelow(MAX_SEED) if request.seed is None else request.seed
         complete = request.model_copy(update={"seed": seed, "format": request.format or wanted.format or "wav"})
         job = JobRecord(
             id=secrets.token_urlsafe(16),
             kind=kind.name,
             request=complete.model_dump(mode="json"),
-            sources=list(uploads),
+            sources=list(sources),
             owner=owner,
             request_id=request_id(http.scope),
             fingerprint=fingerprint,
@@ -105,7 +111,7 @@ class Submission:
             trace=tracing.here(),
         )
         with self._scheduler.place(inline=inline):
-            return await self._scheduler.accept(job, {name: upload.data for name, upload in uploads.items()})
+            return await self._scheduler.accept(job, sources)
 
 
 def _bytes(seconds: float, uploads: Mapping[str, Upload], info: ModelInfo) -> float:

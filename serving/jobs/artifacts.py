@@ -11,6 +11,7 @@ import numpy as np
 
 from models.audio.files import FORMATS, Audio, AudioFormat, encode_audio, read_audio, safe_gain
 from models.song.song import mixed
+from models.stems import StemLayout
 from serving.kinds.kind import Kind, MusicRequest
 from serving.schemas import Manifest, StemEntry
 from serving.workers.protocol import ModelInfo
@@ -81,6 +82,12 @@ def kept_files(stems: Mapping[str, np.ndarray], codes: np.ndarray, manifest: Man
     files = {f"{name}.{KEPT}": encoded(samples) for name, samples in stems.items()}
     mix = {f"{MIX}.{KEPT}": encoded(mixed(stems))}
     return files | mix | {CODES: buffer.getvalue(), MANIFEST: manifest.model_dump_json(indent=2).encode()}
+
+
+def read_codes(data: bytes, layout: StemLayout) -> dict[str, np.ndarray]:
+    """Stored tokens by stem, ``[codebooks, frames]``; none where they are of another layout."""
+    codes = np.load(io.BytesIO(data), allow_pickle=False)
+    return {name: codes[layout.slice(name)] for name in layout.names} if len(codes) == layout.streams else {}
 
 
 def one_file(name: str, manifest: Manifest, kept: Callable[[str], bytes | None]) -> bytes | None:

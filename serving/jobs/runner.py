@@ -10,7 +10,7 @@ import numpy as np
 
 from models.request_bounds import SamplingFields
 from serving import tracing
-from serving.jobs.artifacts import describe, kept_files
+from serving.jobs.artifacts import CODES, describe, kept_files, read_codes
 from serving.jobs.blob_store import JobFiles
 from serving.jobs.job_store import JobRecord
 from serving.kinds.kind import MusicRequest
@@ -55,7 +55,9 @@ async def _order(job: JobRecord, backend: ModelBackend, uploads: JobFiles, info:
         stems = await backend.separate(stems[SONG], info)
     given = {name: stems[name] for name in kind.given(request, job.sources, info)}
     sampling = SamplingFields(**request.model_dump(include=set(SamplingFields.model_fields)))
-    return GenerationOrder(kind.task(request), request.prompt, sampling, given, trace=tracing.here())
+    codes = read_codes(stems[CODES], info.layout) if CODES in stems else {}
+    known = {name: codes[name] for name in given if name in codes}
+    return GenerationOrder(kind.task(request), request.prompt, sampling, given, known, tracing.here())
 
 
 def _there(uploads: JobFiles, job: str, name: str) -> bytes:

@@ -12,7 +12,7 @@ from models.audio.files import Audio, AudioFormat
 from models.request_bounds import Prompt, SamplingFields
 from serving.workers.protocol import ModelInfo, Task
 
-Origin = Literal["generated", "kept", "varied", "spliced", "silent"]
+Origin = Literal["generated", "kept", "varied", "spliced", "continued", "silent"]
 """Where a stem of a result comes from."""
 
 

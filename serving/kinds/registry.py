@@ -7,12 +7,15 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, WithJsonSchema
 
+from serving.kinds.continuation import ContinuationKind
 from serving.kinds.edit import EditKind
 from serving.kinds.kind import Kind
 from serving.kinds.song import SongKind
 from serving.kinds.variation import VariationKind
 
-KINDS: Mapping[str, Kind[Any]] = {kind.name: kind for kind in (SongKind(), EditKind(), VariationKind())}
+KINDS: Mapping[str, Kind[Any]] = {
+    kind.name: kind for kind in (SongKind(), EditKind(), VariationKind(), ContinuationKind())
+}
 
 
 def _known(name: str) -> str:

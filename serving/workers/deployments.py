@@ -18,7 +18,8 @@ from models.errors import StemsError
 from models.lm.engine.roofline import memory_bandwidth
 from models.lm.engine.weights import Precision
 from models.separation import Separator
-from models.song.assembly import Assembly, load_separator
+from models.song.assembly import Assembly
+from models.song.model_directory import load_separator
 from serving import tracing
 from serving.config import ServeConfig
 from serving.workers.decode_loop import DecodeLoop

@@ -8,10 +8,11 @@ from typing import TypeAlias
 import numpy as np
 
 from models.request_bounds import SamplingFields
+from models.song.continuation import Continuation
 from models.song.edit import Edit, FromText
 from models.stems import StemLayout
 
-SoundTask: TypeAlias = Edit
+SoundTask: TypeAlias = Edit | Continuation
 """What a worker can do with given stems."""
 Task: TypeAlias = FromText | SoundTask
 """What a worker can be asked for."""

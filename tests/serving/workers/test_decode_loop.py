@@ -21,6 +21,7 @@ from models.song.assembly import Assembly
 from models.song.draft import Draft
 from models.song.edit import Edit, FromText
 from models.song.song_decoder import SongDecoder
+from models.song.source import Source
 from serving.workers.decode_loop import DecodeLoop
 from serving.workers.protocol import Chunk, GenerationOrder
 
@@ -82,7 +83,9 @@ def test_edits_that_come_together_are_those_made_alone(player: DecodeLoop, assem
         return await asyncio.gather(*(gather(player.play(each)) for each in orders))
 
     for each, (codes, _) in zip(orders, asyncio.run(together()), strict=True):
-        alone = assembly.edit({"bass": read_audio(each.stems["bass"])}, edit, sampling=Sampling.of(each.sampling))
+        alone = assembly.edit(
+            {"bass": Source(read_audio(each.stems["bass"]))}, edit, sampling=Sampling.of(each.sampling)
+        )
         np.testing.assert_array_equal(codes, alone.codes)
 
 

@@ -1,0 +1,106 @@
+"""A song goes on, over HTTP."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from helpers.songs import open_zip
+from helpers.tiny import LAYOUT
+
+from models.audio.files import Audio, encode_audio, read_audio
+
+RATE = 8000
+
+
+def sound(seconds: float, pitch: float) -> bytes:
+    time = np.arange(round(seconds * RATE)) / RATE
+    return encode_audio(Audio((0.2 * np.sin(2 * np.pi * pitch * time))[None].astype(np.float32), RATE), "flac")
+
+
+def stems(**seconds: float) -> dict[str, tuple[str, bytes]]:
+    lengths = {name: seconds.get(name, 1.0) for name in LAYOUT.names}
+    return {name: (f"{name}.flac", sound(length, 110 * (k + 1))) for k, (name, length) in enumerate(lengths.items())}
+
+
+def samples(local: TestClient, job: str, name: str) -> np.ndarray:
+    return read_audio(local.get(f"/v1/results/{job}/{name}.flac").content).samples[0]
+
+
+def test_a_song_goes_on_in_all_its_stems_and_stays_as_it_was(local: TestClient) -> None:
+    files = stems()
+    answer = local.post("/v1/continuations", files=files, data={"seconds": "1", "seed": "7", "prompt": "hum"})
+    assert answer.status_code == 200
+    manifest, sounds = open_zip(answer.content)
+    assert (manifest["task"], manifest["seconds"], manifest["continued_at"]) == ("continuation", 2.0, 1.0)
+    assert {stem["origin"] for stem in manifest["stems"]} == {"continued"}
+    if manifest["gain"] == 1:
+        for name, (_, data) in files.items():
+            whole = samples(local, answer.headers["x-job-id"], name)
+            np.testing.assert_array_equal(whole[:RATE], read_audio(data).samples[0])
+            assert np.abs(whole[RATE:]).max() > 0
+
+
+def test_only_the_named_stems_go_on_and_the_others_are_kept(local: TestClient) -> None:
+    [going, *others] = LAYOUT.names
+    files = stems(**dict.fromkeys(others, 2.0))
+    answer = local.post("/v1/continuations", files=files, data={"seconds": "1", "regenerate": going, "seed": "1"})
+    manifest, _ = open_zip(answer.content)
+    assert {stem["name"]: stem["origin"] for stem in manifest["stems"]} == {going: "continued"} | dict.fromkeys(
+        others, "kept"
+    )
+    assert manifest["seconds"] == 2.0
+
+
+def test_an_earlier_job_goes_on_from_its_own_tokens(local: TestClient) -> None:
+    first = local.post("/v1/songs", json={"seconds": 1, "seed": 3}, headers={"Accept": "application/json"}).json()
+    form = {"of": first["id"], "seconds": "1", "seed": "4"}
+    answer = local.post("/v1/continuations", files={}, data=form, headers=multipart(form))
+    assert answer.status_code == 415  # a form of plain fields is not multipart
+    answer = local.post("/v1/continuations", files={name: (None, text) for name, text in form.items()})
+    assert answer.status_code == 200
+    before, after = (codes(local, job) for job in (first["id"], answer.headers["x-job-id"]))
+    np.testing.assert_array_equal(after[:, : before.shape[1]], before)
+    assert after.shape[1] == 2 * before.shape[1]
+
+
+def test_a_variation_of_an_earlier_job_keeps_the_first_stream_of_the_stem(local: TestClient) -> None:
+    first = local.post("/v1/songs", json={"seconds": 1, "seed": 3}, headers={"Accept": "application/json"}).json()
+    name = next(stem.name for stem in LAYOUT.stems if stem.codebooks > 1)
+    form = {"of": (None, first["id"]), "stem": (None, name), "seed": (None, "4")}
+    answer = local.post("/v1/variations", files=form)
+    assert answer.status_code == 200
+    before, after = (codes(local, job) for job in (first["id"], answer.headers["x-job-id"]))
+    np.testing.assert_array_equal(after[LAYOUT.slice(name).start], before[LAYOUT.slice(name).start])
+
+
+def codes(local: TestClient, job: str) -> np.ndarray:
+    return np.load(io.BytesIO(local.get(f"/v1/results/{job}/codes.npy").content))
+
+
+def multipart(_: dict[str, str]) -> dict[str, str]:
+    return {}
+
+
+@pytest.mark.parametrize(
+    ("files", "fields", "field", "word"),
+    [
+        (stems(), {"seconds": "3.5"}, "seconds", "4.5 s"),
+        (stems(), {"seconds": "0.1"}, "seconds", ""),
+        (stems(), {"regenerate": "tuba"}, "regenerate", "tuba"),
+        (stems(), {"seconds": "1", "regenerate": LAYOUT.names[0]}, "regenerate", "does not go on"),
+        ({LAYOUT.names[0]: stems()[LAYOUT.names[0]]}, {"seconds": "1"}, "song", "not given"),
+        ({}, {"seconds": "1"}, "song", "no audio"),
+        (stems(), {"region": "0-1"}, "region", "no field"),
+    ],
+)
+def test_what_cannot_go_on_is_refused_by_field(
+    local: TestClient, files: Any, fields: dict[str, str], field: str, word: str
+) -> None:
+    parts = {**files, **{name: (None, text) for name, text in fields.items()}}
+    answer = local.post("/v1/continuations", files=parts)
+    assert (answer.status_code, answer.json()["field"]) == (422, field)
+    assert word in answer.json()["detail"]
