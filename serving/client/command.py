@@ -63,7 +63,12 @@ class RequestSongConfig(RequestConfig):
     """Folder for stems, mix and manifest."""
 
 
-class _Change(RequestConfig):
+class _Source(RequestConfig):
+    song: str
+    """A mixed song, which is separated first; a folder of stems; or the id of an earlier job."""
+
+
+class _Change(_Source):
     song: str
     """A mixed song, which is separated first; a folder of stems; or the id of an earlier job."""
 
@@ -109,7 +114,7 @@ class RequestVariationConfig(_Change):
     """Folder for stems, mix and manifest."""
 
 
-class RequestContinuationConfig(RequestConfig):
+class RequestContinuationConfig(_Source):
     """Request more of a song: it goes on in all its stems, or in some while the others are given."""
 
     song: str
@@ -152,14 +157,16 @@ def edit(config: RequestEditConfig) -> Saved:
 
     def ask(stems: Stems) -> Job:
         change = config.model_dump(include={"regenerate", "texture", "silent", "keep"})
-        return stems.edit(config.prompt, **change, **_material(config))
+        return stems.edit(config.prompt, **change, region=config.region, **_material(config))
 
     return _request(config, ask)
 
 
 def variation(config: RequestVariationConfig) -> Saved:
     """Ask for a variation and save it in ``config.output``."""
-    return _request(config, lambda stems: stems.variation(config.stem, config.prompt, **_material(config)))
+    return _request(
+        config, lambda stems: stems.variation(config.stem, config.prompt, region=config.region, **_material(config))
+    )
 
 
 def continuation(config: RequestContinuationConfig) -> Saved:
@@ -223,11 +230,9 @@ def _playing(config: RequestConfig) -> dict[str, Any]:
     return config.model_dump(include=set(CommonFields.model_fields))
 
 
-def _material(config: _Change) -> dict[str, Any]:
-    """What to change, and where; and how it shall sound."""
+def _material(config: _Source) -> dict[str, Any]:
+    """The song, and how the result should sound."""
     fields = _playing(config)
-    if config.region:
-        fields["region"] = config.region
     place = Path(config.song)
     if place.is_dir():
         return {**fields, "stems": place}

@@ -55,7 +55,7 @@ class Submission:
     def _earlier(
         self, kind: SourceKind[Any], request: SourceRequest, owner: str, info: ModelInfo
     ) -> tuple[dict[str, Upload], bytes | None]:
-        """The stems of an earlier result that a request uses; and its codes, if they are this model's of this sound."""
+        """The stems of an earlier result that a request uses; and its codes, if they are this model's."""
         job = self._stores.jobs.get(str(request.of))
         if job is None or job.owner != owner or job.state != "done":
             raise StemsError(
