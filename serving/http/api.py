@@ -12,9 +12,9 @@ from typing import Any
 from fastapi import Depends, FastAPI, Response
 from fastapi.staticfiles import StaticFiles
 
-from serving import problems
 from serving.config import ServeConfig
-from serving.http import openapi
+from serving.errors import BusyError, no_room
+from serving.http import openapi, problems
 from serving.http.api_keys import KeyRing
 from serving.http.auth import Auth, needs_json, needs_multipart
 from serving.http.job_routes import JobRoutes
@@ -155,9 +155,9 @@ def _add_health(app: FastAPI, backend: ModelBackend, scheduler: JobScheduler, me
     async def ready() -> Health:
         """Answers 200 once a model is loaded, warm, and can take requests; 503, or 507 where the disk is full."""
         if not await backend.ready():
-            raise problems.BusyError("No model is loaded yet.", "Try again soon.", code="starting", retry_after=2)
+            raise BusyError("No model is loaded yet.", "Try again soon.", code="starting", retry_after=2)
         if await asyncio.to_thread(scheduler.room.full):
-            raise problems.no_room()
+            raise no_room()
         return Health(status="ready")
 
     async def metrics() -> Response:

@@ -17,13 +17,13 @@ from serving.http.files.delivery import deliver
 from serving.http.files.disposition import disposition
 from serving.http.files.recent_files import RecentFiles, ServedFile
 from serving.http.negotiation import Wanted, wait_seconds
+from serving.http.problems import answer as problem_answer
 from serving.http.proxies import link
 from serving.jobs.artifacts import MEDIA, MIX, ZIP, one_file
 from serving.jobs.event_log import Event, EventLog
 from serving.jobs.job_store import UNFINISHED, JobRecord
 from serving.jobs.scheduler import JobScheduler, Stores
 from serving.jobs.views import behind, place, view
-from serving.problems import answer as problem_answer
 from serving.schemas import Manifest, Problem
 from serving.workers.backend import ModelBackend
 

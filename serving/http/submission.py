@@ -15,12 +15,12 @@ from models.request_bounds import MAX_SEED
 from serving import tracing
 from serving.config import ServeConfig
 from serving.http.negotiation import Wanted, wait_seconds
+from serving.http.problems import request_id
 from serving.http.uploads import Upload, decode, read_form
 from serving.jobs.artifacts import KEPT
 from serving.jobs.job_store import JobRecord
 from serving.jobs.scheduler import JobScheduler, Stores
 from serving.jobs.webhooks import check_webhook
-from serving.problems import request_id
 from serving.schemas import AnyRequest, EditRequest, Kind, MaterialFields, SongRequest, VariationRequest
 from serving.workers.protocol import ModelInfo, check_edit, check_song
 

@@ -13,7 +13,7 @@ import fsspec
 
 from models.errors import StemsError
 from models.files.storage import storage_error
-from serving.problems import no_room
+from serving.errors import no_room
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from models.files.storage import free_bytes
-from serving.problems import no_room
+from serving.errors import no_room
 
 LEAST_BYTES = 256 * 1024
 """With less than this the service is not ready: not even a short song could be stored."""

@@ -26,6 +26,7 @@ from models.files.storage import CODE as STORAGE
 from models.files.storage import storage_reason
 from serving import tracing
 from serving.config import ServeConfig
+from serving.errors import BusyError, broken, no_room, problem_of
 from serving.jobs.blob_store import JobFiles
 from serving.jobs.disk_space import Room
 from serving.jobs.event_log import EventLog
@@ -34,7 +35,6 @@ from serving.jobs.progress import ProgressPublisher
 from serving.jobs.runner import perform
 from serving.jobs.views import view
 from serving.metrics import Meter
-from serving.problems import BusyError, broken, no_room, problem_of
 from serving.workers.backend import ModelBackend, WorkerLostError
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Protocol
 
 from models.errors import StemsError
-from serving.problems import BusyError
+from serving.errors import BusyError
 from serving.workers.decode_loop import Chunk
 from serving.workers.protocol import GenerationOrder, ModelInfo
 

@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.errors import StemsError
+from serving.errors import BusyError
 from serving.http.negotiation import Wanted, wait_seconds, wanted
 from serving.http.rate_limit import RateLimit
 from serving.jobs.blob_store import JobFiles
 from serving.jobs.event_log import EventLog
 from serving.jobs.webhooks import check_webhook, signature, signing_key
-from serving.problems import BusyError
 
 
 @pytest.mark.parametrize(

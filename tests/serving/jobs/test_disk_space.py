@@ -20,12 +20,12 @@ from models.audio.files import encode_audio
 from models.errors import StemsError
 from models.files.storage import storage_reason
 from serving.config import ServeConfig
+from serving.errors import no_room
 from serving.http.api import create_app
 from serving.jobs.blob_store import JobFiles
 from serving.jobs.database import open_database
 from serving.jobs.disk_space import LEAST_BYTES, Room
 from serving.jobs.job_store import JobStore
-from serving.problems import no_room
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_a_full_disk_is_said_by_readyz_and_a_metric_until_there_is_room(client: 
     ballast = fill(disk)
     assert song(client, 0.5).status_code == 507
     ready = client.get("/readyz")
-    assert (ready.status_code, ready.json()["title"]) == (507, "The service has no room to store it")
+    assert (ready.status_code, ready.json()["title"]) == (507, "The service's disk is full")
     assert figure(client) == "stems_storage_full 1.0"
     assert client.get("/livez").status_code == 200
     assert {path: path.read_bytes() for path in kept(disk)} == before

@@ -15,10 +15,10 @@ from helpers.jobs import Fake, House, new_job, until
 from sqlalchemy.exc import OperationalError
 
 from models.errors import StemsError
+from serving.errors import BusyError
 from serving.jobs.event_log import Sound
 from serving.jobs.job_store import JobRecord
 from serving.jobs.scheduler import MOST_ATTEMPTS
-from serving.problems import BusyError
 from serving.workers.backend import WorkerLostError
 
 
