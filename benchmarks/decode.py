@@ -31,7 +31,7 @@ from models.lm.engine.network import DecodingNetwork
 from models.lm.engine.plan import EnginePlan, plan_engine
 from models.lm.engine.request import Request
 from models.lm.engine.roofline import memory_bandwidth, step_seconds
-from models.lm.engine.slots import Rows
+from models.lm.engine.rows import Rows
 from models.lm.engine.weights import Precision
 from models.lm.grid import Grid
 from models.lm.language_model import StemLM
@@ -162,7 +162,7 @@ def first_audio(model: StemTransformer, frames: int) -> None:
 
     def hear() -> None:
         stream, sound = StreamDecoder(codec), 0
-        playing = made.play([asked])
+        playing = made.generate([asked])
         while sound < codec.sample_rate // 2:
             sound += len(stream.push(next(playing).codes))
         playing.close()
@@ -208,10 +208,10 @@ def _logits(
     device = device_of(model)
     rows = Rows(1, made.shape, made.dtype, device)
     states = network.text(text) if text else []
-    rows.seat((0,), Sampling(), states)
+    rows.admit((0,), Sampling(), states)
     x = network.embed(tokens.T, torch.arange(steps, device=device))
     past = ChunkAttention(rows, (0,), 0, steps, states[0][0].shape[1] if states else 0)
-    return network.logits(network.through(x, past))
+    return network.logits(network.forward(x, past))
 
 
 def trained_agreement(directory: Path) -> None:

@@ -153,8 +153,8 @@ def assemble_example(
     hidden = torch.zeros(codes.shape, dtype=torch.bool)
     hidden[torch.from_numpy(masked), span] = True
     body = edit_sequence(codes, hidden, special) if masked.any() else codes
-    sheet = torch.full((codes.shape[0], columns), special, dtype=torch.int64)
-    sheet[:, : body.shape[1]] = body
+    padded = torch.full((codes.shape[0], columns), special, dtype=torch.int64)
+    padded[:, : body.shape[1]] = body
     loss = np.zeros(columns, dtype=bool)
     loss[body.shape[1] - codes.shape[1] : body.shape[1]] = True
-    return TrainingExample(sheet.numpy(), loss, masked)
+    return TrainingExample(padded.numpy(), loss, masked)

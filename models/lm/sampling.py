@@ -1,7 +1,7 @@
-"""Sampling: parameters of a request, guidance, and drawing tokens for many requests at once.
+"""Sampling: the parameters of a request, guidance, and drawing tokens for many requests at once.
 
-Chance is counted, not consumed: the noise of a token is a function of its request's seed and of its place. So a draw
-does not depend on who else draws, and a lost one can be made again.
+The noise of a token is not taken from a generator's state: it is a function of the request's seed and of the token's
+place. So a draw does not depend on other requests, and a lost one can be repeated.
 """
 
 from __future__ import annotations
@@ -40,22 +40,27 @@ class Sampling:
             raise StemsError(f"seed is {self.seed}.", "Give a number from 0 to 2^63 - 1.", field="seed")
 
     def seeded(self) -> int:
-        """The seed, or a fresh one small enough to be typed."""
+        """The seed; if there is none, a random one that is short enough to type."""
         return self.seed if self.seed is not None else int(torch.randint(2**31, ()).item())
 
 
 @dataclass(frozen=True)
 class Draws:
-    """How each of several rows is drawn: tensors ``[rows]``, and bounds on them that shapes depend on.
+    """How to draw for each of several rows.
 
-    ``key`` is what a row's noise is made from; see :func:`random_key`. ``most_k`` is no less than any row's top_k,
-    and ``nucleus`` says whether any row has a top_p.
+    Args:
+        temperature: 0 takes the most likely token.
+        top_k: 0 for no limit.
+        top_p: 0 for no limit.
+        noise_key: what a row's noise is a function of; see :func:`noise_key`.
+        most_k: the largest top_k, or more; 0 if all are 0. Shapes depend on it.
+        nucleus: whether any row has a top_p.
     """
 
     temperature: Float[Tensor, " rows"]
     top_k: Int[Tensor, " rows"]
     top_p: Float[Tensor, " rows"]
-    key: Int[Tensor, " rows"]
+    noise_key: Int[Tensor, " rows"]
     most_k: int
     nucleus: bool
 
@@ -75,9 +80,9 @@ def choose(
     """Draw one token for each row and stream.
 
     Args:
-        logits: of the tokens to draw.
-        draws: how.
-        steps: the place of the tokens in their rows' sequences: other places, other noise.
+        logits: logits of the tokens to draw.
+        draws: how to draw them.
+        steps: the step of these tokens in each row's sequence; each step has noise of its own.
     """
     likeliest = logits.argmax(dim=-1)
     scaled = logits / draws.temperature.clamp(min=1e-6)[:, None, None]
@@ -85,7 +90,7 @@ def choose(
     if draws.nucleus:
         scaled = scaled.masked_fill(_outside_nucleus(scaled, draws.top_p), -math.inf)
     # The largest p / exponential is a draw from p (the Gumbel trick), here in logarithms.
-    drawn = (scaled - exponential(draws.key, steps, *logits.shape[1:]).log()).argmax(dim=-1)
+    drawn = (scaled - exponential(draws.noise_key, steps, *logits.shape[1:]).log()).argmax(dim=-1)
     return torch.where(draws.temperature[:, None] == 0, likeliest, drawn)
 
 
@@ -101,20 +106,20 @@ def _least_kept(scaled: Tensor, draws: Draws) -> Float[Tensor, "rows streams 1"]
 
 
 def _outside_nucleus(scaled: Tensor, top_p: Tensor) -> Tensor:
-    """Which tokens lie outside the likeliest ones that make up ``top_p``; none in rows where it is 0."""
+    """Tokens outside the most likely ones that add up to ``top_p``; none in rows where it is 0."""
     shares, index = scaled.softmax(dim=-1).sort(dim=-1, descending=True, stable=True)
     limit = torch.where(top_p > 0, top_p, math.inf)[:, None, None]
     outside = shares.cumsum(dim=-1) - shares >= limit
     return torch.zeros_like(outside).scatter(-1, index, outside)
 
 
-# ---------------------------------------------------------------- counted noise (splitmix64; Steele et al., 2014)
+# ------------------------------------------------------------- counter-based noise (splitmix64; Steele et al., 2014)
 
 _GOLDEN, _FIRST, _SECOND = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 
 
-def random_key(seed: int, *places: int) -> int:
-    """A 63-bit key from a seed and any numbers that shall tell one row's noise from another's."""
+def noise_key(seed: int, *places: int) -> int:
+    """A 63-bit key from a seed and any numbers, such as a window's index; other numbers give other noise."""
     key = seed
     for place in places:
         key = _mix(key + (place + 1) * _GOLDEN)
@@ -122,21 +127,21 @@ def random_key(seed: int, *places: int) -> int:
 
 
 def exponential(
-    keys: Int[Tensor, " rows"], steps: Int[Tensor, " rows"], streams: int, codes: int
+    noise_keys: Int[Tensor, " rows"], steps: Int[Tensor, " rows"], streams: int, codes: int
 ) -> Float[Tensor, "rows streams codes"]:
-    """Exponential noise, a function of key, step, stream and code alone."""
-    place = torch.arange(streams * codes, device=keys.device)
-    x = (keys + steps * _signed(streams * codes * _GOLDEN))[:, None] + place * _signed(_GOLDEN)
+    """Exponential noise, a function of noise key, step, stream and code alone."""
+    place = torch.arange(streams * codes, device=noise_keys.device)
+    x = (noise_keys + steps * _signed(streams * codes * _GOLDEN))[:, None] + place * _signed(_GOLDEN)
     for shift, factor in ((30, _FIRST), (27, _SECOND)):
         x = (x ^ _shifted(x, shift)) * _signed(factor)
     x = x ^ _shifted(x, 31)
-    # The upper 23 bits: with half a unit, as many as a float32 keeps; so it is never 0 or 1.
+    # The upper 23 bits and a half, which float32 holds exactly; so it is never 0 or 1.
     uniform = (_shifted(x, 41).float() + 0.5) * 2**-23
     return -uniform.log().view(-1, streams, codes)
 
 
 def _shifted(x: Tensor, by: int) -> Tensor:
-    """A shift to the right that brings in zeros, whatever the sign."""
+    """Shift to the right and fill with zeros, also for negative numbers."""
     return (x >> by) & ((1 << (64 - by)) - 1)
 
 
@@ -148,7 +153,7 @@ def _mix(x: int) -> int:
 
 
 def _signed(x: int) -> int:
-    """The 64 low bits as a signed number, as int64 arithmetic has them."""
+    """The low 64 bits as a signed number, as in int64 arithmetic."""
     x %= 2**64
     return x - 2**64 if x >= 2**63 else x
 

@@ -196,11 +196,11 @@ class Assembly:
 
     def _play(self, draft: Draft, prompt: str, progress: Progress | None) -> Song:
         decoder, codes, pieces, done = self.decoder(draft), [], [], 0
-        with closing(self.engine.play([draft.request])) as news:  # progress may end the work by an error
-            for written in news:
-                codes.append(written.codes)
-                pieces.append(decoder.push(written.codes, last=written.done))
-                done += written.codes.shape[1]
+        with closing(self.engine.generate([draft.request])) as outputs:  # progress may end the work by an error
+            for output in outputs:
+                codes.append(output.codes)
+                pieces.append(decoder.push(output.codes, last=output.done))
+                done += output.codes.shape[1]
                 if progress is not None:
                     progress(done / draft.request.grid.columns)
         stems = {name: np.concatenate([piece[name] for piece in pieces if piece]) for name in self.layout.names}

@@ -87,12 +87,12 @@ class AssembleConfig(BaseModel):
 
 
 class EnginePlanConfig(BaseModel):
-    """Plan a decoding engine: what it takes of memory, and how fast memory lets it be."""
+    """Plan a decoding engine: the memory that it needs, and how fast the memory lets it be."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     model: str = ""
-    """Directory of a model; without one, a preset with the paper's stems is planned."""
+    """Directory of a model. Without one, the engine of a preset with the paper's stems is planned."""
 
     preset: str = "medium"
     """Size of the language model: tiny, small, medium or large."""
@@ -101,7 +101,7 @@ class EnginePlanConfig(BaseModel):
     """Guided requests at once."""
 
     precision: Precision | None = None
-    """In which the language model decodes; chosen if not given."""
+    """Precision of the weights; the fastest sound one if not given."""
 
     device: str = "cpu"
     """Where it would run, such as cuda."""

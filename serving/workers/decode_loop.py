@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from models.audio.files import read_audio
-from models.lm.engine.request import Request, Written
+from models.lm.engine.request import Output, Request
 from models.lm.engine.roofline import step_seconds
 from models.lm.sampling import Sampling
 from models.song.assembly import Assembly
@@ -211,7 +211,7 @@ class DecodeLoop:
             return
         self._began = began = time.monotonic()
         try:
-            news = self._engine.step()
+            outputs = self._engine.step()
         except Exception as error:  # the engine cannot be trusted any more, and check() says so
             log.exception("The engine failed.")
             self._failure = error
@@ -220,26 +220,26 @@ class DecodeLoop:
             self._takes.clear()
             return
         self._measure(time.monotonic() - began)
-        for written in news:
-            self._hear(self._takes[written.request], written)
+        for output in outputs:
+            self._hear(self._takes[output.sequence_id], output)
         self._began = None
         self._model.submit(self._turn)
 
-    def _hear(self, take: _Take, written: Written) -> None:
-        """Make sound of what was written."""
-        if written.error is not None:  # the engine has let go of it
-            take.tell(written.error)
-            self._takes.pop(written.request, None)
+    def _hear(self, take: _Take, output: Output) -> None:
+        """Turn an output into sound, and pass it on."""
+        if output.error is not None:  # the engine has let go of it
+            take.tell(output.error)
+            self._takes.pop(output.sequence_id, None)
             return
         try:
-            sound, rate = take.decoder.push(written.codes, last=written.done), self._assembly.sample_rate
-            frames, codes = written.first + written.codes.shape[1], written.codes.numpy().astype(np.int16)
+            sound, rate = take.decoder.push(output.codes, last=output.done), self._assembly.sample_rate
+            frames, codes = output.first + output.codes.shape[1], output.codes.numpy().astype(np.int16)
             take.tell(Chunk(frames, take.frames, codes, sound, rate, self._load))
         except Exception as error:  # it is this song's alone
             take.tell(error)
             self._leave(take)
-        if written.done:
-            self._takes.pop(written.request, None)
+        if output.done:
+            self._takes.pop(output.sequence_id, None)
 
     def _measure(self, seconds: float | None) -> None:
         old, engine = self._load, self._engine

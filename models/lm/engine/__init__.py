@@ -1,1 +1,4 @@
-"""The decoding engine: slots, a static cache, guidance as paired rows. :mod:`.engine` is where to begin."""
+"""The decoding engine: continuous batching over static rows, a KV cache, guidance as pairs of rows.
+
+Begin with :mod:`.engine`.
+"""

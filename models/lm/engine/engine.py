@@ -1,9 +1,9 @@
-"""The decoding engine: requests join between steps, share them, and leave when they are done or cancelled."""
+"""The decoding engine: requests join between steps, share each step, and leave when they are done or cancelled."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator
 from dataclasses import replace
 
 import torch
@@ -11,29 +11,32 @@ from jaxtyping import Int
 from torch import Tensor
 
 from models.errors import not_finite
-from models.lm.engine.attention import ChunkAttention, FilledAttention
-from models.lm.engine.job import Family, Job
+from models.lm.engine.attention import ChunkAttention, RaggedAttention
 from models.lm.engine.network import DecodingNetwork
 from models.lm.engine.plan import EnginePlan
-from models.lm.engine.request import Request, Written
-from models.lm.engine.slots import Rows
-from models.lm.engine.step import DrawKind, read_steps, step_of_some, whole_step
+from models.lm.engine.request import Output, Request
+from models.lm.engine.rows import Rows
+from models.lm.engine.sequence import Sequence, SequenceGroup
+from models.lm.engine.step import DrawKind, prefill, prepared_batch_step, subset_step
 from models.lm.transformer import StemTransformer
 
-WORTH_READING = 8
-"""Known steps that are read in one pass; fewer go along with the steps of others."""
+MIN_PREFILL = 8
+"""Known steps that are worth a prefill; fewer are read one by one, in the decoding steps of all."""
 
-_MEND = "Choose precision float32; if it stays, export the model again from an earlier checkpoint."
+_FIX = "Choose precision float32; if it stays, export the model again from an earlier checkpoint."
 
 
 class Engine:
-    """Fills grids, many at a time. What a request gives depends on itself and its seed alone.
+    """Fills grids, many at a time. The result of a request depends on the request and its seed alone.
 
-    One thread at a time may use it.
+    A request goes through five stages: admit (it gets rows), prefill (known steps are read in chunks), decode (one
+    step at a time, together with the others), emit (complete frames are put out), release (its rows become free).
+
+    Use it from one thread at a time.
 
     Args:
         model: the transformer, on its device.
-        delays: the layout's.
+        delays: the layout's delay of each stream, in steps.
         plan: slots and sizes, from :func:`~models.lm.engine.plan.plan_engine`.
     """
 
@@ -41,174 +44,194 @@ class Engine:
         self.plan, self._delays, self._size = plan, delays, model.size
         self._network = DecodingNetwork(model, plan.precision, plan.shape.steps)
         self._rows = Rows(plan.rows, plan.shape, plan.dtype, self._network.device)
-        self._step_of_all = whole_step(self._network, self._rows) if plan.static else None
+        self._batch_step = prepared_batch_step(self._network, self._rows) if plan.static else None
+        # There are few rows and sequences: sorting and searching these lists costs nothing beside a step.
         self._free = list(range(plan.rows))
-        self._waiting: deque[Job] = deque()
-        self._seated: list[Job] = []
-        self._count = 0
+        self._waiting: deque[Sequence] = deque()
+        self._running: list[Sequence] = []
+        self._next_id = 0
 
     @property
     def device(self) -> torch.device:
-        """Where it runs."""
+        """The device that it runs on."""
         return self._network.device
 
     @property
     def waiting(self) -> int:
-        """Requests that have no rows yet."""
+        """Number of sequences that wait for rows."""
         return len(self._waiting)
 
     @property
     def running(self) -> int:
-        """Requests that have rows."""
-        return len(self._seated)
+        """Number of sequences that have rows."""
+        return len(self._running)
 
     @property
     def free_rows(self) -> int:
-        """Rows that nobody has."""
+        """Number of rows without a sequence."""
         return len(self._free)
 
     def submit(self, request: Request, takes: int = 1) -> list[int]:
-        """Queue a request, and return the numbers of its takes; take k has the request's seed + k.
+        """Queue a request.
+
+        Args:
+            request: what to fill.
+            takes: number of results; take k uses the request's seed + k.
+
+        Returns:
+            The sequence ids of its takes.
 
         Raises:
-            StemsError: the request cannot be done. It has then taken no slot.
+            StemsError: the engine cannot serve the request. Nothing is queued then.
         """
         plan, special = self.plan, self._size.cardinality
         request.check(self._size.streams, special, plan.longest, plan.shape.text_positions)
-        family, seed = Family(request), request.sampling.seeded()
+        group, seed = SequenceGroup(request), request.sampling.seeded()
         window = plan.window(edit=request.hidden is not None)
         for take in range(takes):
-            family.jobs.append(Job(self._count, family, (seed + take) % 2**63, window, self._delays, special))
-            self._count += 1
-        self._waiting.extend(family.jobs)
-        return [job.number for job in family.jobs]
+            take_seed = (seed + take) % 2**63
+            group.sequences.append(Sequence(self._next_id, group, take_seed, window, self._delays, special))
+            self._next_id += 1
+        self._waiting.extend(group.sequences)
+        return [sequence.id for sequence in group.sequences]
 
-    def cancel(self, number: int) -> None:
-        """Forget a request; its rows are free at once. One that is done or unknown is no error."""
-        for job in [job for job in (*self._seated, *self._waiting) if job.number == number]:
-            self._leave(job)
+    def cancel(self, sequence_id: int) -> None:
+        """Drop a sequence and free its rows at once. Ids that are done or unknown are ignored."""
+        for sequence in [each for each in (*self._running, *self._waiting) if each.id == sequence_id]:
+            self._release(sequence)
 
     @torch.inference_mode()
-    def step(self) -> list[Written]:
-        """Let requests in, read a chunk of what one knows, write a step of the others; tell what is complete."""
-        news = self._seat()
-        reading = [job for job in self._seated if job.known_ahead >= WORTH_READING]
-        writing = [job for job in self._seated if job.known_ahead < WORTH_READING]
-        read = self._read(reading)
-        if writing:
-            self._write(writing)
-        return news + [told for job in (*read, *writing) if (told := self._settle(job)) is not None]
+    def step(self) -> list[Output]:
+        """Admit requests, prefill a chunk of one, decode one step of the others, and return newly complete frames."""
+        outputs = self._admit()
+        prefilling = [sequence for sequence in self._running if sequence.prefillable >= MIN_PREFILL]
+        decoding = [sequence for sequence in self._running if sequence.prefillable < MIN_PREFILL]
+        prefilled = self._prefill(prefilling)
+        if decoding:
+            self._decode(decoding)
+        emitted = [self._emit(sequence) for sequence in (*prefilled, *decoding)]
+        return outputs + [output for output in emitted if output is not None]
 
-    def play(self, requests: Sequence[Request]) -> Generator[Written, None, None]:
-        """Fill several grids, and tell of each as frames are complete; ``request`` is the place in the sequence.
+    def generate(self, requests: Collection[Request]) -> Generator[Output, None, None]:
+        """Fill several grids, and yield the frames of each as they are complete.
 
-        To be called while nothing else waits or runs. Closing it cancels what is left.
+        ``sequence_id`` is the place of the request among ``requests``. Call it while nothing else waits or runs.
+        Closing the generator cancels what is left.
 
         Raises:
-            StemsError: a request cannot be done, or its numbers are not finite.
+            StemsError: the engine cannot serve a request, or its logits are not finite.
         """
         places = {self.submit(request)[0]: place for place, request in enumerate(requests)}
         try:
             while self.waiting or self.running:
-                for written in self.step():
-                    if written.error is not None:
-                        raise written.error
-                    yield replace(written, request=places[written.request])
+                for output in self.step():
+                    if output.error is not None:
+                        raise output.error
+                    yield replace(output, sequence_id=places[output.sequence_id])
         finally:
-            for number in places:
-                self.cancel(number)
+            for sequence_id in places:
+                self.cancel(sequence_id)
 
-    def run(self, requests: Sequence[Request]) -> list[Int[Tensor, "streams frames"]]:
-        """Fill several grids, and return them in order. See :meth:`play`."""
+    def run(self, requests: Collection[Request]) -> list[Int[Tensor, "streams frames"]]:
+        """Fill several grids, and return the codes of each. See :meth:`generate`."""
         parts: list[list[Tensor]] = [[] for _ in requests]
-        for written in self.play(requests):
-            parts[written.request].append(written.codes)
+        for output in self.generate(requests):
+            parts[output.sequence_id].append(output.codes)
         return [torch.cat(part, dim=1) for part in parts]
 
-    def _seat(self) -> list[Written]:
-        """Give rows to those who have waited longest, in order."""
-        news = []
-        while self._waiting and self._waiting[0].needs <= len(self._free):
-            job = self._waiting.popleft()
-            job.taken = tuple(self._free[: job.needs])
-            del self._free[: job.needs]
-            self._seated.append(job)
-            self._rows.seat(job.taken, job.request.sampling, job.family.text(self._network))
-            if not job.next_window(self._rows):
-                news.append(job.tell(job.request.grid.columns))
-                self._leave(job)
-        return news
+    def _admit(self) -> list[Output]:
+        """Give rows to waiting sequences, first come, first served. Grids without unknown codes are done at once."""
+        outputs = []
+        while self._waiting and self._waiting[0].rows_needed <= len(self._free):
+            sequence = self._waiting.popleft()
+            sequence.row_ids = tuple(self._free[: sequence.rows_needed])
+            del self._free[: sequence.rows_needed]
+            self._running.append(sequence)
+            self._rows.admit(sequence.row_ids, sequence.request.sampling, sequence.group.text(self._network))
+            sequence.advance_window(self._rows)
+            if sequence.done:
+                self._release(sequence)
+                outputs.append(sequence.emit(sequence.collected))
+        return outputs
 
-    def _read(self, reading: list[Job]) -> list[Job]:
-        """Read known steps: of takes whose sibling has read them, all; of the first other request, a chunk."""
-        moved: list[Job] = []
-        for job in reading:
-            sibling = job.sibling()
-            if sibling is None:
-                self._read_chunk(job)
-                return [*moved, job]
-            if sibling.position >= job.known_ahead:
-                self._rows.copy(sibling.taken, job.taken, job.known_ahead)
-                job.position = job.known_ahead
-                moved.append(job)
-        return moved
+    def _prefill(self, sequences: list[Sequence]) -> list[Sequence]:
+        """Read known steps in one pass, and return the sequences that have moved on.
 
-    def _read_chunk(self, job: Job) -> None:
-        first, count = job.position, min(job.known_ahead, self.plan.chunk)
-        attention = ChunkAttention(self._rows, job.taken, first, count, job.texts)
-        read_steps(self._network, self._rows, job.taken, slice(first, first + count), attention)
-        job.position += count
-
-    def _write(self, writing: list[Job]) -> None:
-        """One step of several requests."""
-        samplings = [job.request.sampling for job in writing]
-        rows, kind = self._rows, DrawKind.of(samplings, fixed=self.plan.static)
-        moving = {row: job for job in writing for row in job.taken}
-        rows.move(list(moving))
-        if self._step_of_all is not None:
-            self._step_of_all(kind)
-        else:
-            taken, texts = self._places(moving)
-            ends = [moving[row].position + 1 if row in moving else 0 for row in taken]
-            leads = [taken.index(job.taken[0]) for job in writing]
-            partners = [taken.index(job.taken[-1]) for job in writing]
-            step_of_some(self._network, rows, leads, partners, FilledAttention(rows, taken, ends, texts), kind)
-        for job in writing:
-            job.position += 1
-
-    def _places(self, moving: dict[int, Job]) -> tuple[list[int], list[int]]:
-        """Rows of a step, and the lengths of the texts of the first of them: the only ones with a text, or all.
-
-        Where the bits of a row could depend on how many there are, all rows take part in every step.
+        A take whose sibling is already prefilled copies its KV cache; the first of the others gets one chunk.
         """
-        texts = {row: job.texts if row == job.taken[0] else 0 for row, job in moving.items()}
-        if self._network.rows_are_alone:
-            taken = sorted(moving, key=lambda row: (texts[row] == 0, row))
-            return taken, [texts[row] for row in taken if texts[row]]
-        return list(range(self.plan.rows)), [texts.get(row, 0) for row in range(self.plan.rows)]
+        copying = {sequence: source for sequence in sequences if (source := sequence.prefilled_sibling())}
+        for sequence, source in copying.items():
+            steps = sequence.prefillable
+            self._rows.copy_prefix(source.row_ids, sequence.row_ids, steps)
+            sequence.position = steps
+        others = (sequence for sequence in sequences if sequence not in copying and not sequence.awaits_sibling())
+        first = next(others, None)
+        if first is None:
+            return list(copying)
+        self._prefill_chunk(first)
+        return [*copying, first]
 
-    def _settle(self, job: Job) -> Written | None:
-        """Tell what is complete; where a window is, go on to the next, or leave. Leave with numbers out of range."""
-        if not job.finished:
-            if (end := job.complete) - job.told < self.plan.report_frames:
-                return None
-        else:
-            end = job.windows[job.window].end
-        job.keep(self._rows, end)
-        if self._rows.is_broken(job.taken[0]):
-            self._leave(job)
-            return job.fail(not_finite("language model", _MEND))
-        if job.finished and not job.next_window(self._rows):
-            self._leave(job)
-            end = job.request.grid.columns
-        return job.tell(end) if end > job.told else None
+    def _prefill_chunk(self, sequence: Sequence) -> None:
+        first, count = sequence.position, min(sequence.prefillable, self.plan.prefill_chunk)
+        attention = ChunkAttention(self._rows, sequence.row_ids, first, count, sequence.text_length)
+        prefill(self._network, self._rows, sequence.row_ids, slice(first, first + count), attention)
+        sequence.position += count
 
-    def _leave(self, job: Job) -> None:
-        """Give a request's rows back."""
-        job.family.jobs.remove(job)
-        if job in self._waiting:
-            self._waiting.remove(job)
+    def _decode(self, sequences: list[Sequence]) -> None:
+        """One step of several sequences."""
+        rows = self._rows
+        kind = DrawKind.of([sequence.request.sampling for sequence in sequences], fixed=self.plan.static)
+        by_row = {row: sequence for sequence in sequences for row in sequence.row_ids}
+        rows.set_exec_mask(list(by_row))
+        if self._batch_step is not None:
+            self._batch_step(kind)
         else:
-            self._seated.remove(job)
-            self._rows.leave(job.taken)
-            self._free = sorted((*self._free, *job.taken))
+            row_ids, text_lengths = self._rows_of_step(by_row)
+            lengths = [by_row[row].position + 1 if row in by_row else 0 for row in row_ids]
+            leaders = [row_ids.index(sequence.leader) for sequence in sequences]
+            partners = [row_ids.index(sequence.partner) for sequence in sequences]
+            attention = RaggedAttention(rows, row_ids, lengths, text_lengths)
+            subset_step(self._network, rows, leaders, partners, attention, kind)
+        for sequence in sequences:
+            sequence.position += 1
+
+    def _rows_of_step(self, by_row: dict[int, Sequence]) -> tuple[list[int], list[int]]:
+        """The rows to compute, those with a text first, and the lengths of these texts.
+
+        If results could depend on the number of rows, every step computes all of them, each as if it had a text.
+        """
+        text_lengths = {row: each.text_length if row == each.leader else 0 for row, each in by_row.items()}
+        if self._network.batch_invariant:
+            row_ids = sorted(by_row, key=lambda row: (text_lengths[row] == 0, row))
+            return row_ids, [text_lengths[row] for row in row_ids if text_lengths[row]]
+        return list(range(self.plan.rows)), [text_lengths.get(row, 0) for row in range(self.plan.rows)]
+
+    def _emit(self, sequence: Sequence) -> Output | None:
+        """Return newly complete frames; when a window is done, start the next or release the rows.
+
+        Frames wait until ``report_frames`` of them are complete, or the window is. A sequence with logits that are
+        not finite ends here, before frames that they drew are put out.
+        """
+        finished, complete = sequence.window_finished, sequence.complete_frames
+        if not finished and complete - sequence.reported < self.plan.report_frames:
+            return None
+        sequence.collect(self._rows, complete)
+        if not self._rows.is_finite(sequence.leader):
+            self._release(sequence)
+            return sequence.emit_error(not_finite("language model", _FIX))
+        if finished:
+            sequence.advance_window(self._rows)
+        if sequence.done:
+            self._release(sequence)
+            complete = sequence.collected
+        return sequence.emit(complete) if complete > sequence.reported else None
+
+    def _release(self, sequence: Sequence) -> None:
+        """Free the rows of a sequence, or take it out of the queue."""
+        sequence.group.sequences.remove(sequence)
+        if sequence in self._waiting:
+            self._waiting.remove(sequence)
+        else:
+            self._running.remove(sequence)
+            self._rows.release(sequence.row_ids)
+            self._free = sorted((*self._free, *sequence.row_ids))

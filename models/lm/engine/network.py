@@ -1,7 +1,7 @@
 """The transformer as decoding runs it: the weights of a :class:`~models.lm.transformer.StemTransformer`, packed.
 
-The mathematics is that of the module which trains; here every row is one step of one sequence, and what it attends to
-is somebody else's business (:class:`Attention`).
+The mathematics is that of the training module, but every row is one step of one sequence. What a row attends to is
+injected: see :class:`Attention`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from models.lm.engine.attention import FilledAttention
+from models.lm.engine.attention import RaggedAttention
 from models.lm.engine.native import kernels as native
-from models.lm.engine.weights import Int8, Matrix, Precision, pack, side_by_side
+from models.lm.engine.weights import Int8Matrix, Matrix, Precision, pack, pack_side_by_side
 from models.lm.transformer import Condition, Layer, Norm, StemTransformer, sinusoidal_positions
 
 
@@ -25,22 +25,24 @@ from models.lm.transformer import Condition, Layer, Norm, StemTransformer, sinus
 class Attention(Protocol):
     """What rows attend to, layer by layer."""
 
-    texted: int
-    """How many rows, from the first on, have a text. To the others cross-attention adds nothing."""
+    rows_with_text: int
+    """How many rows, from the first on, have a text. Cross-attention adds nothing to the others."""
 
-    def steps(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Float[Tensor, "rows dim"]:
-        """Remember the rows' keys and values, and mix those of their sequences so far.
+    def self_attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Float[Tensor, "rows dim"]:
+        """Cache the keys and values, and attend from each row to its sequence so far.
 
         All three are ``[rows, heads, head_dim]``.
         """
 
-    def text(self, layer: int, q: Float[Tensor, "texted heads head_dim"]) -> Float[Tensor, "texted dim"]:
-        """Mix the values of the rows' texts."""
+    def cross_attend(
+        self, layer: int, q: Float[Tensor, "rows_with_text heads head_dim"]
+    ) -> Float[Tensor, "rows_with_text dim"]:
+        """Attend from each row with a text to its text."""
 
 
 @dataclass(frozen=True)
 class PackedNorm:
-    """A layer norm in the precision that rows have."""
+    """A layer norm in the precision of the rows."""
 
     weight: Tensor
     bias: Tensor
@@ -48,7 +50,7 @@ class PackedNorm:
 
     @classmethod
     def of(cls, norm: Norm, dtype: torch.dtype) -> PackedNorm:
-        """Of the module that trains."""
+        """Pack a norm of the training module."""
         return cls(norm.weight.detach().to(dtype), norm.bias.detach().to(dtype), norm.eps)
 
     @property
@@ -76,16 +78,16 @@ class PackedLayer:
         self.expand = pack(layer.expand, precision)
         self.contract = pack(layer.contract, precision)
 
-    def native(self) -> native.Layer | None:
-        """The same for the compiled kernels, where they have all of its matrices."""
+    def native(self) -> native.NativeLayer | None:
+        """The layer for the compiled kernels, if they can multiply by all of its matrices."""
         norms = (self.self_norm, self.cross_norm, self.feed_norm)
         pointers = [part.data_ptr() for norm in norms for part in norm.tensors]
-        matrices = [matrix.native for matrix in self.matrices if isinstance(matrix, Int8) and matrix.native]
-        return native.Layer(*pointers, *matrices) if len(matrices) == len(self.matrices) else None
+        matrices = [matrix.native for matrix in self.matrices if isinstance(matrix, Int8Matrix) and matrix.native]
+        return native.NativeLayer(*pointers, *matrices) if len(matrices) == len(self.matrices) else None
 
     @property
     def matrices(self) -> list[Matrix]:
-        """Those of a step, in order."""
+        """The matrices of a step, in the order of use."""
         return [self.qkv, self.out, self.text_query, self.text_out, self.expand, self.contract]
 
 
@@ -93,9 +95,8 @@ class DecodingNetwork:
     """Rows of tokens in, rows of logits out.
 
     Args:
-        model: the transformer. Its embeddings, norms and text projections are read where they are; its matrices
-            are packed.
-        precision: of the matrices.
+        model: the transformer. Its embeddings, norms and text projection are used in place; its matrices are packed.
+        precision: of the packed matrices.
         longest: steps of the longest sequence.
     """
 
@@ -105,7 +106,7 @@ class DecodingNetwork:
         self.layers = [PackedLayer(layer, precision, self.dtype) for layer in model.layers]
         self.final_norm = PackedNorm.of(model.final_norm, self.dtype)
         self.heads = pack(model.heads, precision)
-        side_by_side(self._matrices)
+        pack_side_by_side(self._matrices)
         self._native = self._native_layers()
         self.device = model.heads.weight.device
         positions = torch.arange(longest, device=self.device)
@@ -113,8 +114,8 @@ class DecodingNetwork:
         self.embedding = model.embedding.weight.detach().to(self.dtype)
 
     @property
-    def rows_are_alone(self) -> bool:
-        """Whether a row's bits are the same however many rows a step has."""
+    def batch_invariant(self) -> bool:
+        """Whether a row's results are the same to the bit for any number of rows in the step."""
         return self.precision == "int8"
 
     @property
@@ -128,44 +129,46 @@ class DecodingNetwork:
 
     @torch.no_grad()
     def text(self, condition: Condition) -> list[tuple[Tensor, Tensor]]:
-        """Keys and values of one text, layer by layer, each ``[heads, length, head_dim]``: what attention sees of it.
+        """Keys and values of one text for each layer, each ``[heads, length, head_dim]``.
 
-        Empty where there is nothing but zeros, to which attention adds nothing.
+        The list is empty if the text is all zeros, to which attention adds nothing.
         """
         if not condition.valid.any():
             return []
-        text, seen = self._model.project_text(condition)
-        text = text[0, seen[0, 0, 0]].to(self.dtype)
+        text, attended = self._model.project_text(condition)
+        text = text[0, attended[0, 0, 0]].to(self.dtype)  # [length, dim], without the padding
+        # [length, 2 * dim] -> [length, keys or values, heads, head_dim]
         pairs = [layer.text_keys_values(text).view(len(text), 2, self.size.heads, -1) for layer in self.layers]
         return [(pair[:, 0].transpose(0, 1), pair[:, 1].transpose(0, 1)) for pair in pairs]
 
     def embed(
         self, tokens: Int[Tensor, "rows streams"], positions: Int[Tensor, " rows"]
     ) -> Float[Tensor, "rows dim"]:
-        """Sum of the streams' embeddings, and the position's."""
+        """Sum of the streams' embeddings and the position's."""
         return F.embedding(tokens + self._model.offsets[:, 0], self.embedding).sum(dim=1) + self.positions[positions]
 
-    def through(self, x: Float[Tensor, "rows dim"], attention: Attention) -> Float[Tensor, "rows dim"]:
-        """All layers."""
-        if self._native is not None and isinstance(attention, FilledAttention):
-            return attention.through(self._native, x)
-        heads, texted = self.size.heads, attention.texted
+    def forward(self, x: Float[Tensor, "rows dim"], attention: Attention) -> Float[Tensor, "rows dim"]:
+        """Run all layers."""
+        if self._native is not None and isinstance(attention, RaggedAttention):
+            return attention.forward(self._native, x)
+        heads, with_text = self.size.heads, attention.rows_with_text
         for index, layer in enumerate(self.layers):
+            # [rows, 3 * dim] -> three of [rows, heads, head_dim]
             q, k, v = layer.qkv(layer.self_norm(x)).view(len(x), 3, heads, -1).unbind(dim=1)
-            x = x + layer.out(attention.steps(index, q, k, v))
-            if texted:
-                q = layer.text_query(layer.cross_norm(x[:texted])).view(texted, heads, -1)
-                x[:texted] += layer.text_out(attention.text(index, q))
+            x = x + layer.out(attention.self_attend(index, q, k, v))
+            if with_text:
+                q = layer.text_query(layer.cross_norm(x[:with_text])).view(with_text, heads, -1)
+                x[:with_text] += layer.text_out(attention.cross_attend(index, q))
             x = x + layer.contract(F.gelu(layer.expand(layer.feed_norm(x))))
         return x
 
-    def _native_layers(self) -> ctypes.Array[native.Layer] | None:
-        """The layers in one array, if the compiled kernels can take a step through them."""
-        layers = [each for layer in self.layers if (each := layer.native()) is not None]
+    def _native_layers(self) -> ctypes.Array[native.NativeLayer] | None:
+        """All layers in one array, if the compiled kernels can run a step through them."""
+        layers = [native_layer for layer in self.layers if (native_layer := layer.native()) is not None]
         head_dim = self.size.dim // self.size.heads
         if native.kernels() is None or len(layers) < len(self.layers) or head_dim % native.LANES:
             return None
-        return (native.Layer * len(layers))(*layers)
+        return (native.NativeLayer * len(layers))(*layers)
 
     def logits(self, x: Float[Tensor, "rows dim"]) -> Float[Tensor, "rows streams cardinality"]:
         """Logits of every stream's next token, in float32."""

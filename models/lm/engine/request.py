@@ -1,4 +1,4 @@
-"""What is asked of the engine, and what it tells about it."""
+"""Input and output of the engine."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from models.lm.transformer import Condition
 
 @dataclass(frozen=True)
 class Request:
-    """A song to fill.
+    """A grid to fill.
 
     Args:
-        grid: its frames, of any number, some of whose codes are known.
-        condition: one text, or None.
-        sampling: how tokens are drawn.
-        hidden: for an edit, what the model must not hear of the grid's codes beforehand; every unknown code that is
-            not an old one must be hidden. None for text-to-music and continuation.
+        grid: any number of frames; the engine draws the unknown codes.
+        condition: one encoded text, or None.
+        sampling: sampling parameters.
+        hidden: for an edit, the codes that its prefix hides from the model. Unknown codes must be hidden, unless the
+            grid holds an old code there. None for text-to-music and continuation.
     """
 
     grid: Grid
@@ -32,20 +32,30 @@ class Request:
 
     @property
     def guided(self) -> bool:
-        """Whether it needs a second row, without the text."""
+        """Whether guidance needs a second row, without the text."""
         return self.condition is not None and self.sampling.guidance != 1
 
     def check(self, streams: int, special: int, longest: int, text_positions: int) -> None:
-        """Refuse what the engine cannot do; StemsError names the field."""
+        """Refuse a request that the engine cannot serve.
+
+        Args:
+            streams: streams of the model.
+            special: the special id.
+            longest: frames of the longest request.
+            text_positions: positions of the longest text.
+
+        Raises:
+            StemsError: it names the field.
+        """
         self.grid.check(streams, special)
         if self.grid.columns > longest:
             raise StemsError(
-                f"{self.grid.columns} frames are asked for.", f"At most {longest} can be made.", field="grid"
+                f"The request has {self.grid.columns} frames.", f"At most {longest} are possible.", field="grid"
             )
         if self.hidden is not None and self.hidden.shape != self.grid.codes.shape:
             raise StemsError(
-                f"What is hidden has shape {tuple(self.hidden.shape)}.",
-                f"Give the grid's, {tuple(self.grid.codes.shape)}.",
+                f"The mask of hidden codes has shape {tuple(self.hidden.shape)}.",
+                f"Give the grid's shape, {tuple(self.grid.codes.shape)}.",
                 field="hidden",
             )
         if self.condition is not None:
@@ -55,7 +65,7 @@ class Request:
     def _check_text(condition: Condition, text_positions: int) -> None:
         if condition.states.shape[0] != 1:
             raise StemsError(
-                f"There are {condition.states.shape[0]} texts.", "Give one for each request.", field="prompt"
+                f"The request has {condition.states.shape[0]} texts.", "Give one per request.", field="prompt"
             )
         if not condition.states.isfinite().all():
             raise not_finite("text encoder")
@@ -66,13 +76,18 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Written:
-    """Frames of a request that are complete: ``codes`` ``[streams, frames]`` from frame ``first`` on.
+class Output:
+    """Newly completed frames of one sequence.
 
-    ``done`` says that they are the last: of the song, or before ``error``, of which the request has died.
+    Args:
+        sequence_id: which sequence, as :meth:`~models.lm.engine.engine.Engine.submit` returned it.
+        first: index of the first of these frames in the song.
+        codes: the frames.
+        done: whether the sequence has ended: with these frames, or early with an error.
+        error: why it ended early. There are then no frames.
     """
 
-    request: int
+    sequence_id: int
     first: int
     codes: Int[Tensor, "streams frames"]
     done: bool

@@ -1,4 +1,4 @@
-"""How fast memory lets a step be: a step cannot take less time than reading what it reads."""
+"""How fast memory lets a step be: a step takes at least as long as reading what it reads."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from models.memory import huge_zeros
 
 
 def memory_bandwidth(device: torch.device, size: int = 2**29, turns: int = 7) -> float:
-    """Bytes a second that all threads together read from memory: the best of several turns over ``size`` bytes."""
+    """Bytes per second that all threads together read from memory: the best of several turns over ``size`` bytes."""
     numbers = huge_zeros((size // 4,), torch.float32, device).fill_(1)
     best = float("inf")
     for _ in range(turns):
@@ -24,9 +24,16 @@ def memory_bandwidth(device: torch.device, size: int = 2**29, turns: int = 7) ->
 
 
 def step_seconds(plan: EnginePlan, bandwidth: float, *, requests: int = 1, filled: int = 0) -> float:
-    """The least time of a step of so many guided requests, each with so many steps filled."""
-    remembered = requests * (plan.step_bytes(filled) - plan.weight_bytes)
-    return (plan.weight_bytes + remembered) / bandwidth
+    """The least time of one step.
+
+    Args:
+        plan: the engine's sizes.
+        bandwidth: of the memory, in bytes per second.
+        requests: guided requests in the step.
+        filled: steps that each of them has in the KV cache.
+    """
+    cache_bytes = requests * (plan.step_bytes(filled) - plan.weight_bytes)
+    return (plan.weight_bytes + cache_bytes) / bandwidth
 
 
 def _wait(device: torch.device) -> None:

@@ -1,4 +1,4 @@
-"""Matrices in the precision that decoding reads them in. At few rows a step is as fast as its weights are read."""
+"""Matrices in the precision of decoding. With few rows, a step takes as long as reading its weights."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from models.memory import huge_zeros
 Precision = Literal["float32", "bfloat16", "int8"]
 
 BYTES: dict[Precision, int] = {"float32": 4, "bfloat16": 2, "int8": 1}
-"""Bytes of a weight."""
+"""Bytes per weight."""
 
 
 @runtime_checkable
@@ -32,7 +32,7 @@ class Matrix(Protocol):
         """Bytes that one multiplication reads."""
 
 
-class Whole:
+class FloatMatrix:
     """A matrix in float32 or bfloat16."""
 
     def __init__(self, weight: Float[Tensor, "outputs inputs"], dtype: torch.dtype) -> None:
@@ -48,30 +48,30 @@ class Whole:
         return self.weight.nbytes
 
 
-class Int8:
-    """A matrix of whole numbers from -127 to 127 with one scale an output.
+class Int8Matrix:
+    """A matrix of integers from -127 to 127 with one scale per output.
 
-    What it multiplies is rounded: to int16 with a scale a row where the kernels are compiled, else to bfloat16. Each
-    row of the result is computed alone, in one order, so its bits do not depend on how many rows there are.
+    The input is rounded: to int16 with one scale per row if the compiled kernels multiply, else to bfloat16. Each row
+    of the result is computed alone and in one order, so its bits do not depend on the number of rows.
     """
 
     def __init__(self, weight: Float[Tensor, "outputs inputs"]) -> None:
         weight = weight.detach().float()
         scales = (weight.abs().amax(dim=1) / 127).clamp(min=1e-12)
-        numbers = (weight / scales[:, None]).round().to(torch.int8)
+        integers = (weight / scales[:, None]).round().to(torch.int8)
         self._kernels = kernels() if len(weight) % COLUMNS == 0 and not weight.is_cuda else None
-        self.native: native.Matrix | None = None
+        self.native: native.NativeMatrix | None = None
         if self._kernels is not None:
-            self.weight, self.scales = in_blocks(numbers), scales
-            self.native = native.Matrix.of(self.weight, self.scales, weight.shape[1])
+            self.weight, self.scales = in_blocks(integers), scales
+            self.native = native.NativeMatrix.of(self.weight, self.scales, weight.shape[1])
         else:
-            self.weight, self.scales = numbers.contiguous(), scales.bfloat16()
+            self.weight, self.scales = integers.contiguous(), scales.bfloat16()
 
-    def move(self, room: Int[Tensor, ...]) -> None:
-        """Keep the numbers in another place from now on."""
-        self.weight = room.view(self.weight.shape).copy_(self.weight)
+    def move_to(self, buffer: Int[Tensor, ...]) -> None:
+        """Move the integers into another piece of memory."""
+        self.weight = buffer.view(self.weight.shape).copy_(self.weight)
         if self.native is not None:
-            self.native = native.Matrix.of(self.weight, self.scales, self.native.inputs)
+            self.native = native.NativeMatrix.of(self.weight, self.scales, self.native.inputs)
 
     def __call__(self, x: Float[Tensor, "rows inputs"]) -> Float[Tensor, "rows outputs"]:
         """Multiply."""
@@ -86,24 +86,24 @@ class Int8:
 
 
 def pack(linear: nn.Linear, precision: Precision) -> Matrix:
-    """A linear layer's matrix in a precision."""
+    """Pack a linear layer's matrix."""
     if precision == "int8":
-        return Int8(linear.weight)
-    return Whole(linear.weight, torch.float32 if precision == "float32" else torch.bfloat16)
+        return Int8Matrix(linear.weight)
+    return FloatMatrix(linear.weight, torch.float32 if precision == "float32" else torch.bfloat16)
 
 
-def side_by_side(matrices: Sequence[Matrix]) -> None:
-    """Put the numbers of all int8 matrices into one piece of memory, in the order in which they are read."""
-    packed = [matrix for matrix in matrices if isinstance(matrix, Int8)]
+def pack_side_by_side(matrices: Sequence[Matrix]) -> None:
+    """Move the integers of all int8 matrices into one piece of memory, in the order in which a step reads them."""
+    packed = [matrix for matrix in matrices if isinstance(matrix, Int8Matrix)]
     if packed:
         sizes = [matrix.weight.numel() for matrix in packed]
-        room = huge_zeros((sum(sizes),), torch.int8, packed[0].weight.device)
-        for matrix, place in zip(packed, room.split(sizes), strict=True):
-            matrix.move(place)
+        memory = huge_zeros((sum(sizes),), torch.int8, packed[0].weight.device)
+        for matrix, buffer in zip(packed, memory.split(sizes), strict=True):
+            matrix.move_to(buffer)
 
 
 def best_precision(device: torch.device, dim: int) -> Precision:
-    """The fastest sound precision: bfloat16 on accelerators; on CPUs int8, once weights outgrow the caches."""
+    """The fastest sound precision: bfloat16 on accelerators; on CPUs int8, once the weights outgrow the caches."""
     if device.type != "cpu":
         return "bfloat16"
     return "int8" if dim >= 512 else "float32"

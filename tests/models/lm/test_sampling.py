@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.errors import StemsError
-from models.lm.sampling import Draws, Sampling, choose, exponential, random_key
+from models.lm.sampling import Draws, Sampling, choose, exponential, noise_key
 
 LOGITS = torch.tensor([0.1, 0.2, 0.7]).log()
 
@@ -25,7 +25,7 @@ def rows_of(samplings: list[Sampling], keys: list[int]) -> Draws:
 
 def draws(sampling: Sampling, count: int) -> torch.Tensor:
     """So many draws of one token each: ``count`` rows that differ in their keys alone."""
-    rows = rows_of([sampling] * count, [random_key(1, row) for row in range(count)])
+    rows = rows_of([sampling] * count, [noise_key(1, row) for row in range(count)])
     return choose(LOGITS.expand(count, 1, 3), rows, torch.zeros(count, dtype=torch.int64))[:, 0]
 
 
@@ -67,7 +67,7 @@ samplings = st.builds(
 def test_a_row_is_drawn_the_same_whoever_else_draws(several: list[Sampling], seed: int) -> None:
     # Few distinct values: ties must not be broken by who else is there.
     logits = torch.randint(4, (len(several), 3, 10), generator=torch.Generator().manual_seed(seed)).float()
-    keys, steps = [random_key(seed, row) for row in range(len(several))], torch.arange(len(several))
+    keys, steps = [noise_key(seed, row) for row in range(len(several))], torch.arange(len(several))
     together = choose(logits, rows_of(several, keys), steps)
     for row, sampling in enumerate(several):
         alone = choose(logits[row : row + 1], rows_of([sampling], keys[row : row + 1]), steps[row : row + 1])
@@ -75,7 +75,7 @@ def test_a_row_is_drawn_the_same_whoever_else_draws(several: list[Sampling], see
 
 
 def test_noise_is_exponential_and_never_zero_or_infinite() -> None:
-    keys = torch.tensor([random_key(seed) for seed in range(50)])
+    keys = torch.tensor([noise_key(seed) for seed in range(50)])
     noise = exponential(keys, torch.arange(50), 6, 2048)
     assert noise.isfinite().all()
     assert (noise > 0).all()
@@ -87,7 +87,7 @@ def test_noise_is_exponential_and_never_zero_or_infinite() -> None:
 
 
 def test_the_noise_of_a_seed_stays_what_it_was() -> None:
-    noise = exponential(torch.tensor([random_key(5, 0)]), torch.tensor([7]), 2, 2)
+    noise = exponential(torch.tensor([noise_key(5, 0)]), torch.tensor([7]), 2, 2)
     expected = torch.tensor([[[0.7450, 0.7257], [2.7748, 2.2627]]])
     torch.testing.assert_close(noise, expected, atol=1e-4, rtol=0)
 

@@ -1,1 +1,1 @@
-"""A step on a GPU, as few kernels: written in Triton, which comes with PyTorch there."""
+"""A decoding step on a GPU in few kernels, written in Triton, which comes with PyTorch for CUDA."""

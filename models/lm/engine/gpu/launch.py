@@ -11,31 +11,31 @@ from typing import Any
 import torch
 
 _AHEAD_FROM = (9, 0)
-"""The first compute capability that starts a kernel before the one in front of it has ended."""
+"""The first compute capability that can start a kernel before the one in front of it has ended."""
 
 
 @functools.cache
 def can_compile() -> bool:
-    """Whether the kernels' compiler, which comes with PyTorch for CUDA, is there."""
+    """Whether Triton, the kernels' compiler, is installed; it comes with PyTorch for CUDA."""
     return importlib.util.find_spec("triton") is not None
 
 
 @dataclass(frozen=True)
 class Launch:
-    """The kernels, and what each launch of one says beside its own arguments."""
+    """The kernels, and the options that every launch takes beside the kernel's own arguments."""
 
     kernels: ModuleType
     options: dict[str, Any]
 
     @classmethod
     def on(cls, device: torch.device) -> Launch:
-        """For a device."""
+        """The launch for a device; from compute capability 9.0 on, kernels are launched ahead of time."""
         from models.lm.engine.gpu import kernels
 
         ahead = device.type == "cuda" and torch.cuda.get_device_capability(device) >= _AHEAD_FROM
         return cls(kernels, {"AHEAD": True, "launch_pdl": True} if ahead else {"AHEAD": False})
 
 
-def power(count: int) -> int:
-    """The next power of two: what the shapes of a kernel are."""
+def next_power_of_two(count: int) -> int:
+    """The least power of two that is not below a number: blocks of a kernel have such sizes."""
     return 1 << (count - 1).bit_length()

@@ -1,1 +1,1 @@
-"""Kernels for decoding on CPUs, in C: compiled by the machine's own compiler, once, where there is one."""
+"""Kernels for decoding on CPUs, in C. The machine's own compiler compiles them once, if there is one."""

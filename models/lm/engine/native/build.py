@@ -1,4 +1,4 @@
-"""Compile the kernels with the machine's own compiler, once, into the user's cache."""
+"""Compile the kernels once, with the machine's own compiler, into the user's cache."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 _SOURCE = Path(__file__).with_name("kernels.c")
 _SOURCES = sorted(_SOURCE.parent.glob("*.[ch]"))
-# No fast-math: sums must not be reordered, least of all otherwise for two rows than for one.
+# No fast-math: the order of sums must not depend on the number of rows.
 _OPTIONS = ("-O3", "-march=native", "-std=gnu11", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-fPIC")
 
 
@@ -30,7 +30,7 @@ def loaded() -> ctypes.CDLL | None:
         return None
     compiler = next(filter(None, map(shutil.which, (os.environ.get("CC", "cc"), "gcc", "clang"))), None)
     if compiler is None:
-        log.info("There is no C compiler: int8 decoding uses PyTorch's products, about half as fast.")
+        log.info("No C compiler found: int8 decoding uses PyTorch's products, about half as fast.")
         return None
     try:
         return ctypes.CDLL(str(_compiled(compiler)))
@@ -40,7 +40,7 @@ def loaded() -> ctypes.CDLL | None:
 
 
 def _share_openmp() -> bool:
-    """Make PyTorch's OpenMP visible to what is loaded later: two sets of threads would be in each other's way."""
+    """Make PyTorch's OpenMP visible to the kernels: two OpenMP runtimes would compete for the cores."""
     mapped = Path("/proc/self/maps").read_text(encoding="utf-8")
     found = set(re.findall(r"/\S*lib(?:gomp|iomp5|omp)[^/\s]*\.so\S*", mapped))
     for file in found:
@@ -49,7 +49,7 @@ def _share_openmp() -> bool:
 
 
 def _compiled(compiler: str) -> Path:
-    """The library of this source, compiler and processor; made if it is not there, complete or not at all."""
+    """The library for this source, compiler and processor. A missing one is built aside and moved in place."""
     processor = re.search(r"^flags.*$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
     version = subprocess.run([compiler, "--version"], capture_output=True, check=True, timeout=30).stdout
     made_from = (
@@ -64,7 +64,7 @@ def _compiled(compiler: str) -> Path:
         with tempfile.TemporaryDirectory(dir=file.parent) as folder:
             made, linked = Path(folder) / "kernels.o", Path(folder) / "kernels.so"
             _run([compiler, *_OPTIONS, "-c", str(_SOURCE), "-o", str(made)])
-            # Linked without -fopenmp, so that OpenMP's functions are found in the one that is loaded.
+            # Linked without -fopenmp, so that the functions of the loaded OpenMP are used.
             _run([compiler, "-shared", str(made), "-o", str(linked), "-lm"])
             linked.replace(file)
     return file
@@ -77,20 +77,20 @@ def _run(command: list[str]) -> None:
 
 
 def _cache() -> Path:
-    """Where compiled kernels are kept: the user's cache, or a folder of temporary files where there is none to write.
+    """The folder for compiled kernels: the user's cache, or a temporary folder if that cannot be written.
 
-    What lies there is run, so a folder of temporary files must be this user's alone.
+    The code in it is run, so only this user may be able to write into a temporary folder.
     """
     try:
         folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "musicgen-stem"
         folder.mkdir(parents=True, exist_ok=True)
         if os.access(folder, os.W_OK | os.X_OK):
             return folder
-    except (OSError, RuntimeError):  # no home, or not this user's
+    except (OSError, RuntimeError):  # there is no home, or it belongs to another user
         pass
     folder = Path(tempfile.gettempdir()) / f"musicgen-stem-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     status = folder.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o022:
-        raise PermissionError(f"'{folder}' is not this user's alone")
+        raise PermissionError(f"other users can write into '{folder}'")
     return folder

@@ -1,6 +1,6 @@
-/* Decoding on x86 CPUs with AVX2: what is called from Python.
+/* Decoding on x86 CPUs with AVX2: the functions that Python calls.
  *
- * Every result is computed alone and in one order: its bits depend neither on how many rows there are nor on threads.
+ * Every result is computed alone and in one order, so its bits depend neither on the number of rows nor on threads.
  */
 
 #include "attention.h"
@@ -20,7 +20,7 @@ void int8_product(
 }
 
 void step_attention(
-    const Filled *f, const float *queries, long row_stride, const void *keys, const void *values, float *mixed,
+    const RaggedRows *f, const float *queries, long row_stride, const void *keys, const void *values, float *mixed,
     int threads)
 {
 #pragma omp parallel num_threads(threads)
@@ -33,21 +33,21 @@ typedef struct {
 } Layer;
 
 typedef struct {
-    float *wide;   /* [rows, 4 dim or what the widest matrix gives] */
+    float *wide;   /* [rows, outputs of the widest matrix] */
     float *mixed;  /* [rows, dim] */
-    int16_t *q;    /* [rows, the widest matrix's inputs] */
+    int16_t *q;    /* [rows, inputs of the widest matrix] */
     float *scales; /* [rows] */
 } Scratch;
 
-/* Rounded rows of x, for a matrix; to be called by all threads, like those that follow. */
-static void rounded(const float *x, const Matrix *m, long rows, const Scratch *s)
+/* Quantize rows of x for a matrix. All threads of a parallel region must call this and the functions below. */
+static void quantize_rows(const float *x, const Matrix *m, long rows, const Scratch *s)
 {
 #pragma omp for schedule(static)
     for (long r = 0; r < rows; r++)
         quantize(x + r * m->inputs, m->inputs, m->padded, s->q + r * m->padded, s->scales + r);
 }
 
-static void normalised(
+static void normalise_rows(
     const float *x, const float *weight, const float *bias, const Matrix *m, long rows, const Scratch *s)
 {
 #pragma omp for schedule(static)
@@ -58,7 +58,7 @@ static void normalised(
     }
 }
 
-static void activated(float *x, const Matrix *m, long rows, const Scratch *s)
+static void gelu_rows(float *x, const Matrix *m, long rows, const Scratch *s)
 {
 #pragma omp for schedule(static)
     for (long r = 0; r < rows; r++) {
@@ -67,7 +67,7 @@ static void activated(float *x, const Matrix *m, long rows, const Scratch *s)
     }
 }
 
-static void keep(const int half, const float *numbers, void *cache, long first, long count)
+static void store_cached(const int half, const float *numbers, void *cache, long first, long count)
 {
     for (long d = 0; d < count; d += LANES) {
         __m256 v = _mm256_loadu_ps(numbers + d);
@@ -79,49 +79,49 @@ static void keep(const int half, const float *numbers, void *cache, long first, 
     }
 }
 
-static void remember(const Filled *f, const float *qkv, void *keys, void *values)
+static void append_step(const RaggedRows *f, const float *qkv, void *keys, void *values)
 {
     long dim = f->heads * f->dim;
 #pragma omp for schedule(static)
     for (long r = 0; r < f->rows; r++)
         for (long h = 0; h < f->heads; h++) {
-            long first = ((f->taken[r] * f->heads + h) * f->steps + f->ends[r] - 1) * f->dim;
+            long first = ((f->row_ids[r] * f->heads + h) * f->steps + f->lengths[r] - 1) * f->dim;
             const float *key = qkv + r * 3 * dim + dim + h * f->dim;
-            keep(f->half, key, keys, first, f->dim);
-            keep(f->half, key + dim, values, first, f->dim);
+            store_cached(f->half, key, keys, first, f->dim);
+            store_cached(f->half, key + dim, values, first, f->dim);
         }
 }
 
-/* x[rows, dim] through all layers, in place. Each row's step is remembered at ends - 1. The first texts->rows rows
- * have a text. Keys and values [layers, all rows, heads, steps, dim]. */
+/* Run x[rows, dim] through all layers, in place. Each row's step is cached at lengths - 1. The first texts->rows rows
+ * have a text. Keys and values are [layers, all rows, heads, steps, dim]. */
 void layers_step(
-    const Layer *layers, long count, const Filled *past, const Filled *texts, long all_rows, float *x, void *keys,
+    const Layer *layers, long count, const RaggedRows *past, const RaggedRows *texts, long all_rows, float *x, void *keys,
     void *values, const void *text_keys, const void *text_values, const Scratch *s, int threads)
 {
-    long dim = past->heads * past->dim, rows = past->rows, read = texts->rows;
-    /* Bytes of one layer's keys. */
+    long dim = past->heads * past->dim, rows = past->rows, with_text = texts->rows;
+    /* Bytes of one layer's keys: of one step in all rows, of all steps, and of a text. */
     long number = all_rows * dim * (past->half ? 2 : 4), own = number * past->steps, text = number * texts->steps;
 #pragma omp parallel num_threads(threads)
     for (long i = 0; i < count; i++) {
         const Layer *l = layers + i;
-        normalised(x, l->self_weight, l->self_bias, &l->qkv, rows, s);
+        normalise_rows(x, l->self_weight, l->self_bias, &l->qkv, rows, s);
         product(&l->qkv, rows, s->q, s->scales, s->wide, STORE);
         void *own_keys = (char *)keys + i * own, *own_values = (char *)values + i * own;
-        remember(past, s->wide, own_keys, own_values);
+        append_step(past, s->wide, own_keys, own_values);
         attend_all(past, s->wide, 3 * dim, own_keys, own_values, s->mixed);
-        rounded(s->mixed, &l->out, rows, s);
+        quantize_rows(s->mixed, &l->out, rows, s);
         product(&l->out, rows, s->q, s->scales, x, ADD);
-        if (read) {
-            normalised(x, l->cross_weight, l->cross_bias, &l->text_query, read, s);
-            product(&l->text_query, read, s->q, s->scales, s->wide, STORE);
-            const void *read_keys = (const char *)text_keys + i * text;
-            attend_all(texts, s->wide, dim, read_keys, (const char *)text_values + i * text, s->mixed);
-            rounded(s->mixed, &l->text_out, read, s);
-            product(&l->text_out, read, s->q, s->scales, x, ADD);
+        if (with_text) {
+            normalise_rows(x, l->cross_weight, l->cross_bias, &l->text_query, with_text, s);
+            product(&l->text_query, with_text, s->q, s->scales, s->wide, STORE);
+            const void *cached_keys = (const char *)text_keys + i * text;
+            attend_all(texts, s->wide, dim, cached_keys, (const char *)text_values + i * text, s->mixed);
+            quantize_rows(s->mixed, &l->text_out, with_text, s);
+            product(&l->text_out, with_text, s->q, s->scales, x, ADD);
         }
-        normalised(x, l->feed_weight, l->feed_bias, &l->expand, rows, s);
+        normalise_rows(x, l->feed_weight, l->feed_bias, &l->expand, rows, s);
         product(&l->expand, rows, s->q, s->scales, s->wide, STORE);
-        activated(s->wide, &l->contract, rows, s);
+        gelu_rows(s->wide, &l->contract, rows, s);
         product(&l->contract, rows, s->q, s->scales, x, ADD);
     }
 }

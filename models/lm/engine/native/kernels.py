@@ -13,11 +13,11 @@ from torch import Tensor
 from models.lm.engine.native.build import loaded
 
 STEP, COLUMNS, LANES = 16, 4, 8
-"""As in the sources: inputs and outputs of a block of weights, and values of a vector."""
+"""As in the C sources: inputs and outputs of a block of weights, and numbers per vector."""
 
 
-class Matrix(ctypes.Structure):
-    """A matrix of int8 that :func:`in_blocks` has laid out, as the kernels know it."""
+class NativeMatrix(ctypes.Structure):
+    """``Matrix`` of the C sources: an int8 matrix that :func:`in_blocks` has laid out."""
 
     _fields_ = (
         ("weights", ctypes.c_void_p),
@@ -28,17 +28,17 @@ class Matrix(ctypes.Structure):
     )
 
     @classmethod
-    def of(cls, blocks: Int[Tensor, numbers], scales: Float[Tensor, " outputs"], inputs: int) -> Matrix:
-        """Point at tensors, which must stay where they are."""
+    def of(cls, blocks: Int[Tensor, numbers], scales: Float[Tensor, " outputs"], inputs: int) -> NativeMatrix:
+        """Point at tensors. They must live as long as this does, and must not move."""
         return cls(blocks.data_ptr(), scales.data_ptr(), inputs, blocks.numel() // len(scales), len(scales))
 
 
-class Filled(ctypes.Structure):
-    """Which rows attend, and how far each is filled."""
+class RaggedRows(ctypes.Structure):
+    """``RaggedRows`` of the C sources: which rows attend, and the cached length of each."""
 
     _fields_ = (
-        ("taken", ctypes.c_void_p),
-        ("ends", ctypes.c_void_p),
+        ("row_ids", ctypes.c_void_p),
+        ("lengths", ctypes.c_void_p),
         ("rows", ctypes.c_long),
         ("heads", ctypes.c_long),
         ("steps", ctypes.c_long),
@@ -47,30 +47,30 @@ class Filled(ctypes.Structure):
     )
 
     @classmethod
-    def of(cls, taken: Int[Tensor, " rows"], ends: Int[Tensor, " rows"], cache: Tensor) -> Filled:
-        """Rows ``taken`` of a cache ``[…, all_rows, heads, steps, dim]``. The tensors must outlive it."""
+    def of(cls, row_ids: Int[Tensor, " rows"], lengths: Int[Tensor, " rows"], cache: Tensor) -> RaggedRows:
+        """Rows of a cache ``[…, all_rows, heads, steps, dim]``. The tensors must live as long as this does."""
         heads, steps, dim = cache.shape[-3:]
         half = int(cache.dtype == torch.float16)
-        return cls(taken.data_ptr(), ends.data_ptr(), len(ends), heads, steps, dim, half)
+        return cls(row_ids.data_ptr(), lengths.data_ptr(), len(lengths), heads, steps, dim, half)
 
 
-class Layer(ctypes.Structure):
-    """A layer's norms and matrices."""
+class NativeLayer(ctypes.Structure):
+    """``Layer`` of the C sources: a layer's norms and matrices."""
 
     _fields_ = (
         *((f"{norm}_{part}", ctypes.c_void_p) for norm in ("self", "cross", "feed") for part in ("weight", "bias")),
-        *((name, Matrix) for name in ("qkv", "out", "text_query", "text_out", "expand", "contract")),
+        *((name, NativeMatrix) for name in ("qkv", "out", "text_query", "text_out", "expand", "contract")),
     )
 
 
 class Scratch(ctypes.Structure):
-    """Room for what is computed in between."""
+    """``Scratch`` of the C sources: buffers for intermediate results."""
 
     _fields_ = tuple((name, ctypes.c_void_p) for name in ("wide", "mixed", "q", "scales"))
 
 
 class Kernels:
-    """What was compiled."""
+    """The compiled kernels as functions of tensors."""
 
     def __init__(self, compiled: ctypes.CDLL) -> None:
         pointer, number, threads = ctypes.c_void_p, ctypes.c_long, ctypes.c_int
@@ -84,7 +84,7 @@ class Kernels:
         self._layers.argtypes = (pointer, number, *[pointer] * 2, number, *[pointer] * 6, threads)
         self._product.restype = self._attention.restype = self._layers.restype = None
 
-    def product(self, matrix: Matrix, x: Float[Tensor, "rows inputs"]) -> Float[Tensor, "rows outputs"]:
+    def product(self, matrix: NativeMatrix, x: Float[Tensor, "rows inputs"]) -> Float[Tensor, "rows outputs"]:
         """Multiply."""
         rows, x = len(x), x.contiguous()
         result, scales = x.new_empty((rows, matrix.outputs)), x.new_empty(rows)
@@ -98,38 +98,38 @@ class Kernels:
         queries: Float[Tensor, "rows heads dim"],
         keys: Float[Tensor, "all_rows heads steps dim"],
         values: Float[Tensor, "all_rows heads steps dim"],
-        taken: Int[Tensor, " rows"],
-        ends: Int[Tensor, " rows"],
+        row_ids: Int[Tensor, " rows"],
+        lengths: Int[Tensor, " rows"],
     ) -> Float[Tensor, "rows heads_dim"]:
-        """Mix values of rows ``taken`` up to their ``ends``, for one query each; zeros where nothing is filled."""
+        """Attend from one query per row to its first ``lengths`` steps; the result is 0 where the length is 0."""
         rows, heads, dim = queries.shape
         _check_dense(keys, values)
         assert queries.stride()[1:] == (dim, 1)
         mixed = queries.new_empty((rows, heads * dim))
         pointers = (keys.data_ptr(), values.data_ptr(), mixed.data_ptr())
-        filled = Filled.of(taken, ends, keys)
+        filled = RaggedRows.of(row_ids, lengths, keys)
         threads = torch.get_num_threads()
         self._attention(ctypes.byref(filled), queries.data_ptr(), queries.stride(0), *pointers, threads)
         return mixed
 
     def layers(
         self,
-        layers: ctypes.Array[Layer],
+        layers: ctypes.Array[NativeLayer],
         x: Float[Tensor, "rows dim"],
         caches: tuple[Tensor, Tensor, Tensor, Tensor],
-        taken: Int[Tensor, " rows"],
-        ends: Int[Tensor, " rows"],
-        texts: Int[Tensor, " texted"],
+        row_ids: Int[Tensor, " rows"],
+        lengths: Int[Tensor, " rows"],
+        text_lengths: Int[Tensor, " rows_with_text"],
     ) -> Float[Tensor, "rows dim"]:
-        """One step of rows through all layers.
+        """Run one step of some rows through all layers.
 
         Args:
-            layers: all of them.
-            x: the embedded step.
-            caches: keys and values of the steps and of the texts, ``[layers, all_rows, heads, steps, head_dim]``.
-            taken: which of all rows they are.
-            ends: steps of each, this one included, which is remembered.
-            texts: positions of the texts of the first rows.
+            layers: all layers.
+            x: the embedded tokens.
+            caches: keys, values, text keys and text values, ``[layers, all_rows, heads, steps, head_dim]``.
+            row_ids: the rows, as indices into all rows; those with a text come first.
+            lengths: steps of each row in the cache, including this one, which is added.
+            text_lengths: positions of text of the rows that have a text.
         """
         _check_dense(*caches)
         x, rows = x.clone(), len(x)
@@ -137,12 +137,13 @@ class Kernels:
         wide, mixed, scales = x.new_empty((rows, widest)), torch.empty_like(x), x.new_empty(rows)
         narrow = x.new_empty((rows, widest), dtype=torch.int16)
         scratch = Scratch(wide.data_ptr(), mixed.data_ptr(), narrow.data_ptr(), scales.data_ptr())
-        past, read = Filled.of(taken, ends, caches[0]), Filled.of(taken[: len(texts)], texts, caches[2])
+        own = RaggedRows.of(row_ids, lengths, caches[0])
+        text = RaggedRows.of(row_ids[: len(text_lengths)], text_lengths, caches[2])
         self._layers(
             ctypes.byref(layers),
             len(layers),
-            ctypes.byref(past),
-            ctypes.byref(read),
+            ctypes.byref(own),
+            ctypes.byref(text),
             caches[0].shape[1],
             x.data_ptr(),
             *(cache.data_ptr() for cache in caches),
@@ -153,7 +154,7 @@ class Kernels:
 
 
 def in_blocks(weight: Int[Tensor, "outputs inputs"]) -> Int[Tensor, numbers]:
-    """Lay a matrix of int8 out as the kernels read it: inputs padded, ``COLUMNS`` outputs in turn."""
+    """Lay an int8 matrix out as the kernels read it: inputs padded, ``COLUMNS`` outputs interleaved."""
     outputs, inputs = weight.shape
     padded = F.pad(weight, (0, -inputs % STEP))
     return padded.view(outputs // COLUMNS, COLUMNS, -1, STEP).transpose(1, 2).contiguous().flatten()
@@ -161,7 +162,7 @@ def in_blocks(weight: Int[Tensor, "outputs inputs"]) -> Int[Tensor, numbers]:
 
 @cache
 def kernels() -> Kernels | None:
-    """The kernels, if this machine can compile and run them."""
+    """The kernels; None if this machine cannot compile or run them."""
     compiled = loaded()
     return None if compiled is None else Kernels(compiled)
 

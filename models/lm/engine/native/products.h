@@ -1,7 +1,7 @@
 /* Products with int8 weights.
  *
- * What is multiplied becomes int16 with a scale a row: a row's largest value is 32767. Sums of products are whole
- * numbers, so they are exact. Weights lie in blocks of COLUMNS outputs, STEP inputs of each in turn: one stream.
+ * The input is rounded to int16 with one scale per row: a row's largest value is 32767. Sums of products are integers,
+ * so they are exact. Weights lie in blocks of COLUMNS outputs, STEP inputs of each in turn: memory is read in order.
  */
 
 #pragma once
@@ -10,12 +10,12 @@
 
 #define STEP 16
 #define COLUMNS 4
-/* Rows whose sums fit the registers together with a block's. */
+/* Rows whose sums fit the registers together with a block. */
 #define PAIR 2
-/* Rows that share a block once its weights are widened to int16; fewer than WORTH do not make up for it. */
+/* Rows that share a block whose weights are widened to int16. It does not pay off for fewer than MIN_WIDENED rows. */
 #define GROUP 16
-#define WORTH 4
-/* Inputs that are summed as whole numbers: their sums fit 32 bits, their widened weights the nearest cache. */
+#define MIN_WIDENED 4
+/* Inputs that are summed as integers: their sums fit 32 bits, and their widened weights fit the L1 cache. */
 #define SLICE 1024
 
 typedef struct {
@@ -26,7 +26,7 @@ typedef struct {
 
 typedef enum { STORE, ADD } Finish;
 
-/* Compilers would load what is used often again each time, and wait for it. */
+/* Without this, compilers load a value that is used often from memory again each time, and wait for it. */
 static inline __m256i in_register(__m256i v)
 {
     __asm__("" : "+x"(v));
@@ -42,7 +42,7 @@ static inline __m256i add_products(__m256i sum, __m256i a, __m256i b)
 #endif
 }
 
-/* One slice of a block for one or two rows; weights are int8, or int16 where they were widened. */
+/* One slice of a block for one or two rows; weights are int8, or int16 if widened. */
 static inline __attribute__((always_inline)) void add_slice(
     const int rows, const int widened, const int16_t *q, long padded, const void *weights, long count,
     __m256 totals[][COLUMNS])
@@ -100,11 +100,11 @@ static void block(
     for (long start = 0; start < m->padded; start += SLICE) {
         long count = m->padded - start < SLICE ? m->padded - start : SLICE;
         const int8_t *narrow = m->weights + n * m->padded + start * COLUMNS;
-        int widened = rows >= WORTH;
+        int widened = rows >= MIN_WIDENED;
         for (long k = 0; widened && k < count * COLUMNS; k += STEP) {
             __m256i w = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(narrow + k)));
             _mm256_store_si256((__m256i *)(wide + k), w);
-            /* What comes next is fetched while this is multiplied. */
+            /* Fetch the next weights while these are multiplied. */
             if (k % 64 == 0)
                 _mm_prefetch((const char *)(narrow + count * COLUMNS + k), _MM_HINT_T1);
         }
@@ -118,7 +118,7 @@ static void block(
         }
 }
 
-/* y[rows, outputs] from quantized rows; to be called by all threads. */
+/* y[rows, outputs] from quantized rows. All threads of a parallel region must call it. */
 static void product(const Matrix *m, long rows, const int16_t *q, const float *q_scales, float *y, Finish finish)
 {
 #pragma omp for schedule(static)

@@ -91,8 +91,8 @@ static inline int32_t bits_of(float x)
     return bits & INT32_MAX;
 }
 
-/* Round a row of any length to int16, its largest value to 32767; zeros up to the padded length. Magnitudes are
- * compared as whole numbers, of which NaN is the largest: it becomes the scale, and so every product of the row. */
+/* Round a row of any length to int16, its largest value to 32767, with zeros up to the padded length. Magnitudes are
+ * compared as integers. NaN is the largest of them, so it becomes the scale, and every product of the row is NaN. */
 static void quantize(const float *x, long inputs, long padded, int16_t *q, float *scale)
 {
     __m256i largest = _mm256_setzero_si256();

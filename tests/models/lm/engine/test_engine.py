@@ -18,7 +18,7 @@ from models.errors import StemsError
 from models.lm.delay import delay_codes
 from models.lm.engine.engine import Engine
 from models.lm.engine.request import Request
-from models.lm.engine.step import DrawKind, step_of_all
+from models.lm.engine.step import DrawKind, batch_step
 from models.lm.grid import Grid
 from models.lm.sampling import Sampling, guide
 from models.lm.transformer import Condition, StemTransformer, TransformerSize
@@ -82,12 +82,12 @@ class Play:
         self.done: set[int] = set()
 
     def step(self) -> None:
-        for written in self.engine.step():
-            assert written.request not in self.done
-            assert written.first == sum(part.shape[1] for part in self.parts[written.request])
-            self.parts[written.request].append(written.codes)
-            if written.done:
-                self.done.add(written.request)
+        for output in self.engine.step():
+            assert output.sequence_id not in self.done
+            assert output.first == sum(part.shape[1] for part in self.parts[output.sequence_id])
+            self.parts[output.sequence_id].append(output.codes)
+            if output.done:
+                self.done.add(output.sequence_id)
 
     def finish(self) -> None:
         while self.engine.waiting or self.engine.running:
@@ -298,13 +298,13 @@ def test_a_step_is_decided_by_tensors_alone(model: StemTransformer) -> None:
     play.step()
 
     def once(nothing: torch.Tensor) -> torch.Tensor:
-        step_of_all(recorded._network, recorded._rows, DrawKind.of([song.sampling], fixed=True))
+        batch_step(recorded._network, recorded._rows, DrawKind.of([song.sampling], fixed=True))
         return nothing
 
-    recorded._rows.move([])  # recording moves nobody
+    recorded._rows.set_exec_mask([])  # recording advances no row
     with torch.inference_mode():
         graph = make_fx(once)(torch.zeros(1))
-    recorded._step_of_all = lambda kind: graph(torch.zeros(1))
+    recorded._batch_step = lambda kind: graph(torch.zeros(1))
     play.finish()
     assert all(torch.equal(play.song(number), codes) for number, codes in zip(numbers, expected, strict=True))
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from models.errors import StemsError
 from models.lm.engine.engine import Engine
 from models.lm.engine.native.kernels import kernels
-from models.lm.engine.request import Request, Written
+from models.lm.engine.request import Output, Request
 from models.lm.grid import Grid
 from models.lm.sampling import Sampling
 from models.lm.transformer import Condition, StemTransformer, TransformerSize
@@ -45,16 +45,16 @@ def asked(seed: int, level: float = 1.0, guidance: float = 3.0) -> Request:
     return Request(Grid.blank(3, 100), condition, Sampling(seed=seed, guidance=guidance))
 
 
-def heard(engine: Engine, numbers: list[int]) -> dict[int, list[Written]]:
-    told: dict[int, list[Written]] = {number: [] for number in numbers}
+def outputs_of(engine: Engine, numbers: list[int]) -> dict[int, list[Output]]:
+    outputs: dict[int, list[Output]] = {number: [] for number in numbers}
     while engine.waiting or engine.running:
-        for written in engine.step():
-            told[written.request].append(written)
-    return told
+        for output in engine.step():
+            outputs[output.sequence_id].append(output)
+    return outputs
 
 
-def codes(told: list[Written]) -> Tensor:
-    return torch.cat([written.codes for written in told], dim=1)
+def codes(outputs: list[Output]) -> Tensor:
+    return torch.cat([output.codes for output in outputs], dim=1)
 
 
 @each_kind
@@ -64,21 +64,21 @@ def test_it_ends_with_a_reason_and_the_others_go_on(model: StemTransformer, kind
     busy = make(model, kind)
     # 3e38 is finite; what the model makes of it is not.
     broken, sound = busy.submit(asked(2, level=3e37, guidance=guidance)), busy.submit(asked(1, guidance=guidance))
-    told = heard(busy, [*broken, *sound])
-    [end] = told[broken[0]]
+    outputs = outputs_of(busy, [*broken, *sound])
+    [end] = outputs[broken[0]]
     assert end.done
     assert end.codes.shape == (3, 0)
     assert end.error is not None
     assert end.error.code == "broken_model"
-    assert all(written.error is None for written in told[sound[0]])
-    assert torch.equal(codes(told[sound[0]]), alone)
+    assert all(output.error is None for output in outputs[sound[0]])
+    assert torch.equal(codes(outputs[sound[0]]), alone)
     assert busy.free_rows == 4
 
 
 @each_kind
 def test_the_next_one_in_its_rows_is_as_if_it_had_not_been(model: StemTransformer, kind: str) -> None:
     alone, used = make(model, kind).run([asked(1), asked(3)]), make(model, kind)
-    heard(used, [*used.submit(asked(2, level=3e37)), *used.submit(asked(4, level=3e37))])
+    outputs_of(used, [*used.submit(asked(2, level=3e37)), *used.submit(asked(4, level=3e37))])
     assert [torch.equal(*pair) for pair in zip(used.run([asked(1), asked(3)]), alone, strict=True)] == [True, True]
 
 
@@ -110,11 +110,11 @@ def test_no_broken_weight_is_played_over(model: StemTransformer, kind: str, name
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 @pytest.mark.parametrize("place", [0, 7, 8, 30, 34])
 def test_compiled_products_keep_what_is_not_finite(value: float, place: int) -> None:
-    from models.lm.engine.weights import Int8
+    from models.lm.engine.weights import Int8Matrix
 
     x = torch.randn(3, 35)
     x[1, place] = value
-    product = Int8(torch.randn(32, 35))(x)
+    product = Int8Matrix(torch.randn(32, 35))(x)
     assert product[[0, 2]].isfinite().all()
     assert not product[1].isfinite().any()
 

@@ -8,7 +8,7 @@ from models.lm.engine import plan as planning
 from models.lm.engine.network import DecodingNetwork
 from models.lm.engine.plan import EnginePlan, plan_engine
 from models.lm.engine.roofline import memory_bandwidth, step_seconds
-from models.lm.engine.slots import Rows
+from models.lm.engine.rows import Rows
 from models.lm.engine.weights import Precision
 from models.lm.transformer import StemTransformer, TransformerSize
 

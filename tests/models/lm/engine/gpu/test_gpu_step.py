@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from models.lm.engine.gpu import step as gpu
 from models.lm.engine.gpu.launch import Launch
-from models.lm.engine.gpu.products import Library, Product, Streamed, product
+from models.lm.engine.gpu.products import FusedProduct, LibraryProduct, Product, product
 from models.lm.engine.network import DecodingNetwork, PackedNorm
-from models.lm.engine.slots import Rows, RowShape
-from models.lm.engine.step import DrawKind, step_of_all
-from models.lm.engine.weights import Whole
+from models.lm.engine.rows import Rows, RowShape
+from models.lm.engine.step import DrawKind, batch_step
+from models.lm.engine.weights import FloatMatrix
 from models.lm.sampling import Sampling
 from models.lm.transformer import Condition, Norm, StemTransformer, TransformerSize
 
@@ -26,8 +26,8 @@ KIND = DrawKind(CODES, nucleus=True)
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Attention in pieces so small that a short sequence takes several."""
-    monkeypatch.setattr(gpu, "FEW", gpu.Reading(16, 8, 1))
-    monkeypatch.setattr(gpu, "MANY", gpu.Reading(8, 8, 1))
+    monkeypatch.setattr(gpu, "FEW", gpu.Tiling(16, 8, 1))
+    monkeypatch.setattr(gpu, "MANY", gpu.Tiling(8, 8, 1))
 
 
 @pytest.mark.parametrize(("inputs", "outputs"), [(24, 9), (300, 6), (2100, 3)])
@@ -41,7 +41,7 @@ def test_products_agree_with_the_librarys(inputs: int, outputs: int, normed: boo
     nn.init.normal_(norm.bias)
     packed = PackedNorm.of(norm, torch.float32) if normed else None
     results = []
-    ways: list[Product] = [Streamed(weight, packed, Launch.on(CPU)), Library(weight, packed)]
+    ways: list[Product] = [FusedProduct(weight, packed, Launch.on(CPU)), LibraryProduct(weight, packed)]
     for way in ways:
         results.append(out.clone())
         way(x, results[-1], gelu=after == "gelu", add=after == "add")
@@ -52,9 +52,9 @@ def test_products_agree_with_the_librarys(inputs: int, outputs: int, normed: boo
 
 
 def test_few_rows_are_multiplied_here_and_many_by_the_library() -> None:
-    matrix, launch = Whole(torch.randn(4, 4), torch.float32), Launch.on(CPU)
-    assert isinstance(product(matrix, None, 4, launch), Streamed)
-    assert isinstance(product(matrix, None, 5, launch), Library)
+    matrix, launch = FloatMatrix(torch.randn(4, 4), torch.float32), Launch.on(CPU)
+    assert isinstance(product(matrix, None, 4, launch), FusedProduct)
+    assert isinstance(product(matrix, None, 5, launch), LibraryProduct)
 
 
 @pytest.mark.parametrize(("width", "fits"), [(64, True), (48, False)])
@@ -69,37 +69,37 @@ def network() -> DecodingNetwork:
     return DecodingNetwork(StemTransformer(size), "float32", STEPS)
 
 
-def seated(network: DecodingNetwork, count: int, at: int) -> Rows:
-    """Rows amid their songs: guided with a text, alone with a text, with neither, and one that nobody has."""
+def admitted(network: DecodingNetwork, count: int, at: int) -> Rows:
+    """Rows amid their songs: guided with a text, alone with a text, with neither, and one that is free."""
     torch.manual_seed(1)
     rows = Rows(count, RowShape(2, 2, 8, STREAMS, STEPS, 20), torch.float32, CPU)
     text = network.text(Condition.of(torch.randn(1, 17, 8), torch.ones(1, 17, dtype=torch.bool)))
-    seats: list[tuple[tuple[int, ...], Sampling, list[tuple[Tensor, Tensor]]]] = [
+    sequences: list[tuple[tuple[int, ...], Sampling, list[tuple[Tensor, Tensor]]]] = [
         ((0, 2), Sampling(top_k=5, top_p=0.8), text),
         ((1,), Sampling(guidance=1, top_k=0, temperature=0.7), text),
         ((3,), Sampling(guidance=1, temperature=0), []),
     ]
-    for number, (taken, sampling, read) in enumerate(seats):
-        rows.seat(taken, sampling, read)
+    for number, (row_ids, sampling, read) in enumerate(sequences):
+        rows.admit(row_ids, sampling, read)
         fixed = torch.rand(STREAMS, STEPS) < 0.3
-        rows.write(taken, torch.randint(CODES, (STREAMS, STEPS)), fixed, 7**20 * (number + 1))
-        rows.position[list(taken)] = at + number
+        rows.begin_window(row_ids, torch.randint(CODES, (STREAMS, STEPS)), fixed, 7**20 * (number + 1))
+        rows.position[list(row_ids)] = at + number
     rows.keys[:, :4].normal_()
     rows.values[:, :4].normal_()
-    rows.move([0, 1, 2, 3])
+    rows.set_exec_mask([0, 1, 2, 3])
     return rows
 
 
 @pytest.mark.parametrize("count", [4, 6], ids=["few rows", "many rows"])
 @pytest.mark.parametrize("at", [0, 14, 30])
 def test_a_step_in_few_kernels_is_the_step(network: DecodingNetwork, count: int, at: int) -> None:
-    expected, rows = seated(network, count, at), seated(network, count, at)
+    expected, rows = admitted(network, count, at), admitted(network, count, at)
     fused = gpu.FusedStep(network, rows)
     for turn in range(3):
         if turn == 2:
-            expected.move([0, 2, 3])
-            rows.move([0, 2, 3])
-        step_of_all(network, expected, KIND)
+            expected.set_exec_mask([0, 2, 3])
+            rows.set_exec_mask([0, 2, 3])
+        batch_step(network, expected, KIND)
         fused()
     leads = [0, 1, 3]
     assert torch.equal(rows.tokens[leads], expected.tokens[leads])
@@ -115,11 +115,11 @@ def test_draws_keep_what_their_parameters_keep(network: DecodingNetwork, samplin
         torch.manual_seed(2)
         rows = Rows(5, RowShape(2, 2, 8, STREAMS, STEPS, 20), torch.float32, CPU)
         for row in range(5):
-            rows.seat((row,), Sampling(guidance=1.0, **sampling), [])  # type: ignore[arg-type]
+            rows.admit((row,), Sampling(guidance=1.0, **sampling), [])  # type: ignore[arg-type]
             tokens = torch.randint(CODES, (STREAMS, STEPS))
-            rows.write((row,), tokens, torch.zeros_like(tokens, dtype=torch.bool), 3**30 + row)
-        rows.move([0, 1, 2, 3, 4])
-        step = gpu.FusedStep(network, rows) if fused else lambda rows=rows: step_of_all(network, rows, KIND)
+            rows.begin_window((row,), tokens, torch.zeros_like(tokens, dtype=torch.bool), 3**30 + row)
+        rows.set_exec_mask([0, 1, 2, 3, 4])
+        step = gpu.FusedStep(network, rows) if fused else lambda rows=rows: batch_step(network, rows, KIND)
         for _ in range(2):
             step()
         drawn.append(rows.tokens)
@@ -128,10 +128,10 @@ def test_draws_keep_what_their_parameters_keep(network: DecodingNetwork, samplin
 
 @pytest.mark.parametrize("fused", [True, False])
 def test_a_sequence_whose_logits_are_not_finite_is_known_and_no_other(network: DecodingNetwork, fused: bool) -> None:
-    rows = seated(network, 6, 14)
+    rows = admitted(network, 6, 14)
     rows.values[1, 3, 0, 2, 0] = float("inf")
-    step = gpu.FusedStep(network, rows) if fused else lambda: step_of_all(network, rows, KIND)
+    step = gpu.FusedStep(network, rows) if fused else lambda: batch_step(network, rows, KIND)
     step()
-    assert [rows.is_broken(row) for row in (0, 1, 3)] == [False, False, True]
-    rows.write((3,), torch.zeros(STREAMS, 4, dtype=torch.int64), torch.ones(STREAMS, 4, dtype=torch.bool), 1)
-    assert not rows.is_broken(3)
+    assert [rows.is_finite(row) for row in (0, 1, 3)] == [True, True, False]
+    rows.begin_window((3,), torch.zeros(STREAMS, 4, dtype=torch.int64), torch.ones(STREAMS, 4, dtype=torch.bool), 1)
+    assert rows.is_finite(3)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from models.lm.engine import weights
 from models.lm.engine.native import build
 from models.lm.engine.native.kernels import kernels
-from models.lm.engine.weights import Int8
+from models.lm.engine.weights import Int8Matrix
 
 needs_kernels = pytest.mark.skipif(kernels() is None, reason="no AVX2 or no C compiler here")
 
@@ -30,7 +30,7 @@ def rounded(weight: torch.Tensor) -> torch.Tensor:
 def test_int8_products_are_exact_but_for_rounding(rows: int, inputs: int, blocks: int, seed: int) -> None:
     random = torch.Generator().manual_seed(seed)
     weight, x = torch.randn(4 * blocks, inputs, generator=random), 5 * torch.randn(rows, inputs, generator=random)
-    matrix = Int8(weight)
+    matrix = Int8Matrix(weight)
     product, exact = matrix(x), x @ rounded(weight).T
     torch.testing.assert_close(product, exact, rtol=0, atol=2e-4 * float(exact.abs().max()) + 1e-6)
     assert all(torch.equal(matrix(x[a:b]), product[a:b]) for a in range(rows) for b in range(a + 1, rows + 1))
@@ -39,12 +39,12 @@ def test_int8_products_are_exact_but_for_rounding(rows: int, inputs: int, blocks
 @needs_kernels
 def test_the_largest_sums_do_not_overflow() -> None:
     weight, x = torch.full((4, 20_000), -0.5), torch.full((3, 20_000), 7.0)
-    torch.testing.assert_close(Int8(weight)(x), torch.full((3, 4), -70_000.0))
+    torch.testing.assert_close(Int8Matrix(weight)(x), torch.full((3, 4), -70_000.0))
 
 
 @needs_kernels
 def test_a_row_of_zeros_gives_zeros() -> None:
-    assert not Int8(torch.zeros(4, 10))(torch.zeros(2, 10)).any()
+    assert not Int8Matrix(torch.zeros(4, 10))(torch.zeros(2, 10)).any()
 
 
 @needs_kernels
@@ -67,7 +67,7 @@ def test_attention_is_pytorchs(ends: list[int], dim: int, seed: int) -> None:
 def test_without_a_compiler_pytorchs_products_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights, "kernels", lambda: None)
     weight, x = torch.randn(32, 64), torch.randn(3, 64)
-    product, exact = Int8(weight)(x), x @ rounded(weight).T
+    product, exact = Int8Matrix(weight)(x), x @ rounded(weight).T
     torch.testing.assert_close(product, exact, rtol=0, atol=0.05 * float(exact.abs().max()))
 
 
