@@ -24,9 +24,7 @@ class StageClock:
         timer: seconds since any moment, for its length.
     """
 
-    def __init__(
-        self, now: Callable[[], float] = time.time, timer: Callable[[], float] = time.perf_counter
-    ) -> None:
+    def __init__(self, now: Callable[[], float] = time.time, timer: Callable[[], float] = time.perf_counter) -> None:
         self._now, self._timer = now, timer
         self.seconds: Seconds = {}
         self.extents: dict[Stage, tuple[float, float]] = {}

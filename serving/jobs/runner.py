@@ -14,8 +14,16 @@ from serving.jobs.blob_store import JobFiles
 from serving.jobs.job_store import JobRecord
 from serving.schemas import REQUESTS, AnyRequest, Manifest, SongRequest
 from serving.workers.backend import ModelBackend, WorkerLostError
-from serving.workers.decode_loop import Chunk
-from serving.workers.protocol import SONG, GenerationOrder, ModelInfo, edit_of, given_stems, origins, sampling_of
+from serving.workers.protocol import (
+    SONG,
+    Chunk,
+    GenerationOrder,
+    ModelInfo,
+    edit_of,
+    given_stems,
+    origins,
+    sampling_of,
+)
 
 
 def request_of(job: JobRecord) -> AnyRequest:

@@ -189,7 +189,9 @@ class JobScheduler:
         if job.started is None:
             tracing.record("waiting", job.created, began, job.trace)
         active.progress = ProgressPublisher(job, active.event_log, self._meter, timings)
-        active.record = replace(job, state="running", started=began, attempts=job.attempts + 1, timings=timings.seconds)
+        active.record = replace(
+            job, state="running", started=began, attempts=job.attempts + 1, timings=timings.seconds
+        )
         active.event_log.append("job", view(active.record).model_dump_json())
         with tracing.span("job", job.trace, kind=job.kind, job=job.id) as span:
             outcome = await run_attempts(job, self._backend, self._stores, self.disk, active.progress)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from models.audio.files import Audio
 from models.errors import StemsError
 from models.lm.sampling import Sampling
@@ -12,6 +14,54 @@ from models.request_bounds import check_length
 from models.song.edit import Edit
 from models.stems import StemLayout
 from serving.schemas import AnyRequest, EditRequest, Origin, SongRequest, VariationRequest
+from serving.timings import Seconds
+
+
+@dataclass(frozen=True)
+class Load:
+    """How busy a replica of the generator is.
+
+    Args:
+        replica: its name, unique among replicas.
+        slots: songs that it can write at once.
+        running: songs that it writes.
+        waiting: songs that wait for a slot.
+        step: seconds of its last steps, smoothed.
+        roofline: seconds that the memory's bandwidth allows for such a step at best.
+        steps: number of steps since it started.
+    """
+
+    replica: str
+    slots: int
+    running: int
+    waiting: int
+    step: float
+    roofline: float
+    steps: int
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """The part of a song that is new since the last chunk.
+
+    Args:
+        frames: frames written so far.
+        total_frames: frames of the whole song.
+        codes: the new frames, int16 ``[streams, frames]``.
+        sound: new mono samples of each stem, equally many; or empty.
+        rate: sample rate, in Hz.
+        load: how busy the replica is.
+        timings: where the time of the song has gone in the replica, up to now.
+    """
+
+    frames: int
+    total_frames: int
+    codes: np.ndarray
+    sound: dict[str, np.ndarray]
+    rate: int
+    load: Load
+    timings: Seconds = field(default_factory=dict)
+
 
 SONG = "song"
 """Name of the upload that is a whole song, to be separated."""
