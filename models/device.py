@@ -12,11 +12,13 @@ _KINDS = ("cpu", "cuda", "mps")
 
 
 def usable_device(name: str) -> torch.device:
-    """The device of that name: ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
+    """The device of that name: ``cpu``, ``cuda``, ``cuda:1`` or ``mps``; ``auto`` is a GPU of CUDA's, or the CPU.
 
     Raises:
         StemsError: this is no such name, or PyTorch does not see such a device here.
     """
+    if name == "auto":
+        return torch.device("cuda" if _count("cuda") else "cpu")
     try:
         device = torch.device(name)
     except (RuntimeError, ValueError) as error:
@@ -50,7 +52,7 @@ def _count(kind: str) -> int:
 def _unknown(name: str) -> StemsError:
     return StemsError(
         f"'{name}' is not a device that computes here.",
-        "Use cpu, cuda, cuda:N or mps.",
+        "Use auto, cpu, cuda, cuda:N or mps.",
         code="device",
         field="device",
     )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from math import isfinite
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, field_validator
 
 from models.errors import StemsError
 
@@ -29,6 +31,37 @@ def check_length(seconds: float, name: str, field: str) -> None:
         )
 
 
+def _split_names(value: object) -> object:
+    """``["bass,drums", "other"]`` -> ``["bass", "drums", "other"]``, each once."""
+    values = [value] if isinstance(value, str) else value
+    if not isinstance(values, list | tuple) or not all(isinstance(part, str) for part in values):
+        return value
+    names = [name.strip() for part in values for name in part.split(",")]
+    return list(dict.fromkeys(name for name in names if name))
+
+
+def _region(value: object) -> object:
+    """``"0.5-2.5"``, ``"0.5 2.5"``, ``["0.5", "2.5"]`` or ``[0.5, 2.5]`` -> ``(0.5, 2.5)``."""
+    parts = value if isinstance(value, list | tuple) else [value]
+    words = [word for part in parts for word in _EDGES.split(str(part).strip())]
+    try:
+        start, end = map(float, words)
+    except ValueError:
+        start = end = 0.0
+    if not (isfinite(end) and 0 <= start < end):
+        raise ValueError("write it as START and END in seconds, such as 0.5 2.5 or 0.5-2.5")
+    return start, end
+
+
+# A minus after a digit or a point parts two numbers; one after a blank or an "e" belongs to a number.
+_EDGES = re.compile(r"(?<=[0-9.])\s*-\s*|\s*,\s*|\s+")
+
+StemNames = Annotated[list[str], BeforeValidator(_split_names)]
+"""Names of stems, each once: as a list, or separated by commas."""
+Region = Annotated[
+    tuple[float, float], BeforeValidator(_region), WithJsonSchema({"type": "string", "example": "0.5-2.5"})
+]
+"""A stretch of time in seconds: two numbers, or START-END."""
 Prompt = Annotated[str, Field(max_length=MAX_PROMPT)]
 Seconds = Annotated[float, Field(ge=MIN_SECONDS, allow_inf_nan=False)]
 

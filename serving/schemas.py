@@ -3,46 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
-from math import isfinite
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models.audio.files import AudioFormat
-from models.request_bounds import Prompt, SamplingFields, Seconds
+from models.request_bounds import Prompt, Region, SamplingFields, Seconds, StemNames
 
 Origin = Literal["generated", "kept", "varied", "spliced", "silent"]
 Kind = Literal["song", "edit", "variation"]
 State = Literal["queued", "running", "done", "failed", "cancelled"]
-
-
-def _split_names(value: object) -> object:
-    """``["bass,drums", "other"]`` -> ``["bass", "drums", "other"]``, each once."""
-    values = [value] if isinstance(value, str) else value
-    if not isinstance(values, list) or not all(isinstance(part, str) for part in values):
-        return value
-    names = [name.strip() for part in values for name in part.split(",")]
-    return list(dict.fromkeys(name for name in names if name))
-
-
-def _region(value: object) -> object:
-    """``"0.5-2.5"`` -> ``(0.5, 2.5)``."""
-    if not isinstance(value, str):
-        return value
-    start, dash, end = value.partition("-")
-    try:
-        edges = (float(start), float(end)) if dash else ()
-    except ValueError:
-        edges = ()
-    if not edges or not all(map(isfinite, edges)) or not 0 <= edges[0] < edges[1]:
-        raise ValueError("write it as START-END in seconds, such as 0.5-2.5")
-    return edges
-
-
-StemNames = Annotated[list[str], BeforeValidator(_split_names)]
-Region = Annotated[
-    tuple[float, float], BeforeValidator(_region), WithJsonSchema({"type": "string", "example": "0.5-2.5"})
-]
 
 
 class CommonFields(SamplingFields):
@@ -83,6 +53,8 @@ class EditRequest(MaterialFields):
 
     regenerate: StemNames = Field(default=[])
     """Stems to play anew. Stems that are neither sent nor silent are played anew too."""
+    texture: StemNames = Field(default=[])
+    """Stems that keep their notes and get another sound."""
     silent: StemNames = Field(default=[])
     """Stems that shall stay silent. A stem that is merely not sent is generated, not silent."""
     keep: Literal["exact", "free"] = "exact"

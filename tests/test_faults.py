@@ -118,5 +118,5 @@ def test_every_command_refuses_a_device_that_is_not_there(
 
 
 def test_every_setting_of_a_walk_is_one_of_a_command() -> None:
-    known = {name for path in cli.COMMANDS for name in cli._find(cli.COMMANDS[path].settings).model_fields}
+    known = {name for path in cli.COMMANDS for name in cli.COMMANDS[path].load_settings().model_fields}
     assert {*MODELS, *INPUTS} <= known

@@ -29,7 +29,7 @@ NEEDED = {
 FILES = {("catalog",)}
 """Commands whose output is one file."""
 
-COMMANDS = [path for path, command in cli.COMMANDS.items() if "output" in cli._find(command.settings).model_fields]
+COMMANDS = [path for path, command in cli.COMMANDS.items() if "output" in command.load_settings().model_fields]
 
 
 def run(path: tuple[str, ...], output: Path | str) -> int:

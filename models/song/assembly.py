@@ -27,7 +27,8 @@ from models.lm.grid import Grid
 from models.lm.language_model import MAX_SECONDS, LMConfig, StemLM
 from models.lm.sampling import Sampling
 from models.separation import Separator
-from models.song.edit import Draft, Edit, edit_grid
+from models.song.draft import Draft, edit_grid
+from models.song.edit import Edit
 from models.song.song import Song
 from models.song.song_decoder import SongDecoder
 from models.stems import StemLayout
@@ -67,7 +68,7 @@ class Assembly:
             precision: in which the language model decodes; None chooses the fastest that is sound.
             separates: load its separator, too; without, it takes stems only.
         """
-        usable_device(device)
+        device = str(usable_device(device))
         directory = Path(directory)
         max_seconds = read_max_seconds(directory)
         lm = StemLM.load(directory / "lm", device)

@@ -26,7 +26,7 @@ Format = Literal[
 class CatalogConfig(BaseModel):
     """From a source of songs to one typed catalog, or a report on it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     source: str
     """Folder of audio or of multitrack songs, or a manifest; local, s3:// or, of an allowed host, http(s)://."""

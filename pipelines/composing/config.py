@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from models.request_bounds import Prompt, SamplingFields, Seconds
+from models.request_bounds import Prompt, Region, SamplingFields, Seconds, StemNames
 
 Precision = Literal["float32", "bfloat16", "int8"]
 
 
 class DecodingConfig(SamplingFields):
-    """Which model decodes, and how."""
+    """The model that decodes, and how."""
 
     model: str
     """Directory of the model, such as runs/demo/model."""
 
-    device: str = "cpu"
-    """Where it runs, such as cuda."""
+    device: str = "auto"
+    """Where to compute: cpu, cuda, cuda:N or mps. auto takes an NVIDIA GPU if PyTorch sees one, else the CPU."""
 
     precision: Precision | None = None
-    """In which the language model decodes; chosen if not given. The same seed gives other music in another one."""
+    """Number format in which the language model decodes; by default the fastest that is sound on the device. The
+    same seed gives other music in another one."""
 
 
 class GenerateConfig(DecodingConfig):
-    """Write a song from text."""
+    """Generate a song from text."""
 
     prompt: Prompt = ""
     """What it should sound like; empty for anything."""
@@ -38,31 +39,43 @@ class GenerateConfig(DecodingConfig):
 
 
 class EditConfig(DecodingConfig):
-    """Write some stems of a song anew, or the ones it lacks, so that they fit the rest."""
+    """Regenerate some stems of a song, or add the ones it lacks, so that they fit the rest."""
+
+    model: str
+    """Directory of the model, such as runs/demo/model."""
 
     song: str
-    """A mixed song, which is separated first; or a folder with one audio file a stem, named for it."""
+    """A mixed song, which is separated first; or a folder with one audio file per stem, named for it."""
 
-    regenerate: list[str] = Field(default=[])
-    """Stems to write anew, as in --regenerate '[bass]'. In a folder, stems without a file are written too."""
+    regenerate: StemNames = Field(default=[])
+    """Stems to regenerate, as in --regenerate bass drums. In a folder, stems without a file are generated too."""
 
-    texture: list[str] = Field(default=[])
-    """Stems that keep their first codebook: the same notes, another sound."""
+    texture: StemNames = Field(default=[])
+    """Stems that keep their notes (the first codebook) and get another sound."""
 
-    region: tuple[float, float] | None = None
-    """Write only from one second to another, as in --region '[8, 12]'; before and after, stems stay as they are."""
+    region: Region | None = None
+    """Change only the time from START to END, as in --region 4 6; before and after, stems stay as they are."""
 
-    silent: list[str] = Field(default=[])
+    silent: StemNames = Field(default=[])
     """Stems that stay silent."""
+
+    keep: Literal["exact", "free"] = "exact"
+    """exact: the other stems stay as they are; free: they vary too."""
 
     prompt: Prompt = ""
     """What the result should sound like; empty to go by the music alone."""
 
-    exact: bool = True
-    """Keep the other stems as they are; false rewrites them too, as a variation."""
-
     output: str = "runs/edit"
     """Folder for stems, mix and manifest."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keep_of_exact(cls, values: Any) -> Any:
+        """``exact: false``, the notation of version 0.1, means ``keep: free``."""
+        if not isinstance(values, dict) or not isinstance(values.get("exact"), bool):
+            return values
+        rest = {name: value for name, value in values.items() if name != "exact"}
+        return {"keep": "exact" if values["exact"] else "free", **rest}
 
 
 class AssembleConfig(BaseModel):
@@ -70,20 +83,20 @@ class AssembleConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    output: str
-    """Directory of the model; one that is there is replaced."""
-
     lm: str
     """Directory of the language model, such as runs/lm/model."""
 
     codecs: str
-    """Directory with one codec a stem: the ones that the language model learned."""
+    """Directory with one codec per stem: the codecs that the language model learned."""
+
+    output: str
+    """Directory of the model; a model that is there is replaced."""
 
     separator: str = ""
     """Directory of a separator, for edits of mixed songs; without one, edits take stems only."""
 
     max_seconds: float = Field(default=600.0, gt=0)
-    """Longest song that the model may be asked for."""
+    """Longest song that may be requested of the model."""
 
 
 class EnginePlanConfig(BaseModel):
@@ -101,7 +114,7 @@ class EnginePlanConfig(BaseModel):
     """Guided requests at once."""
 
     precision: Precision | None = None
-    """Precision of the weights; the fastest sound one if not given."""
+    """Number format in which the language model decodes; by default the fastest that is sound on the device."""
 
-    device: str = "cpu"
-    """Where it would run, such as cuda."""
+    device: str = "auto"
+    """Where it would run: cpu, cuda, cuda:N or mps. auto takes an NVIDIA GPU if PyTorch sees one, else the CPU."""

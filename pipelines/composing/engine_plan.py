@@ -63,7 +63,7 @@ def plan(config: EnginePlanConfig) -> EngineReport:
     device = usable_device(config.device)
     free, lm = free_bytes(device), _config(config)
     made = lm.plan(config.slots, config.precision, device)
-    return EngineReport(made, config.device, free, memory_bandwidth(device), lm.frame_rate)
+    return EngineReport(made, str(device), free, memory_bandwidth(device), lm.frame_rate)
 
 
 def _config(config: EnginePlanConfig) -> LMConfig:
@@ -90,9 +90,7 @@ def _config(config: EnginePlanConfig) -> LMConfig:
 def _how(plan: EnginePlan, device: str) -> str:
     if plan.precision != "int8" or device != "cpu":
         return ""
-    return (
-        ", by compiled kernels" if kernels() else ", by PyTorch's products: no compiler for the kernels was found"
-    )
+    return ", by compiled kernels" if kernels() else ", by PyTorch's products: no compiler for the kernels was found"
 
 
 def _size(count: float) -> str:

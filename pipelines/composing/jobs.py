@@ -28,7 +28,7 @@ def generate(config: GenerateConfig) -> Song:
     output = check_folder(config.output, ours=is_song)
     assembly = _load(config)
     with _progress("generating") as report:
-        song = assembly.generate(config.prompt, config.seconds, _sampling(config), report)
+        song = assembly.generate(config.prompt, config.seconds, Sampling.of(config), report)
     _finish(song, assembly, output)
     return song
 
@@ -37,12 +37,12 @@ def edit(config: EditConfig) -> Song:
     """Edit a song into ``config.output``."""
     output = check_folder(config.output, ours=is_song)
     assembly = _load(config)
-    change = Edit(config.regenerate, config.texture, config.silent, config.region, config.exact)
+    change = Edit(config.regenerate, config.texture, config.silent, config.region, config.keep == "exact")
     for names, field in ((config.regenerate, "regenerate"), (config.texture, "texture")):
         assembly.layout.check_names(names, field)
     given = _given(assembly, Path(config.song), config.silent)
     with _progress("editing") as report:
-        song = assembly.edit(given, change, config.prompt, _sampling(config), report)
+        song = assembly.edit(given, change, config.prompt, Sampling.of(config), report)
     _finish(song, assembly, output)
     return song
 
@@ -61,10 +61,6 @@ def _given(assembly: Assembly, song: Path, silent: list[str]) -> dict[str, Audio
         check_length(whole.seconds, song.name, "song")
         stems = assembly.separate(whole)
     return {name: audio for name, audio in stems.items() if name not in silent}
-
-
-def _sampling(config: DecodingConfig) -> Sampling:
-    return Sampling(config.guidance, config.temperature, config.top_k, config.top_p, config.seed)
 
 
 @contextmanager

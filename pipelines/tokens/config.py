@@ -10,7 +10,7 @@ from pipelines.catalog.config import Format
 class TableJob(BaseModel):
     """What every job that writes tokens is told."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     table: str
     """Folder of the token table, made where it is missing; local or s3://."""

@@ -19,8 +19,7 @@ from models.audio.files import AudioFormat
 from models.errors import StemsError
 from models.files.output_folder import check_folder
 from models.files.output_listing import is_song
-from models.request_bounds import Prompt, Seconds
-from serving.client import requests
+from models.request_bounds import Prompt, Region, Seconds, StemNames
 from serving.client.client import EndEvent, Job, JobEvent, ProgressEvent, RequestError, Stems
 from serving.client.server import SERVER
 from serving.schemas import CommonFields
@@ -55,7 +54,7 @@ class RequestConfig(CommonFields):
 
 
 class RequestSongConfig(RequestConfig):
-    """Ask a service for a song from text."""
+    """Request a song from text."""
 
     seconds: Seconds = 10.0
     """Length of the song."""
@@ -68,18 +67,27 @@ class _Change(RequestConfig):
     song: str
     """A mixed song, which is separated first; a folder of stems; or the id of an earlier job."""
 
-    region: str = ""
-    """Play anew only from one second to another, as in 0.5-2.5."""
+    region: Region | None = None
+    """Change only the time from START to END, as in --region 4 6; before and after, stems stay as they are."""
 
 
 class RequestEditConfig(_Change):
-    """Ask a service to play some stems of a song anew, or the ones it lacks."""
+    """Request an edit: regenerate some stems of a song, or add the ones it lacks."""
 
-    regenerate: str = ""
-    """Stems to play anew, separated by commas. In a folder, stems without a file are played too."""
+    song: str
+    """A mixed song, which is separated first; a folder of stems; or the id of an earlier job."""
 
-    silent: str = ""
-    """Stems that shall stay silent, separated by commas."""
+    regenerate: StemNames = Field(default=[])
+    """Stems to regenerate, as in --regenerate bass drums. In a folder, stems without a file are generated too."""
+
+    texture: StemNames = Field(default=[])
+    """Stems that keep their notes and get another sound."""
+
+    region: Region | None = None
+    """Change only the time from START to END, as in --region 4 6; before and after, stems stay as they are."""
+
+    silent: StemNames = Field(default=[])
+    """Stems that stay silent."""
 
     keep: Literal["exact", "free"] = "exact"
     """exact: the other stems stay as they are; free: they vary too."""
@@ -89,7 +97,10 @@ class RequestEditConfig(_Change):
 
 
 class RequestVariationConfig(_Change):
-    """Ask a service for another texture of a stem: the same notes, another sound."""
+    """Request another texture of a stem: the same notes, another sound."""
+
+    song: str
+    """A mixed song, which is separated first; a folder of stems; or the id of an earlier job."""
 
     stem: str
     """The stem."""
@@ -124,8 +135,8 @@ def edit(config: RequestEditConfig) -> Saved:
     """Ask for an edit and save it in ``config.output``."""
 
     def ask(stems: Stems) -> Job:
-        regenerate, silent = _names(config.regenerate), _names(config.silent)
-        return stems.edit(config.prompt, regenerate=regenerate, silent=silent, keep=config.keep, **_material(config))
+        change = config.model_dump(include={"regenerate", "texture", "silent", "keep"})
+        return stems.edit(config.prompt, **change, **_material(config))
 
     return _request(config, ask)
 
@@ -190,7 +201,7 @@ def _material(config: _Change) -> dict[str, Any]:
     """What to change, and where; and how it shall sound."""
     fields = _playing(config)
     if config.region:
-        fields["region"] = requests.read_region(config.region)
+        fields["region"] = config.region
     place = Path(config.song)
     if place.is_dir():
         return {**fields, "stems": place}
@@ -204,7 +215,3 @@ def _material(config: _Change) -> dict[str, Any]:
         code="missing",
         field="song",
     )
-
-
-def _names(text: str) -> list[str]:
-    return [name for part in text.split(",") if (name := part.strip())]

@@ -24,7 +24,6 @@ _JSON = {"Accept": "application/json"}
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
 _LINK = re.compile(r"(?:/[A-Za-z0-9._~-]+)*?(/v1/.+)")
-_REGION = re.compile(r"\s*([0-9]+\.?[0-9]*|\.[0-9]+)\s*-\s*([0-9]+\.?[0-9]*|\.[0-9]+)\s*")
 
 Part = tuple[str, tuple[str | None, bytes]]
 """A field of a form: its name, the name of the file (None for plain text), and its bytes."""
@@ -55,6 +54,7 @@ class Editing(Material, total=False):
     """What an edit changes."""
 
     regenerate: Sequence[str]
+    texture: Sequence[str]
     silent: Sequence[str]
     keep: Literal["exact", "free"] | None
 
@@ -155,14 +155,6 @@ def region_text(region: tuple[float, float]) -> str:
     return "-".join(format(Decimal(repr(edge)).normalize(), "f") for edge in (start, end))
 
 
-def read_region(text: str) -> tuple[float, float]:
-    """``"0.5-2.5"`` -> ``(0.5, 2.5)``; StemsError where it is not so written."""
-    edges = _REGION.fullmatch(text)
-    if not edges:
-        raise StemsError(f"The region is '{text}'.", "Give START-END in seconds, as in 0.5-2.5.", field="region")
-    return float(edges[1]), float(edges[2])
-
-
 def job_id(job: Job | str) -> str:
     """The id of a job; StemsError where it cannot be one."""
     name = job if isinstance(job, str) else job.id
@@ -195,7 +187,7 @@ def _form(path: str, fields: Mapping[str, Any]) -> Ask:
     if "region" in texts:
         texts["region"] = region_text(texts["region"])
     for name, value in texts.items():
-        values = _names(value) if name in ("regenerate", "silent") else (value,)
+        values = _names(value) if name in ("regenerate", "texture", "silent") else (value,)
         parts += [(name, (None, str(one).encode())) for one in values]
     return Ask("POST", path, _posting(), form=tuple(parts))
 

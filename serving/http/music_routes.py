@@ -8,7 +8,7 @@ from models.audio.files import FORMATS
 from models.request_bounds import MAX_PROMPT, MIN_SECONDS
 from serving.config import ServeConfig
 from serving.http.job_routes import JobRoutes
-from serving.http.negotiation import wanted
+from serving.http.negotiation import preferred_response
 from serving.http.submission import Submission
 from serving.schemas import (
     EditRequest,
@@ -29,7 +29,7 @@ class MusicRoutes:
 
     async def song(self, body: SongRequest, http: Request) -> Response:
         """Make a song from a prompt."""
-        shape = wanted(http.headers)
+        shape = preferred_response(http.headers)
         job = await self._submission.song(body, http, shape, await self._backend.info())
         return await self._jobs.answer(job, http, shape)
 
@@ -38,13 +38,13 @@ class MusicRoutes:
 
         Stems that are neither sent nor declared silent are generated.
         """
-        shape = wanted(http.headers)
+        shape = preferred_response(http.headers)
         job = await self._submission.form(EditRequest, http, shape, await self._backend.info())
         return await self._jobs.answer(job, http, shape)
 
     async def variation(self, http: Request) -> Response:
         """Keep the notes of a stem (its first codebook), and play them with another sound."""
-        shape = wanted(http.headers)
+        shape = preferred_response(http.headers)
         job = await self._submission.form(VariationRequest, http, shape, await self._backend.info())
         return await self._jobs.answer(job, http, shape)
 

@@ -27,25 +27,25 @@ _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})\"?(?:$|[,;\s])")
 
 
 @dataclass(frozen=True)
-class Wanted:
+class PreferredResponse:
     """What a finished job is to be answered with; of a mix, the format that `Accept` names, if it names one."""
 
     shape: Literal["zip", "mix", "json"]
     format: AudioFormat | None = None
 
 
-def wanted(headers: Mapping[str, str]) -> Wanted:
+def preferred_response(headers: Mapping[str, str]) -> PreferredResponse:
     """By ``Accept``, whatever is preferred of what can be given; StemsError where that is nothing."""
     accept = headers.get("accept", "").strip()
     if not accept:
-        return Wanted("zip")
+        return PreferredResponse("zip")
     for kind in _preferred(accept):
         if kind in ("*/*", "application/*", MEDIA["zip"]):
-            return Wanted("zip")
+            return PreferredResponse("zip")
         if kind == MEDIA["json"]:
-            return Wanted("json")
+            return PreferredResponse("json")
         if kind in _AUDIO:
-            return Wanted("mix", None if kind == "audio/*" else _AUDIO[kind])
+            return PreferredResponse("mix", None if kind == "audio/*" else _AUDIO[kind])
     raise StemsError(
         f"None of '{accept[:80]}' can be given.",
         "Accept application/zip, application/json, or audio/wav, flac, opus, ogg or mpeg.",

@@ -51,8 +51,8 @@ def _foreign(message: str, hint: str, field: str) -> StemsError:
     return StemsError(message, hint, code="foreign", field=field)
 
 
-def _values(headers: Sequence[tuple[bytes, bytes]], wanted: bytes) -> list[str]:
-    return [value.decode("latin-1").strip().lower() for name, value in headers if name == wanted]
+def _values(headers: Sequence[tuple[bytes, bytes]], sought: bytes) -> list[str]:
+    return [value.decode("latin-1").strip().lower() for name, value in headers if name == sought]
 
 
 def _is_listed(host: str, hosts: Collection[str]) -> bool:

@@ -14,12 +14,13 @@ from models.errors import StemsError
 from models.request_bounds import MAX_SEED
 from serving import tracing
 from serving.config import ServeConfig
-from serving.http.negotiation import Wanted, wait_seconds
+from serving.http.negotiation import PreferredResponse, wait_seconds
 from serving.http.problems import request_id
 from serving.http.uploads import Upload, decode, read_form
 from serving.jobs.artifacts import KEPT
+from serving.jobs.blob_store import Stores
 from serving.jobs.job_store import JobRecord
-from serving.jobs.scheduler import JobScheduler, Stores
+from serving.jobs.scheduler import JobScheduler
 from serving.jobs.webhooks import check_webhook
 from serving.schemas import AnyRequest, EditRequest, Kind, MaterialFields, SongRequest, VariationRequest
 from serving.workers.protocol import ModelInfo, check_edit, check_song
@@ -33,23 +34,29 @@ class Submission:
     def __init__(self, config: ServeConfig, scheduler: JobScheduler, stores: Stores) -> None:
         self._config, self._scheduler, self._stores = config, scheduler, stores
 
-    async def song(self, body: SongRequest, http: Request, wanted: Wanted, info: ModelInfo) -> JobRecord:
+    async def song(
+        self, body: SongRequest, http: Request, preferred: PreferredResponse, info: ModelInfo
+    ) -> JobRecord:
         """A song from text."""
         check_song(body, min(self._config.max_seconds, info.max_seconds))
-        return await self._accept("song", body, {}, http, wanted, info)
+        return await self._accept("song", body, {}, http, preferred, info)
 
     async def form(
-        self, kind: type[EditRequest] | type[VariationRequest], http: Request, wanted: Wanted, info: ModelInfo
+        self,
+        kind: type[EditRequest] | type[VariationRequest],
+        http: Request,
+        preferred: PreferredResponse,
+        info: ModelInfo,
     ) -> JobRecord:
         """An edit or a variation. Its body is read only if there is room for it."""
-        self._scheduler.check_room(inline=wait_seconds(http.headers) > 0)
+        self._scheduler.check_room(client_waits=wait_seconds(http.headers) > 0)
         longest = min(self._config.max_seconds, info.max_seconds)
         fields, uploads = await read_form(http, kind, info, longest)
         if fields.of is not None:
             uploads = await asyncio.to_thread(self._earlier, fields, http.state.owner, info)
         check_edit(fields, {name: upload.audio for name, upload in uploads.items()}, info)
         name: Kind = "edit" if isinstance(fields, EditRequest) else "variation"
-        return await self._accept(name, fields, uploads, http, wanted, info)
+        return await self._accept(name, fields, uploads, http, preferred, info)
 
     def _earlier(self, fields: MaterialFields, owner: str, info: ModelInfo) -> dict[str, Upload]:
         """The stems of an earlier result, except those that are to be silent now."""
@@ -72,7 +79,7 @@ class Submission:
         request: AnyRequest,
         uploads: Mapping[str, Upload],
         http: Request,
-        wanted: Wanted,
+        preferred: PreferredResponse,
         info: ModelInfo,
     ) -> JobRecord:
         if request.webhook is not None:
@@ -82,11 +89,11 @@ class Submission:
         earlier = await asyncio.to_thread(self._stores.jobs.named, owner, idempotency, fingerprint)
         if earlier is not None:
             return earlier
-        inline = wait_seconds(http.headers) > 0
-        self._scheduler.check_room(inline=inline)  # costs less than to look at the disks
-        await asyncio.to_thread(self._scheduler.room.check, _bytes_of(request, uploads, info))
+        client_waits = wait_seconds(http.headers) > 0
+        self._scheduler.check_room(client_waits=client_waits)  # costs less than to look at the disks
+        await asyncio.to_thread(self._scheduler.disk.check, _bytes_of(request, uploads, info))
         seed = secrets.randbelow(MAX_SEED) if request.seed is None else request.seed
-        complete = request.model_copy(update={"seed": seed, "format": request.format or wanted.format or "wav"})
+        complete = request.model_copy(update={"seed": seed, "format": request.format or preferred.format or "wav"})
         job = JobRecord(
             id=secrets.token_urlsafe(16),
             kind=kind,
@@ -96,13 +103,13 @@ class Submission:
             request_id=request_id(http.scope),
             fingerprint=fingerprint,
             model=info.digest,
-            keeper="",
+            lease_holder="",
             lease=0.0,
-            inline=inline,
+            client_waits=client_waits,
             idempotency=idempotency,
             trace=tracing.here(),
         )
-        with self._scheduler.place(inline=inline):
+        with self._scheduler.reserve(client_waits=client_waits):
             return await self._scheduler.accept(job, {name: upload.data for name, upload in uploads.items()})
 
 

@@ -23,7 +23,7 @@ _MAX_FIELD_BYTES = 64 * 1024
 _MAX_CHANNELS = 8
 _MAX_RATE = 192_000
 
-_REPEATABLE = ("regenerate", "silent")
+_REPEATABLE = ("regenerate", "texture", "silent")
 
 Fields = TypeVar("Fields", bound=MaterialFields)
 

@@ -33,8 +33,9 @@ async def run_attempts(
     pause = _PAUSE_S[0]
     while progress.attempts < MAX_ATTEMPTS:
         progress.attempts += 1
+        clock = progress.timings.clock
         try:
-            manifest = await run_job(job, backend, stores.uploads, stores.results, progress.publish, progress.timings)
+            manifest = await run_job(job, backend, stores.uploads, stores.results, progress.publish, clock)
             return {"state": "done", "model": manifest.model, "manifest": manifest.model_dump(mode="json")}
         except (WorkerLostError, BusyError) as error:
             log.warning("Job %s lost its worker (%s) and runs again.", job.id, error)

@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from models.errors import StemsError
 from serving.jobs.database import jobs
 from serving.schemas import Kind, State
-from serving.timings import Stage
+from serving.timings import Seconds, Stage
 
 UNFINISHED = ("queued", "running")
 
@@ -67,7 +67,7 @@ class JobRecord:
     manifest: dict[str, Any] | None = None
     webhook_due: float | None = None
     webhook_tries: int = 0
-    timings: dict[str, float] | None = None
+    timings: Seconds | None = None
 
 
 _FIELDS = tuple(entry.name for entry in fields(JobRecord))

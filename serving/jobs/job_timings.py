@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import cast
 
 from serving.jobs.job_store import JobRecord
-from serving.timings import STAGES, Seconds, Stage, StageClock, total
+from serving.timings import Seconds, Stage, StageClock, total
 
 
 class JobTimings:
@@ -21,12 +20,13 @@ class JobTimings:
     """
 
     def __init__(self, job: JobRecord, now: float) -> None:
-        stored = cast(Mapping[Stage, float], job.timings or {})
+        stored = job.timings or {}
         if job.started is None:
             self._before: Seconds = {"waiting": now - job.created}
         else:  # the service that ran it is gone
-            self._before = {stage: stored[stage] for stage in STAGES if stage == "waiting" and stage in stored}
-            self._before["lost"] = stored.get("lost", 0.0) + now - job.started
+            self._before = {"lost": stored.get("lost", 0.0) + now - job.started}
+            if "waiting" in stored:
+                self._before["waiting"] = stored["waiting"]
         self.clock = StageClock()
         self.worker: Mapping[Stage, float] = {}
         """What the replica measured, as of its last chunk."""

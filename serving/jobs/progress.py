@@ -9,7 +9,7 @@ from serving.jobs.event_log import EventLog, Sound
 from serving.jobs.job_store import JobRecord
 from serving.jobs.job_timings import JobTimings
 from serving.metrics import Meter
-from serving.workers.decode_loop import Chunk
+from serving.workers.protocol import Chunk
 
 
 class ProgressPublisher:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from contextlib import aclosing
+from collections.abc import Callable, Iterator
+from contextlib import aclosing, contextmanager
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from serving.jobs.artifacts import describe, kept_files
 from serving.jobs.blob_store import JobFiles
 from serving.jobs.job_store import JobRecord
 from serving.schemas import REQUESTS, AnyRequest, Manifest, SongRequest
+from serving.timings import Stage, StageClock
 from serving.workers.backend import ModelBackend, WorkerLostError
 from serving.workers.protocol import (
     SONG,
@@ -31,28 +32,53 @@ def request_of(job: JobRecord) -> AnyRequest:
     return REQUESTS[job.kind].model_validate(job.request)
 
 
-async def perform(
-    job: JobRecord, backend: ModelBackend, uploads: JobFiles, results: JobFiles, publish: Callable[[Chunk], None]
+async def run_job(
+    job: JobRecord,
+    backend: ModelBackend,
+    uploads: JobFiles,
+    results: JobFiles,
+    publish: Callable[[Chunk], None],
+    clock: StageClock,
 ) -> Manifest:
-    """Play a job, let its chunks be heard as they come, and write its files.
+    """Run a job once: generate its song, publish the chunks as they come, and store the files.
+
+    Until the song is complete, all its chunks stay in memory.
+
+    Args:
+        job: the stored request.
+        backend: generates the song.
+        uploads: the audio files that came with the request.
+        results: where the files of the result are stored.
+        publish: called with each chunk.
+        clock: where the time of this attempt goes.
 
     Raises:
-        WorkerLostError: who played is gone: the same call again gives the same song.
-        StemsError: the job cannot be played.
+        WorkerLostError: a replica has died. The same call again gives the same song.
+        StemsError: the request cannot be carried out.
     """
     info = await backend.info()
-    order = await _order(job, backend, uploads, info)
+    order = await _order(job, backend, uploads, info, clock)
     chunks: list[Chunk] = []
-    async with aclosing(backend.play(order)) as playing:
-        async for chunk in playing:
+    async with aclosing(backend.generate(order)) as generated:
+        async for chunk in generated:
             chunks.append(chunk)
             publish(chunk)
-    if not chunks or chunks[-1].frames < chunks[-1].of:
+    if not chunks or chunks[-1].frames < chunks[-1].total_frames:
         raise WorkerLostError("The song ended early.")
-    return await asyncio.to_thread(_write, job, order, info, chunks, results)
+    with _stage("storing", clock):
+        return await asyncio.to_thread(_write, job, order, info, chunks, results)
 
 
-async def _order(job: JobRecord, backend: ModelBackend, uploads: JobFiles, info: ModelInfo) -> GenerationOrder:
+@contextmanager
+def _stage(stage: Stage, clock: StageClock) -> Iterator[None]:
+    """Measure a stage, and record it in the trace."""
+    with tracing.span(stage), clock.measure(stage):
+        yield
+
+
+async def _order(
+    job: JobRecord, backend: ModelBackend, uploads: JobFiles, info: ModelInfo, clock: StageClock
+) -> GenerationOrder:
     request = request_of(job)
     sampling, trace = sampling_of(request), tracing.here()
     if isinstance(request, SongRequest):
@@ -61,7 +87,8 @@ async def _order(job: JobRecord, backend: ModelBackend, uploads: JobFiles, info:
     edit = edit_of(request)
     assert edit is not None
     if SONG in stems:
-        stems = await backend.separate(stems[SONG], info)
+        with _stage("separating", clock):
+            stems = await backend.separate(stems[SONG], info)
     given = given_stems(stems, edit, info.layout)
     return GenerationOrder(request.prompt, sampling, 0.0, edit, {name: stems[name] for name in given}, trace)
 

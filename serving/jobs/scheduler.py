@@ -143,8 +143,8 @@ class JobScheduler:
             active.task.cancel()
         cancelled = await asyncio.to_thread(partial(self._stores.jobs.cancel, job.id, **values))
         ended = replace(job, state="cancelled", **values) if cancelled else await self._stored(job.id)
-        if cancelled:
-            self._meter.ended(replace(job, state="cancelled", **values))
+        if cancelled and ended:
+            self._count(ended)
         if active and ended:
             self._close(active, ended)
         return cancelled
@@ -211,10 +211,13 @@ class JobScheduler:
             await self._let_go(active)
             return
         ended = replace(job, **values)
-        self._meter.ended(ended)
+        self._count(ended)
         self._close(active, ended)
         if job.sources:
             await asyncio.to_thread(self._stores.uploads.remove, job.id)
+
+    def _count(self, job: JobRecord) -> None:
+        self._meter.ended(job.kind, job.state, job.attempts, job.timings or {})
 
     def _close(self, active: _Active, job: JobRecord) -> None:
         """Append the end of a job to its events."""

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from serving.jobs.artifacts import MANIFEST, ZIP
 from serving.jobs.job_store import JobRecord
 from serving.schemas import Job, Links, Manifest, Problem, Timings
+from serving.timings import Seconds
 
 
 def view(job: JobRecord, prefix: str = "") -> Job:
@@ -62,7 +63,7 @@ def _links(job: str, manifest: Manifest | None, prefix: str) -> Links:
     )
 
 
-def _timings(seconds: dict[str, float]) -> Timings:
+def _timings(seconds: Seconds) -> Timings:
     return Timings.model_validate({stage: round(value, 4) for stage, value in seconds.items()})
 
 

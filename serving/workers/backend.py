@@ -39,7 +39,7 @@ class ModelBackend(Protocol):
 
 
 class RayBackend:
-    """The deployments on Ray Serve. Ray's errors become WorkerLostError, BusyError or the StemsError of the replica."""
+    """The deployments on Ray Serve. Ray's errors become WorkerLostError, BusyError, or a replica's own StemsError."""
 
     def __init__(self, generator: DeploymentHandle, separator: DeploymentHandle) -> None:
         self._generator, self._separator = generator, separator

@@ -12,8 +12,10 @@ import torch
 
 from models.audio.files import read_audio
 from models.lm.sampling import Sampling
+from models.request_bounds import SamplingFields
 from models.song.assembly import Assembly
-from models.song.edit import Draft, Edit
+from models.song.draft import Draft
+from models.song.edit import Edit
 from serving import tracing
 from serving.timings import StageClock
 from serving.workers.model_thread import ModelThread, Stream
@@ -90,11 +92,11 @@ class DecodeLoop:
     async def warm_up(self) -> None:
         """Generate a moment of sound, so that the first client does not wait for what is made at first use."""
         seconds = min(1.0, self._assembly.max_seconds)
-        async for _ in self.generate(GenerationOrder("", Sampling(seed=0), seconds=seconds)):
+        async for _ in self.generate(GenerationOrder("", SamplingFields(seed=0), seconds=seconds)):
             pass
 
     async def _song(self, order: GenerationOrder, clock: StageClock) -> Draft:
-        draft = partial(self._assembly.song_draft, order.prompt, order.seconds, order.sampling)
+        draft = partial(self._assembly.song_draft, order.prompt, order.seconds, Sampling.of(order.sampling))
         return await asyncio.get_running_loop().run_in_executor(self._model, _timed(draft, clock))
 
     async def _edit(self, order: GenerationOrder, edit: Edit, clock: StageClock) -> Draft:
@@ -105,7 +107,7 @@ class DecodeLoop:
 
         def draft() -> Draft:
             given = {name: read_audio(data, name=name) for name, data in order.stems.items()}
-            return self._assembly.edit_draft(given, edit, order.prompt, order.sampling)
+            return self._assembly.edit_draft(given, edit, order.prompt, Sampling.of(order.sampling))
 
         timed = _timed(draft, clock)
         async with self._reading:

@@ -97,7 +97,7 @@ def _replica_name() -> str:
 
 
 class SeparatorReplica:
-    """Separates whole songs. Ray Serve runs it as a deployment, without replicas while there is no song to separate."""
+    """Separates whole songs. Ray Serve runs it as a deployment; its replicas end while no songs come."""
 
     def __init__(self, config: ServeConfig) -> None:
         tracing.start(config.traces, "separator")

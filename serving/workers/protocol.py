@@ -9,8 +9,7 @@ import numpy as np
 
 from models.audio.files import Audio
 from models.errors import StemsError
-from models.lm.sampling import Sampling
-from models.request_bounds import check_length
+from models.request_bounds import SamplingFields, check_length
 from models.song.edit import Edit
 from models.stems import StemLayout
 from serving.schemas import AnyRequest, EditRequest, Origin, SongRequest, VariationRequest
@@ -94,23 +93,23 @@ class GenerationOrder:
     """
 
     prompt: str
-    sampling: Sampling
+    sampling: SamplingFields
     seconds: float = 0.0
     edit: Edit | None = None
     stems: dict[str, bytes] = field(default_factory=dict)
     trace: str = ""
 
 
-def sampling_of(request: AnyRequest) -> Sampling:
+def sampling_of(request: AnyRequest) -> SamplingFields:
     """How the model is to draw."""
-    return Sampling(request.guidance, request.temperature, request.top_k, request.top_p, request.seed)
+    return SamplingFields(**request.model_dump(include=set(SamplingFields.model_fields)))
 
 
 def edit_of(request: AnyRequest) -> Edit | None:
     """What is to be done with the stems that are there; None for a song from text."""
     if isinstance(request, EditRequest):
         exact = request.keep == "exact"
-        return Edit(request.regenerate, silent=request.silent, region=request.region, exact=exact)
+        return Edit(request.regenerate, request.texture, request.silent, request.region, exact)
     if isinstance(request, VariationRequest):
         return Edit(texture=(request.stem,), region=request.region)
     return None

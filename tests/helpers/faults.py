@@ -60,7 +60,7 @@ class House:
         }
         valid |= own.get(path[0], {})
         valid |= {wrong: value} if wrong else {}
-        fields = cli._find(command.settings).model_fields
+        fields = command.load_settings().model_fields
         given = {name: str(valid[name]) for name in fields if name in valid}
         places = [given.pop(name) for name in command.positional]
         return [*path, *places, *(f"--{name}={text}" for name, text in given.items())]
@@ -69,7 +69,7 @@ class House:
 def settings(among: tuple[str, ...]) -> Iterator[tuple[Path_, str]]:
     """Commands and such of their settings as name something to be read; the demo makes all that it reads."""
     for path, command in cli.COMMANDS.items():
-        for name in cli._find(command.settings).model_fields:
+        for name in command.load_settings().model_fields:
             if name in among and path != ("demo",) and (" ".join(path), name) not in _MADE | _NAMES:
                 yield path, name
 

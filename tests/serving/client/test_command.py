@@ -12,7 +12,6 @@ import pytest
 from helpers.fake_service import ID, Script, event, events, form, job, manifest, problem, zip_of
 
 import cli
-from cli import Command
 from serving.client.client import Stems
 
 SONG = {
@@ -33,10 +32,6 @@ Run = Callable[..., int]
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
     """Runs words of a command line in an empty folder."""
-    kinds = {"song": "RequestSongConfig", "edit": "RequestEditConfig", "variation": "RequestVariationConfig"}
-    for kind, settings in kinds.items():
-        command = Command("ask", f"serving.client.command:{settings}", f"serving.client.command:{kind}")
-        monkeypatch.setitem(cli.COMMANDS, ("request", kind), command)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("STEMS_API_KEY", raising=False)
 

@@ -24,7 +24,7 @@ from serving.errors import no_room
 from serving.http.api import create_app
 from serving.jobs.blob_store import JobFiles
 from serving.jobs.database import open_database
-from serving.jobs.disk_space import LEAST_BYTES, Room
+from serving.jobs.disk_space import LEAST_BYTES, DiskSpace
 from serving.jobs.job_store import JobStore
 
 
@@ -112,14 +112,14 @@ def test_a_disk_that_fills_up_while_a_song_is_played_fails_the_job_for_that(disk
         await scheduler.start()
         job = await scheduler.accept(new_job(1), {})
         await until(lambda: house.store.get(job.id).state == "failed")  # type: ignore[union-attr]
-        assert scheduler.room.full()
+        assert scheduler.disk.full()
         ended = house.store.get(job.id)
         assert ended is not None
         assert ended.problem is not None
         assert (ended.problem["status"], ended.problem["type"]) == (507, "urn:stems:problem:storage")
         assert list((disk / "results").iterdir()) == []
         ballast[0].unlink()
-        assert not scheduler.room.full()
+        assert not scheduler.disk.full()
         job = await scheduler.accept(new_job(2), {})
         await until(lambda: house.store.get(job.id).state == "done")  # type: ignore[union-attr]
         await scheduler.stop()
@@ -175,7 +175,7 @@ def test_words_of_a_client_are_not_taken_for_a_full_disk() -> None:
 
 
 def test_a_failure_that_statistics_do_not_show_counts_until_a_write_works(tmp_path: Path) -> None:
-    room = Room([tmp_path], results=True)
+    room = DiskSpace([tmp_path], results=True)
     room.failed()
     assert not room.full()  # it tried
     assert list(tmp_path.iterdir()) == []

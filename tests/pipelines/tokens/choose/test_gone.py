@@ -12,7 +12,7 @@ from helpers.catalogued import compute_nothing, put_files, put_table
 from helpers.s3 import Bucket
 from helpers.tables import shown
 
-import cli
+from cli.reporting import EXIT_CODES
 from models.errors import StemsError
 from pipelines.catalog.load import import_catalog
 from pipelines.table.schema import QuarantineRow
@@ -191,7 +191,7 @@ def test_too_many_bad_files_of_a_few_end_with_an_error_however_often_the_job_run
             continue
         with pytest.raises(StemsError, match=said) as error:
             prepare(strict)
-        assert cli.EXIT_CODES[error.value.code] == 3
+        assert EXIT_CODES[error.value.code] == 3
 
 
 def test_files_that_were_taken_down_or_are_copies_are_no_errors(config: PrepareConfig) -> None:
