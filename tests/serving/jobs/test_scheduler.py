@@ -252,3 +252,47 @@ def test_progress_is_told_as_frames_of_all(house: House) -> None:
         return [json.loads(str(event.data)) for event in events if event.kind == "progress"]
 
     assert asyncio.run(play()) == [{"frames": 5 * k, "of": 20} for k in range(1, 5)]
+
+
+def test_followers_of_a_job_that_another_process_cancelled_hear_its_end(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serving.jobs.leases.RENEW_S", 0.01)
+
+    async def follow() -> list[str]:
+        forever = asyncio.Event()
+
+        async def before(part: int) -> None:
+            await forever.wait()
+
+        scheduler = house.scheduler(Fake(before))
+        await scheduler.start()
+        job = await scheduler.accept(new_job(), {})
+        await until(lambda: scheduler.running == 1 and house.store.get(job.id).state == "running")  # type: ignore[union-attr]
+        event_log = scheduler.event_log(job.id)
+        assert event_log is not None
+        assert house.store.cancel(job.id, ended=time.time(), expires=time.time() + 60)
+        async with asyncio.timeout(20):
+            events = [event async for event in event_log.subscribe()]
+        assert scheduler.event_log(job.id) is None
+        await scheduler.stop()
+        return [event.kind for event in events]
+
+    assert asyncio.run(follow())[-1] == "end"
+
+
+def test_followers_of_a_job_that_another_process_took_over_are_let_go(house: House) -> None:
+    async def follow() -> list[str]:
+        scheduler = house.scheduler(Fake())
+        job = await scheduler.accept(new_job(), {})
+        event_log = scheduler.event_log(job.id)
+        assert event_log is not None
+        house.store.renew(scheduler.leases.holder, time.time() - 1)
+        assert house.store.adopt("another", time.time() + 60, time.time())
+        await scheduler.start()
+        async with asyncio.timeout(20):
+            events = [event async for event in event_log.subscribe()]
+        await scheduler.stop()
+        return [event.kind for event in events]
+
+    assert asyncio.run(follow()) == ["job"]
