@@ -15,14 +15,14 @@ from cli.options import Option, options
 if TYPE_CHECKING:
     from cyclopts import ArgumentCollection, Token
 
-_LISTS = Parameter(consume_multiple=True, allow_repeating=True, negative_iterable=())
-"""How lists are given: one --x with several words, or several --x. Of other options the last one counts."""
+_REPEATED = Parameter(allow_repeating=True, negative_iterable=())
+"""Lists are given by one --x with several words, or by several --x. Of other options the last one counts."""
 
 Typed = dict[str, list["Token"]]
 """The words of a command line, by the setting that they belong to."""
 
 GENERAL = (
-    Option("config", "--config", "value", "YAML file of these settings; the command line wins.", "FILE"),
+    Option("config", "--config", "list", "YAML file of these settings; the command line wins.", "FILE"),
     Option("print_config", "--print-config", "flag", "Print all settings as YAML and stop."),
     Option("debug", "--debug", "flag", "Show tracebacks, and log more."),
 )
@@ -57,7 +57,7 @@ def command_app(path: Path, all_optional: bool = False) -> App:
         help_format="plaintext",
         help_flags=[],
         version_flags=[],
-        default_parameter=_LISTS,
+        default_parameter=_REPEATED,
         exit_on_error=False,
         print_error=False,
     )
@@ -67,7 +67,7 @@ def command_app(path: Path, all_optional: bool = False) -> App:
 
 def whole_app() -> App:
     """All commands in one tree, for shell completion."""
-    root = App("stems", version=stems_version(), help_format="plaintext", default_parameter=_LISTS)
+    root = App("stems", version=stems_version(), help_format="plaintext", default_parameter=_REPEATED)
     nodes: dict[Path, App] = {(): root}
     for path in COMMANDS:
         for depth in range(1, len(path) + 1):
@@ -124,6 +124,7 @@ def _parameter(option: Option, all_optional: bool, group: Group) -> inspect.Para
         required=required or None,
         show_default=say,
         negative=() if option in GENERAL else None,
+        consume_multiple=option not in GENERAL,
     )
     return inspect.Parameter(
         option.setting, inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[takes, about], default=default

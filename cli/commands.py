@@ -66,6 +66,10 @@ def _request(about: str, settings: str, function: str) -> Command:
     return Command(_SERVICE, about, f"serving.client.command:{settings}", f"serving.client.command:{function}")
 
 
+def _keys(about: str, settings: str, function: str, *positional: str) -> Command:
+    return Command(_SERVICE, about, f"serving.config:{settings}", f"serving.http.api_keys:{function}", positional)
+
+
 COMMANDS: dict[Path, Command] = {
     ("demo",): Command(
         _DEMO,
@@ -172,12 +176,8 @@ COMMANDS: dict[Path, Command] = {
     ("request", "variation"): _request(
         "request another texture of a stem from a running service", "RequestVariationConfig", "variation"
     ),
-    ("keys", "add"): Command(
-        _SERVICE, "make an API key", "serving.config:KeyConfig", "serving.http.api_keys:add_key", ("name",)
-    ),
-    ("keys", "remove"): Command(
-        _SERVICE, "revoke an API key", "serving.config:KeyConfig", "serving.http.api_keys:remove_key", ("name",)
-    ),
+    ("keys", "add"): _keys("make an API key", "KeyConfig", "add_key", "name"),
+    ("keys", "remove"): _keys("revoke an API key", "KeyConfig", "remove_key", "name"),
     ("keys", "list"): Command(
         _SERVICE, "list API keys", "serving.config:StateConfig", "serving.http.api_keys:list_keys"
     ),

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from cli.app import command_app
 from cli.commands import COMMANDS, GROUPS, Path, below
+from cli.output import console
 
 _ABOUT = """\
 `stems COMMAND --help` explains the options of one. Of any: --config FILE.yaml reads settings from a file,
@@ -27,20 +28,20 @@ exit codes:
 
 def show_help(path: Path) -> None:
     """Print the help of a command, or the list of the commands under a path."""
-    console = Console(highlight=False)
+    page = console()
     if path not in COMMANDS:
-        _show_list(path, console)
+        _show_list(path, page)
         return
-    command_app(path).help_print([], console=console)
+    command_app(path).help_print([], console=page)
     more = [" ".join(("stems", *name)) for name in below(path) if name != path]
     if more:
-        _say(f"See also: {', '.join(more)}.", console)
+        _say(f"See also: {', '.join(more)}.", page)
 
 
-def _show_list(path: Path, console: Console) -> None:
-    _say(f"Usage: {' '.join(('stems', *path))} COMMAND ...\n", console)
+def _show_list(path: Path, page: Console) -> None:
+    _say(f"Usage: {' '.join(('stems', *path))} COMMAND ...\n", page)
     if not path:
-        _say("Multi-stem music: tokens, models, service.\n", console)
+        _say("Multi-stem music: tokens, models, service.\n", page)
     for group in GROUPS:
         entries = [
             HelpEntry(positive_names=(" ".join(name),), description=InlineText.from_format(command.help, "plaintext"))
@@ -49,9 +50,9 @@ def _show_list(path: Path, console: Console) -> None:
         ]
         if entries:
             panel = HelpPanel(format="command", title=group, entries=entries)
-            DefaultFormatter()(console, console.options, panel)
-    _say(f"\n{_ABOUT}", console)
+            DefaultFormatter()(page, page.options, panel)
+    _say(f"\n{_ABOUT}", page)
 
 
-def _say(text: str, console: Console) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+def _say(text: str, page: Console) -> None:
+    page.print(text, markup=False, highlight=False, soft_wrap=True)

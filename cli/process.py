@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import io
 import os
+import select
 import signal
 import sys
 import threading
@@ -64,12 +65,27 @@ def sigterm_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def output_is_closed() -> bool:
-    """Whether what reads this program's output has gone; nothing more is written then."""
+def write_what_is_left() -> bool:
+    """Flush standard output; False where its reader is gone, and nothing more is written then."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        with suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return True
-    return False
+        forget_output()
+        return False
+    return True
+
+
+def reader_is_gone() -> bool:
+    """Whether standard output is a pipe that no one reads any more."""
+    try:
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), 0)
+        return any(event & select.POLLERR for _, event in poll.poll(0))
+    except (OSError, ValueError):  # not a file, or closed
+        return False
+
+
+def forget_output() -> None:
+    """Send what is still in the buffer, and what may come, nowhere; Python would complain of it as it ends."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

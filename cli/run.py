@@ -12,10 +12,12 @@ from cli.commands import COMMANDS, Path, below
 from cli.process import (
     CLOSED_PIPE,
     check_working_directory,
-    output_is_closed,
+    forget_output,
+    reader_is_gone,
     sigterm_interrupts,
     use_utf8,
     write_any_name,
+    write_what_is_left,
 )
 from cli.reporting import INTERRUPTED, fail, report
 from cli.wording import nearest, one_line
@@ -32,7 +34,7 @@ def main(argv: list[str] | None = None) -> int:
         use_utf8()
     write_any_name()
     status = _run(list(sys.argv[1:] if argv is None else argv))
-    if output_is_closed():
+    if not write_what_is_left():
         status = CLOSED_PIPE
     leave(status)
     return status
@@ -49,11 +51,10 @@ def _run(argv: list[str]) -> int:
             return _command([word for word in argv if word != "--debug"])
     except KeyboardInterrupt:
         return fail("interrupted; run the same command to go on.", INTERRUPTED)
-    except BrokenPipeError:
-        if output_is_closed():
-            return CLOSED_PIPE
-        raise
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and reader_is_gone():
+            forget_output()
+            return CLOSED_PIPE
         if debug:
             raise
         return report(error)
@@ -118,8 +119,9 @@ def split(argv: Sequence[str]) -> tuple[Path, list[str]]:
 
 def _unknown(path: Path, word: str) -> tuple[str, str]:
     known = {name[i]: " ".join(name[: i + 1]) for name in below(path) for i in range(len(path), len(name))}
-    known |= {option: option for option in ("--help", "--version", "--install-completion")}
-    near = nearest(word, known, cutoff=0.5)
+    if word.startswith("-"):
+        known = {option: option for option in ("--help", "--version", "--install-completion")}
+    near = nearest(word, known, cutoff=0.7 if word.startswith("-") else 0.5)
     hint = f"Did you mean '{known[near]}'?" if near else f"See `{' '.join(('stems', *path))} --help`."
     return f"'{' '.join((*path, word))}' is not a command.", hint
 
@@ -127,7 +129,7 @@ def _unknown(path: Path, word: str) -> tuple[str, str]:
 def _show(result: Any) -> int:
     """Print the summary of a job that has one; its own exit code, or 0."""
     if hasattr(result, "summary"):
-        from rich.console import Console
+        from cli.output import console
 
-        Console().print(result.summary())
+        console().print(result.summary())
     return int(getattr(result, "exit_code", 0))

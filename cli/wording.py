@@ -46,7 +46,7 @@ def wrong_settings(wrong: WrongSettingsError) -> Iterator[str]:
     problems = wrong.error.errors(include_url=False)
     missing = [known[str(problem["loc"][0])].flag for problem in problems if _is_missing(problem)]
     if missing:
-        yield f"{_name(wrong.path)} needs {', '.join(missing)}. See {_help(wrong.path)}."
+        yield f"{', '.join(missing)} must be given. See {_help(wrong.path)}."
     named: set[object] = set()
     for problem in problems:
         setting = problem["loc"][0] if problem["loc"] else None
@@ -60,7 +60,7 @@ def wrong_settings(wrong: WrongSettingsError) -> Iterator[str]:
             yield f"There is no setting '{setting}' of {_name(wrong.path)}{where}. {_hint(near, wrong.path)}"
         elif setting in known:
             option = known[str(setting)]
-            yield _ended(f"{option.flag} {_given(problem)}{where}: {_fix(problem, option)}")
+            yield _ended(f"{option.flag} {_given(problem, option)}{where}: {_fix(problem, option)}")
         else:
             yield _ended(_fix(problem, None))
 
@@ -102,13 +102,14 @@ def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=cutoff)), "")
 
 
-def _given(problem: Any) -> str:
+def _given(problem: Any, option: Option) -> str:
     """The value at fault as it is typed, cut where it is long."""
     value = problem["input"]
     text = " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-    if len(problem["loc"]) == 2 and isinstance(problem["loc"][1], str) and problem["type"] in _FIXES:
-        text = f"{problem['loc'][1]}={text}"  # one of several pairs
-    text = text if text and not re.search(r"\s", text) else f"'{text}'"
+    if option.kind == "pairs" and len(problem["loc"]) == 2:
+        text = f"{problem['loc'][1]}={text}"
+    if not text or (isinstance(value, str) and re.search(r"\s", text)):
+        text = f"'{text}'"
     return text if len(text) <= 200 else f"{text[:200]}…"
 
 

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 
-from cluster.connect import named_cluster
+from cluster.connect import connect, named_cluster
+from cluster.nodes import NodeShape, own_shapes, read_shapes
 from models.errors import StemsError
-from models.files.model_check import check_model
+from models.song.model_check import check_model
 from serving import tracing
 from serving.checks import check_open, check_places
+from serving.cluster_room import choose_gpus
 from serving.config import ServeConfig, parse_config
 from serving.http.api import create_app
 from serving.service import Service
@@ -53,7 +55,7 @@ def build(config: ServeConfig) -> Application:
     generator = serve.deployment(GeneratorReplica).options(
         **_copies(config.replicas, config.most_replicas, config.slots),
         max_ongoing_requests=config.slots + 8,  # beside songs, questions of info
-        ray_actor_options={"num_cpus": config.cpus_per_replica, "num_gpus": config.gpus_per_replica},
+        ray_actor_options={"num_cpus": config.cpus_per_replica, "num_gpus": config.gpus_per_replica or 0.0},
         health_check_period_s=2,
         **common,
     )
@@ -103,7 +105,8 @@ def _settled(config: ServeConfig) -> ServeConfig:
 
 def application(settings: dict[str, object]) -> Application:
     """What ``serve deploy`` builds from ``import_path: serving.app:application`` and its ``args``."""
-    return build(parse_config(settings))
+    config = parse_config(settings)
+    return build(choose_gpus(config, _shapes()))
 
 
 def start(config: ServeConfig) -> str:
@@ -146,7 +149,18 @@ def _service(config: ServeConfig) -> Service:
         _check_port(config)
     check_places(config)
     check_model(local_model(config.model, config.tracking, config.cache))
+    config = choose_gpus(config, _shapes())
     return Service(config, build(config), partial(check_open, config))
+
+
+def _shapes() -> tuple[NodeShape, ...]:
+    """The nodes of the cluster at hand; of this machine where a Ray will be started on it."""
+    import ray
+
+    if not ray.is_initialized() and not named_cluster():
+        return own_shapes()
+    connect()
+    return read_shapes()
 
 
 def _check_port(config: ServeConfig) -> None:

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 from cluster.nodes import NodeShape
 from cluster.placement import check_all_fit, check_fits, places
 from serving.config import ServeConfig
 from serving.ray_serve import App
+
+
+def choose_gpus(config: ServeConfig, shapes: Sequence[NodeShape]) -> ServeConfig:
+    """The same with a number of GPUs for each copy of the model: its own, or one that the nodes can give to all.
+
+    Args:
+        config: of the service.
+        shapes: of the nodes that are there.
+    """
+    if config.gpus_per_replica is not None:
+        return config
+    gpus = math.floor(places(shapes, {"GPU": 1.0}))
+    share = 1 / math.ceil(config.most_replicas / gpus) if gpus else 0.0
+    return config.model_copy(update={"gpus_per_replica": share})
 
 
 def waiting_line(app: App, config: ServeConfig, free: Callable[[], Mapping[str, float]]) -> str:
@@ -21,7 +36,7 @@ def waiting_line(app: App, config: ServeConfig, free: Callable[[], Mapping[str, 
     copies = app.copies.get("GeneratorReplica")
     if copies is None or not copies.unplaced:
         return ""
-    cpus, gpus = config.cpus_per_replica, config.gpus_per_replica
+    cpus, gpus = config.cpus_per_replica, config.gpus_per_replica or 0.0
     there = free()
     wants = f"{cpus:g} CPUs" + (f" and {gpus:g} GPUs" if gpus else "")
     has = f"{there.get('CPU', 0.0):g} CPUs" + (f" and {there.get('GPU', 0.0):g} GPUs" if gpus else "")
@@ -40,8 +55,9 @@ def check_room(config: ServeConfig, shapes: Sequence[NodeShape], *, fixed: bool)
         shapes: of the nodes.
         fixed: whether no other nodes will come; then all copies must fit.
     """
-    replica = {"CPU": config.cpus_per_replica, "GPU": config.gpus_per_replica}
-    gpus_short = config.gpus_per_replica and not places(shapes, {"GPU": config.gpus_per_replica}, ever=True)
+    gpus = config.gpus_per_replica or 0.0
+    replica = {"CPU": config.cpus_per_replica, "GPU": gpus}
+    gpus_short = gpus and not places(shapes, {"GPU": gpus}, ever=True)
     check_fits(shapes, replica, "a copy of the model", "gpus_per_replica" if gpus_short else "cpus_per_replica")
     check_fits(shapes, {"CPU": config.cpus_per_separator}, "a separator", "cpus_per_separator")
     if fixed:

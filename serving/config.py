@@ -61,8 +61,9 @@ class ServeConfig(StateConfig):
     """In which the language model decodes; without it, the fastest that is sound."""
     cpus_per_replica: float = Field(default=1.0, gt=0)
     """CPU cores that each copy reserves, and the threads it computes with."""
-    gpus_per_replica: float = Field(default=0.0, ge=0)
-    """GPUs that each copy reserves; with 0 it runs on the CPU."""
+    gpus_per_replica: float | None = Field(default=None, ge=0)
+    """GPUs that each copy reserves; 0 computes on the CPU. By default one, or a share of one where there are fewer
+    GPUs than copies, and the CPU where there is no GPU."""
     separators: int = Field(default=1, ge=1)
     """How many separators may run for whole songs that are sent; none runs while none is needed."""
     cpus_per_separator: float = Field(default=1.0, ge=0)

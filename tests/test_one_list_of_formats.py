@@ -9,7 +9,7 @@ import pytest
 from helpers.trees import put
 
 from models.audio.formats import READ_SUFFIXES
-from models.files.stem_files import sound_files
+from models.audio.stem_files import sound_files
 from pipelines.catalog.load import import_catalog
 from serving.http.openapi import edit_body
 

@@ -93,6 +93,8 @@ import os, sys
 import cli
 import models.files.output_folder, pipelines.composing.jobs
 import pipelines.training.separator.train_separator, pipelines.catalog.command
+from cli.parsing import parse
+parse(("generate",), ["--model", "loads the parser, which that user may not read"])
 os.setuid(65534)
 for words in (["generate", "--model", "/nowhere"], ["train", "separator", "--data", "/nowhere"],
               ["catalog", "--source", "/nowhere"]):

@@ -1,4 +1,4 @@
-"""A whole release of the authors' (``facebook/musicgen-stem-6cb`` and its like) to a model directory of ours."""
+"""Convert a whole release of the authors (such as ``facebook/musicgen-stem-6cb``) to this project's model."""
 
 from __future__ import annotations
 
@@ -8,17 +8,20 @@ from models.codec.codec import StemCodec
 from models.errors import StemsError
 from models.interchange.audiocraft_codec import load_codec
 from models.interchange.audiocraft_lm import ReleasedFile, load_transformer, read_released, released_delays
-from models.interchange.import_command import CODEC_FILES, LM_FILE
 from models.lm.language_model import LMConfig, StemLM
 from models.lm.text import TextConfig
 from models.song.assembly import Assembly
 from models.stems import Stem, StemLayout
 
+LM_FILE = "state_dict.bin"
+CODEC_FILES = "compression_state_dict_*.bin"
+"""Names of the authors' released files; a codec's name ends in its stem."""
+
 
 def load_release(directory: Path) -> Assembly:
-    """Load a release: the language model and every codec, all sizes read from it. It has no separator.
+    """Load a release: the language model and all codecs, with sizes read from it. A release has no separator.
 
-    Streams follow the stems' names in alphabetical order, which is the released one: bass, drums, other.
+    Streams follow the stems in alphabetical order, which is the released one: bass, drums, other.
     """
     released = read_released(directory / LM_FILE)
     files = {_stem_of(file): file for file in sorted(directory.glob(CODEC_FILES))}

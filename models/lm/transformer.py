@@ -108,7 +108,7 @@ class Norm(nn.LayerNorm):
         return F.layer_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.bias.to(x.dtype), self.eps)
 
 
-class Layer(nn.Module):
+class TransformerLayer(nn.Module):
     """Self-attention, cross-attention, feed-forward; each on the normalised input, each added to it."""
 
     def __init__(self, size: TransformerSize) -> None:
@@ -142,7 +142,7 @@ class StemTransformer(nn.Module):
         # One table and one matrix for all streams, stacked: stream k owns rows k * rows … (k + 1) * rows.
         self.embedding = nn.Embedding(size.streams * (size.cardinality + 1), size.dim)
         self.text_projection = nn.Linear(size.text_dim, size.dim)
-        self.blocks = nn.ModuleList(Layer(size) for _ in range(size.layers))
+        self.blocks = nn.ModuleList(TransformerLayer(size) for _ in range(size.layers))
         self.final_norm = Norm(size.dim, eps=1e-5)
         self.heads = nn.Linear(size.dim, size.streams * size.cardinality, bias=False)
         self.offsets: Tensor
@@ -151,9 +151,9 @@ class StemTransformer(nn.Module):
         self.reset_parameters()
 
     @property
-    def layers(self) -> list[Layer]:
+    def layers(self) -> list[TransformerLayer]:
         """The layers, first to last."""
-        return [layer for layer in self.blocks if isinstance(layer, Layer)]
+        return [layer for layer in self.blocks if isinstance(layer, TransformerLayer)]
 
     @property
     def special(self) -> int:

@@ -21,7 +21,7 @@ OVERLAP = 0.25
 
 
 @dataclass(frozen=True)
-class Window:
+class SegmentWindow:
     """Samples `start` to `start + length` of one song, inside a full segment with what surrounds them.
 
     A window shorter than the segment (at the end of a song) stands in the middle of it, with the song's own
@@ -69,10 +69,10 @@ class Level:
         return (wave - self.offset) / self.deviation
 
 
-def windows(song: int, samples: int, segment: int) -> list[Window]:
+def windows(song: int, samples: int, segment: int) -> list[SegmentWindow]:
     """The windows that cover a song, each three quarters of a segment after the one before."""
     starts = range(0, samples, int((1 - OVERLAP) * segment))
-    return [Window(song, start, min(segment, samples - start), segment) for start in starts]
+    return [SegmentWindow(song, start, min(segment, samples - start), segment) for start in starts]
 
 
 Batch = Float[Tensor, "batch channels segment"]
@@ -85,12 +85,12 @@ def run_windows(
     start: Start,
     songs: list[Float[Tensor, "channels _"]],
     levels: list[Level],
-    todo: Iterable[Window],
+    todo: Iterable[SegmentWindow],
     batch: int,
 ) -> Iterator[Float[Tensor, "sources channels _"]]:
     """The network's output for each window in turn, normalised still, `batch` windows at a time."""
 
-    def begin() -> Iterator[tuple[list[Window], Callable[[], Output]]]:
+    def begin() -> Iterator[tuple[list[SegmentWindow], Callable[[], Output]]]:
         pending = iter(todo)
         while group := list(islice(pending, batch)):
             yield group, start(torch.stack([w.cut(songs[w.song], levels[w.song]) for w in group]))
@@ -122,7 +122,7 @@ class CrossFade:
         ramp = torch.cat([torch.arange(1, half + 1), torch.arange(segment - half, 0, -1)]).float()
         self._ramp = ramp / ramp.max()
 
-    def add(self, window: Window, output: Float[Tensor, "sources channels length"]) -> None:
+    def add(self, window: SegmentWindow, output: Float[Tensor, "sources channels length"]) -> None:
         """Add one window's output."""
         ramp = self._ramp[: window.length]
         where = slice(window.start, window.start + window.length)

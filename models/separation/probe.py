@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from models.separation.overlap_add import OVERLAP, Window
+from models.separation.overlap_add import OVERLAP, SegmentWindow
 from models.separation.vocals import Energies
 
 STRETCHES = 4
@@ -46,11 +46,11 @@ class Stretch:
         blocks: numbers of the blocks, counted from the song's beginning.
     """
 
-    windows: Sequence[Window]
+    windows: Sequence[SegmentWindow]
     blocks: range
 
 
-def stretches(plan: Sequence[Window], energies: Energies, block: int, rate: int) -> list[Stretch]:
+def stretches(plan: Sequence[SegmentWindow], energies: Energies, block: int, rate: int) -> list[Stretch]:
     """The stretches of a song to listen to, in order; those that touch are one.
 
     Args:
@@ -73,7 +73,7 @@ def stretches(plan: Sequence[Window], energies: Energies, block: int, rate: int)
     return [Stretch(plan[a:b], _complete(plan, a, b, block)) for a, b in _joined(firsts, each)]
 
 
-def _complete(plan: Sequence[Window], first: int, last: int, block: int) -> range:
+def _complete(plan: Sequence[SegmentWindow], first: int, last: int, block: int) -> range:
     """The blocks of a song that the windows from `first` up to `last` separate alone."""
     begin = plan[first - 1].start + plan[first - 1].length if first else 0
     samples = plan[-1].start + plan[-1].length

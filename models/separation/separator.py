@@ -17,7 +17,7 @@ from models.errors import StemsError, not_finite
 from models.separation.demucs_release import load_released, load_repository
 from models.separation.directory import CONFIG, load_separator_directory, stored_threshold
 from models.separation.ensemble import Ensemble, Precision
-from models.separation.overlap_add import CrossFade, Level, Window, run_windows, windows
+from models.separation.overlap_add import CrossFade, Level, SegmentWindow, run_windows, windows
 from models.separation.probe import Probe, Stretch, stretches
 from models.separation.vocals import (
     DEFAULT_THRESHOLD,
@@ -184,10 +184,10 @@ class Separator:
         [waves] = self.separate([song.stereo().resample(self.sample_rate).samples])
         return {name: Audio(waves[name], self.sample_rate).mono().resample(rate) for name in names}
 
-    def _plan(self, song: int, wave: Tensor) -> list[Window]:
+    def _plan(self, song: int, wave: Tensor) -> list[SegmentWindow]:
         return windows(song, wave.shape[-1], self._segment)
 
-    def _outputs(self, waves: list[Tensor], todo: Iterable[Window]) -> Iterator[Tensor]:
+    def _outputs(self, waves: list[Tensor], todo: Iterable[SegmentWindow]) -> Iterator[Tensor]:
         return run_windows(self._networks.start, waves, [Level.of(wave) for wave in waves], todo, self.batch)
 
     def _shares(self, stretch: Stretch, heard: Mapping[int, Tensor], level: Level, levels: Energies) -> Energies:
@@ -199,7 +199,7 @@ class Separator:
         return vocal_shares(energies[self.sources.index(VOCALS)], np.sum(energies, axis=0), levels)
 
     def _assemble(
-        self, wave: Tensor, plan: Sequence[Window], heard: Mapping[int, Tensor], outputs: Iterator[Tensor]
+        self, wave: Tensor, plan: Sequence[SegmentWindow], heard: Mapping[int, Tensor], outputs: Iterator[Tensor]
     ) -> dict[str, Wave]:
         separated = self._fade(plan, heard, outputs, Level.of(wave))
         if not np.isfinite(separated).all():
@@ -207,7 +207,7 @@ class Separator:
         return dict(zip(self.sources, separated, strict=True))
 
     def _fade(
-        self, plan: Sequence[Window], heard: Mapping[int, Tensor], outputs: Iterator[Tensor], level: Level
+        self, plan: Sequence[SegmentWindow], heard: Mapping[int, Tensor], outputs: Iterator[Tensor], level: Level
     ) -> Float[np.ndarray, "sources channels _"]:
         """Neighbouring windows as one sound; what was not heard comes from `outputs`."""
         begin, last = plan[0].start, plan[-1]

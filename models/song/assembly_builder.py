@@ -8,13 +8,13 @@ from pathlib import Path
 
 from models.errors import StemsError
 from models.files.licence import keep_licences
-from models.files.model_check import check_parts
 from models.files.output_folder import check_folder, replacing
 from models.files.output_listing import is_model
 from models.files.storage import bytes_in
 from models.lm.language_model import MAX_SECONDS
 from models.separation.directory import CONFIG
 from models.song.assembly import ABOUT, Assembly, write_about
+from models.song.model_check import check_parts
 
 
 def assemble(

@@ -8,7 +8,7 @@ from models.errors import StemsError
 
 
 @dataclass(frozen=True)
-class Problem:
+class CatalogProblem:
     """One thing that is wrong.
 
     Args:
@@ -34,19 +34,23 @@ class Problem:
 class Problems:
     """Problems in the order in which they were found."""
 
-    found: list[Problem] = field(default_factory=list)
+    found: list[CatalogProblem] = field(default_factory=list)
 
     def note(self, place: str, what: str, hint: str) -> None:
         """Something that the catalog can be used in spite of."""
-        self.found.append(Problem(place, what, hint))
+        self.found.append(CatalogProblem(place, what, hint))
 
     def bad_line(self, place: str, what: str, hint: str) -> None:
         """A line that cannot be understood: fatal."""
-        self.found.append(Problem(place, f"the line {what}.", hint, fatal=True, code="bad_line", field="manifest"))
+        self.found.append(
+            CatalogProblem(place, f"the line {what}.", hint, fatal=True, code="bad_line", field="manifest")
+        )
 
     def fatal(self, error: StemsError) -> None:
         """An error that ended the reading."""
-        self.found.append(Problem("", error.message, error.hint, fatal=True, code=error.code, field=error.field))
+        self.found.append(
+            CatalogProblem("", error.message, error.hint, fatal=True, code=error.code, field=error.field)
+        )
 
     @property
     def any_fatal(self) -> bool:

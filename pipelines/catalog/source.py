@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from urllib.parse import urlsplit
 
-from pipelines.catalog.manifests.records import read_text
 from pipelines.catalog.problems import Problems
 from pipelines.catalog.storage.addresses import SourceFile
 from pipelines.catalog.storage.files import is_remote, list_folder, local_path
 from pipelines.catalog.storage.http import is_http
+from pipelines.catalog.storage.text import read_text
 
 MANIFEST_SUFFIXES = (".jsonl", ".csv", ".parquet", ".json", ".tsv")
 

@@ -100,7 +100,7 @@ class AssembleConfig(BaseModel):
 
 
 class EnginePlanConfig(BaseModel):
-    """Plan a decoding engine: the memory that it needs, and how fast the memory lets it be."""
+    """Plan a decoding engine: the memory that it needs, and how fast memory lets it be."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -117,4 +117,4 @@ class EnginePlanConfig(BaseModel):
     """Number format in which the language model decodes; by default the fastest that is sound on the device."""
 
     device: str = "auto"
-    """Where it would run: cpu, cuda, cuda:N or mps. auto takes an NVIDIA GPU if PyTorch sees one, else the CPU."""
+    """Where to compute: cpu, cuda, cuda:N or mps. auto takes an NVIDIA GPU if PyTorch sees one, else the CPU."""

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from models.audio.files import Audio, encode_audio, read_audio, safe_gain
+from models.audio.stem_files import stems_in
 from models.files.output_folder import replacing
 from models.files.output_listing import MANIFEST, is_song
-from models.files.stem_files import stems_in
 from models.song.song import Song
 from models.stems import StemLayout
 
@@ -57,5 +57,5 @@ def write_song(folder: Path, song: Song, model_digest: str) -> None:
 
 
 def read_stems(folder: Path, layout: StemLayout) -> dict[str, Audio]:
-    """The stems that a folder has a file for; StemsError as :func:`~models.files.stem_files.stems_in`."""
+    """The stems that a folder has a file for; StemsError as :func:`~models.audio.stem_files.stems_in`."""
     return {name: read_audio(file) for name, file in stems_in(folder, layout.names).items()}

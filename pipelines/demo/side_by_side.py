@@ -10,8 +10,8 @@ from rich.progress import MofNCompleteColumn, Progress
 
 from cluster.connect import connect
 from pipelines.training.config import TrainingConfig
-from pipelines.training.loop.history import read_history
 from pipelines.training.loop.train import TrainingResult
+from pipelines.training.tracking.history import read_history
 
 Job = tuple[TrainingConfig, Callable[[], TrainingResult]]
 

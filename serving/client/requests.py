@@ -14,8 +14,8 @@ from uuid import uuid4
 import httpx
 
 from models.audio.files import AudioFormat
+from models.audio.stem_files import stem_of
 from models.errors import StemsError
-from models.files.stem_files import stem_of
 from models.request_bounds import is_text
 from serving.client.sounds import Sound, named_sounds, read_sound
 from serving.schemas import Job

@@ -9,8 +9,8 @@ from typing import TypeAlias
 import numpy as np
 
 from models.audio.files import Audio, encode_audio
+from models.audio.stem_files import check_once, sound_files, without_mix
 from models.errors import StemsError
-from models.files.stem_files import check_once, sound_files, without_mix
 
 Sound: TypeAlias = str | Path | bytes | Audio | tuple[np.ndarray, int]
 """An audio file by its path or its bytes; or samples, ``[n]`` or ``[channels, n]``, with their rate in Hz."""

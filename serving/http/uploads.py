@@ -12,8 +12,8 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 
 from models.audio.files import Audio, audio_info, read_audio
+from models.audio.stem_files import likely_stem, stem_of
 from models.errors import StemsError
-from models.files.stem_files import likely_stem, stem_of
 from serving.schemas import MaterialFields
 from serving.workers.protocol import SONG, ModelInfo
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 
 from models.audio.files import encode_audio, read_audio
+from models.device import usable_device
 from models.errors import StemsError
 from models.lm.engine.roofline import memory_bandwidth
 from models.lm.engine.weights import Precision
@@ -102,7 +103,9 @@ class SeparatorReplica:
     def __init__(self, config: ServeConfig) -> None:
         tracing.start(config.traces, "separator")
         folder = Path(local_model(config.model, config.tracking, config.cache))
-        separator = load_separator(folder, "cuda" if config.gpus_per_replica else "cpu")
+        # Ray shows a GPU to those alone that reserve one, and a separator does not.
+        device = usable_device("auto") if config.gpus_per_replica else "cpu"
+        separator = load_separator(folder, str(device))
         if separator is None:
             raise StemsError("This model has no separator.", "Send the stems one by one.", field="song")
         self._separator: Separator = separator

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from pipelines.training.config import TrainingConfig
+from pipelines.training.data.sampler import rng
 from pipelines.training.loop.recipe import Place, Recipe
 from pipelines.training.loop.train import TrainingResult, train
-from pipelines.training.sampler import rng
 
 
 class StoppedError(Exception):

@@ -32,5 +32,13 @@ def test_one_gpu_has_the_number_0(monkeypatch: pytest.MonkeyPatch) -> None:
         usable_device("cuda:7")
 
 
+def test_auto_is_a_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert usable_device("auto") == torch.device("cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert usable_device("auto") == torch.device("cpu")
+
+
 def test_the_cpu_is_always_there() -> None:
     assert usable_device("cpu") == torch.device("cpu")

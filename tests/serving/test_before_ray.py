@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from models.errors import StemsError
-from models.files.model_check import check_model
+from models.song.model_check import check_model
 from serving.app import _settled
 from serving.config import ServeConfig
 

@@ -95,7 +95,7 @@ def test_the_shell_answers_2_where_http_answers_422(
     assert (answer.status_code, answer.json()["field"]) == (422, name)
     for command in (["generate", "--model", str(tmp_path)], ["request", "song", "--server", "http://127.0.0.1:9"]):
         assert cli.main([*command, *words(name, value, tmp_path)]) == 2
-        assert f"--{name}" in capsys.readouterr().err
+        assert f"--{name.replace('_', '-')} " in capsys.readouterr().err
 
 
 def words(name: str, value: Any, folder: Path) -> list[str]:

@@ -8,7 +8,7 @@ import pytest
 
 from cluster.nodes import shapes
 from models.errors import StemsError
-from serving.cluster_room import check_room, waiting_line
+from serving.cluster_room import check_room, choose_gpus, waiting_line
 from serving.config import ServeConfig, parse_config
 from serving.ray_serve import App, Copies, Running, check_free, in_the_way, url
 from serving.service import _not_started
@@ -77,6 +77,25 @@ def test_a_copy_that_no_machine_can_hold_is_refused(settings: dict[str, float], 
         check_room(config, NODES, fixed=False)
     assert caught.value.field == field
     assert f"Lower {field}" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("gpus", "settings", "each"),
+    [
+        ([0], {}, 0.0),
+        ([1], {}, 1.0),
+        ([1], {"gpus_per_replica": 0}, 0.0),
+        ([8], {"gpus_per_replica": 2}, 2.0),
+        ([4], {"replicas": 2, "max_replicas": 4}, 1.0),
+        ([1], {"replicas": 2}, 0.5),
+        ([1, 1], {"replicas": 3}, 0.5),
+    ],
+)
+def test_copies_take_the_gpus_that_there_are(gpus: list[float], settings: dict[str, object], each: float) -> None:
+    nodes = shapes([{"CPU": 8.0, "GPU": float(count)} for count in gpus])
+    config = choose_gpus(parse_config({"model": "m", **settings}), nodes)
+    assert config.gpus_per_replica == each
+    check_room(config, nodes, fixed=True)
 
 
 def test_all_copies_must_fit_a_machine_of_ones_own() -> None:

@@ -9,11 +9,12 @@ from models.errors import StemsError
 from pipelines.catalog.manifests.captions import LineError, Words, distinct, json_object, seconds_of, tags_of, text_of
 from pipelines.catalog.manifests.entries import Named, entries_of, resolve
 from pipelines.catalog.manifests.finding import Finder
-from pipelines.catalog.manifests.records import MAX_MANIFEST_BYTES, Record, as_text, json_lines
+from pipelines.catalog.manifests.records import Record, json_lines
 from pipelines.catalog.problems import Problems
 from pipelines.catalog.schema import CatalogEntry
 from pipelines.catalog.source import Source
 from pipelines.catalog.storage.files import in_parallel, is_remote, read_bytes
+from pipelines.catalog.storage.text import MAX_MANIFEST_BYTES, as_text
 
 MANIFEST_NAMES = ("data.jsonl", "data.jsonl.gz")
 _TAG_KEYS = ("genre", "moods", "keywords", "instrument")

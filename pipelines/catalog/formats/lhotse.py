@@ -10,12 +10,13 @@ from models.errors import StemsError
 from pipelines.catalog.formats.nemo import WHOLE_MEND, whole_instead
 from pipelines.catalog.manifests.captions import NO_WORDS, LineError, Words, seconds_of, text_of, words_of
 from pipelines.catalog.manifests.entries import Named, entries_of
-from pipelines.catalog.manifests.records import Record, json_lines, read_text
+from pipelines.catalog.manifests.records import Record, json_lines
 from pipelines.catalog.problems import Problems
 from pipelines.catalog.schema import CatalogEntry
 from pipelines.catalog.source import Source
 from pipelines.catalog.storage.files import exists
 from pipelines.catalog.storage.http import is_http
+from pipelines.catalog.storage.text import read_text
 
 _WHOLE_WITHIN_S = 0.05
 

@@ -11,19 +11,19 @@ from pathlib import PurePosixPath
 from models.audio.formats import READ_SUFFIXES, is_audio_name
 from pipelines.catalog.manifests.captions import NO_WORDS, Words
 from pipelines.catalog.manifests.entries import check_file
-from pipelines.catalog.manifests.records import read_text
 from pipelines.catalog.problems import Problems
 from pipelines.catalog.schema import CatalogEntry, GivenStem, fingerprint
 from pipelines.catalog.source import Source, parent
 from pipelines.catalog.storage.addresses import SourceFile
 from pipelines.catalog.storage.files import in_parallel
+from pipelines.catalog.storage.text import read_text
 
 _FIRST = (".flac", ".wav")
 """Of files of one stem, these go before those of other formats, in this order."""
 
 
 @dataclass(frozen=True)
-class Multitrack:
+class MultitrackEntry:
     """One song as a format found it.
 
     Args:
@@ -47,7 +47,7 @@ def descriptions(source: Source, name: str) -> dict[SourceFile, str]:
     return dict(zip(files, in_parallel(lambda file: read_text(file.uri), files), strict=True))
 
 
-def entry_of_stems(song: Multitrack, problems: Problems) -> CatalogEntry:
+def entry_of_stems(song: MultitrackEntry, problems: Problems) -> CatalogEntry:
     """An entry whose identity changes with any of its files."""
     given = [file for files in song.stems.values() for file in files]
     files = [*given, song.mix] if song.mix else given

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import json
 import re
-import zlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,23 +16,17 @@ from models.errors import StemsError
 from pipelines.catalog.manifests.captions import why_no_json
 from pipelines.catalog.manifests.columns import column_key, manifest_columns
 from pipelines.catalog.problems import Problems
-from pipelines.catalog.storage.files import is_remote, local_path, read_bytes
+from pipelines.catalog.storage.files import is_remote, local_path
 from pipelines.catalog.storage.http import is_http
 from pipelines.catalog.storage.stores import Store
+from pipelines.catalog.storage.text import cannot_be_read, read_manifest_bytes
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
-MAX_MANIFEST_BYTES = 2**30
-"""Larger manifests are refused, unpacked ones too."""
-
-
 NO_FILE_COLUMN = "lacks a column of file names"
 
 _SEPARATORS = (",", ";", "\t", "|")
-_UTF16 = (b"\xff\xfe", b"\xfe\xff")
-_LOOKED_AT = 256
-"""Bytes of a text of which many are zero if it is UTF-16 without a mark."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,59 +41,6 @@ class Record:
     def place(self) -> str:
         """Where it stands, for people."""
         return f"{self.file}, line {self.line}"
-
-
-def read_text(uri: str, allow_hosts: Collection[str] = ()) -> str:
-    """A text file in UTF-8, or in UTF-16 with its mark; unpacked where its name ends in ``.gz``.
-
-    Raises:
-        StemsError: it cannot be read, is not text, or is too large.
-    """
-    data = read_manifest_bytes(uri, allow_hosts)
-    return as_text(_unpack(data, uri) if uri.lower().endswith(".gz") else data, uri)
-
-
-def as_text(data: bytes, uri: str) -> str:
-    """The text that a file's bytes are, in UTF-8, or in UTF-16 with its mark. StemsError where they are none."""
-    try:
-        if data[:_LOOKED_AT].count(0) > len(data[:_LOOKED_AT]) // 4 and not data.startswith(_UTF16):
-            raise UnicodeError
-        return data.decode("utf-16" if data.startswith(_UTF16) else "utf-8-sig")
-    except UnicodeError as error:
-        raise StemsError(f"'{uri}' is not UTF-8 text.", "Save it as UTF-8.", field="manifest") from error
-
-
-def read_manifest_bytes(uri: str, allow_hosts: Collection[str] = ()) -> bytes:
-    """A small file's bytes. StemsError where it cannot be read."""
-    try:
-        return read_bytes(uri, allow_hosts=allow_hosts, max_bytes=MAX_MANIFEST_BYTES)
-    except OSError as error:
-        raise _cannot_be_read(uri, error) from error
-
-
-def _cannot_be_read(uri: str, error: OSError) -> StemsError:
-    return StemsError(
-        f"'{uri}' cannot be read ({error.strerror or 'there is none'}).",
-        "Check the path.",
-        code="missing",
-        field="manifest",
-    )
-
-
-def _unpack(data: bytes, uri: str) -> bytes:
-    try:
-        with gzip.GzipFile(fileobj=io.BytesIO(data)) as packed:
-            text = packed.read(MAX_MANIFEST_BYTES + 1)
-    except (OSError, EOFError, zlib.error) as error:
-        raise StemsError(f"'{uri}' is not a whole gzip file.", "Copy it again.", field="manifest") from error
-    if len(text) > MAX_MANIFEST_BYTES:
-        raise StemsError(
-            f"'{uri}' unpacks to more than {MAX_MANIFEST_BYTES / 1e9:.1f} GB.",
-            "Split it.",
-            code="too_large",
-            field="manifest",
-        )
-    return text
 
 
 def json_lines(text: str, file: str, problems: Problems) -> Iterator[Record]:
@@ -219,7 +158,7 @@ def open_parquet(uri: str, allow_hosts: Collection[str] = ()) -> Iterator[pq.Par
             field="manifest",
         ) from error
     except OSError as error:
-        raise _cannot_be_read(uri, error) from error
+        raise cannot_be_read(uri, error) from error
 
 
 def parquet_rows(parquet: pq.ParquetFile, file: str, columns: Iterable[str]) -> Iterator[Record]:

@@ -9,11 +9,11 @@ from models.errors import StemsError
 from pipelines.catalog.manifests.captions import LineError, Words, json_object, one_line, words_of
 from pipelines.catalog.manifests.columns import Columns, sidecar_columns
 from pipelines.catalog.manifests.names import NameIndex
-from pipelines.catalog.manifests.records import read_text
 from pipelines.catalog.problems import Problems
 from pipelines.catalog.source import Source
 from pipelines.catalog.storage.addresses import SourceFile, is_remote
 from pipelines.catalog.storage.files import in_parallel
+from pipelines.catalog.storage.text import read_text
 
 SUFFIXES = (".json", ".txt")
 

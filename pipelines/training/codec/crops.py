@@ -12,8 +12,8 @@ import numpy as np
 from models.audio.files import read_audio, read_excerpt
 from models.errors import StemsError
 from pipelines.catalog.storage.files import Unreachable, in_parallel, is_remote
-from pipelines.training.sampler import rng
-from pipelines.training.sound_files import SUFFIXES, SoundFile, songs_in_store
+from pipelines.training.data.sampler import rng
+from pipelines.training.data.sound_files import SUFFIXES, SoundFile, songs_in_store
 
 SILENCE = 1e-3
 """RMS (−60 dB) below which a crop counts as silent."""

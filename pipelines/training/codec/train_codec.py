@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from models.audio.files import Audio, write_audio
 from models.codec.balancer import Balanced
+from models.codec.codebook_use import codebook_use, perplexity
 from models.codec.codec import StemCodec, build_codec
 from models.codec.losses import LossWeights, mel_distance
-from models.codec.metrics import codebook_use, perplexity
 from models.codec.network import with_codebooks
 from models.codec.quantizer import (
     QuantizerSettings,
@@ -33,10 +33,10 @@ from models.presets import CODEC_SIZES, DISCRIMINATOR_SIZES
 from pipelines.evaluation.sdr import si_sdr
 from pipelines.training.codec.config import CodecTraining
 from pipelines.training.codec.crops import StemCrops, find_stems, hold_out
-from pipelines.training.loop.prefetch import Ahead
+from pipelines.training.data.prefetch import Ahead
+from pipelines.training.data.sampler import parts, share
 from pipelines.training.loop.recipe import Place, Recipe
 from pipelines.training.loop.train import TrainingResult, train
-from pipelines.training.sampler import parts, share
 
 EXCERPTS = 12
 EXCERPT_SECONDS = 4.0

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from models.lm.edit_sequence import TrainingExample, assemble_example, edit_frames, example_columns, training_example
 from models.stems import StemLayout
+from pipelines.training.data.sampler import rng
 from pipelines.training.lm.prompts import TextMerging, plain_prompt, training_prompt
-from pipelines.training.lm.song_table import Song
-from pipelines.training.sampler import rng
+from pipelines.training.lm.song_table import TrainingSong
 
 # Validation draws must never meet training's: no run has this many steps.
 _VALIDATION_STEP = 2**48
@@ -72,7 +72,7 @@ class Sampler:
     span_share: float
     text: TextMerging
 
-    def training(self, songs: Sequence[Song], step: int, indices: Sequence[int]) -> Batch:
+    def training(self, songs: Sequence[TrainingSong], step: int, indices: Sequence[int]) -> Batch:
         """The examples ``indices`` of global batch ``step``."""
         examples, prompts = [], []
         edit_share = self._edit_share(step)
@@ -101,7 +101,7 @@ class Sampler:
             return self.edit_share
         return float(rng(self.seed, step, _WHOLE_BATCH).random() < self.edit_share)
 
-    def text_validation(self, songs: Sequence[Song], count: int) -> Batch:
+    def text_validation(self, songs: Sequence[TrainingSong], count: int) -> Batch:
         """Fixed text-to-music examples."""
         examples, prompts = [], []
         for index in range(count):
@@ -113,7 +113,7 @@ class Sampler:
             examples.append(self._assemble(cut, nothing))
         return Batch.of(examples, prompts)
 
-    def edit_validation(self, songs: Sequence[Song], stem: str, count: int, *, swapped: bool) -> Batch:
+    def edit_validation(self, songs: Sequence[TrainingSong], stem: str, count: int, *, swapped: bool) -> Batch:
         """Fixed editing examples that hide one stem; ``swapped`` puts another song's other stems around it.
 
         With the text left out, all that a model can gain from the right context is what the stems tell.

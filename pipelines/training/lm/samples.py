@@ -17,7 +17,7 @@ from models.lm.grid import Grid
 from models.lm.language_model import StemLM
 from models.lm.sampling import Sampling
 from pipelines.training.lm.prompts import plain_prompt
-from pipelines.training.lm.song_table import Song
+from pipelines.training.lm.song_table import TrainingSong
 
 
 class Listener:
@@ -46,7 +46,7 @@ class Listener:
         lines = [f"{number}. {prompt}\n" for number, prompt in enumerate(prompts, start=1)]
         (self.directory / "prompts.txt").write_text("".join(lines), encoding="utf-8")
 
-    def write_edit(self, song: Song) -> None:
+    def write_edit(self, song: TrainingSong) -> None:
         """Write a song's first stem anew, ``edit-<stem>.wav`` and ``edit-mix.wav``, beside ``original-…``.
 
         Both come out of the codecs, so that where they differ the language model does.

@@ -26,7 +26,7 @@ SPLITS = ("train", "valid")
 
 
 @dataclass(frozen=True)
-class Song:
+class TrainingSong:
     """One song: its id, ``codes`` int16 ``[streams, frames]``, caption and tags."""
 
     song_id: str
@@ -35,8 +35,8 @@ class Song:
     tags: tuple[str, ...]
 
 
-class Songs(Sequence[Song]):
-    """Some rows of an Arrow table, each made a :class:`Song` when asked for; its codes stay where Arrow has them."""
+class Songs(Sequence[TrainingSong]):
+    """Rows of an Arrow table as :class:`TrainingSong`, made on access; codes stay in Arrow's memory."""
 
     def __init__(self, rows: pa.Table, order: np.ndarray) -> None:
         self._columns = {name: rows[name] for name in COLUMNS}
@@ -46,19 +46,19 @@ class Songs(Sequence[Song]):
         return len(self._order)
 
     @overload
-    def __getitem__(self, index: int) -> Song: ...
+    def __getitem__(self, index: int) -> TrainingSong: ...
 
     @overload
     def __getitem__(self, index: slice) -> Songs: ...
 
-    def __getitem__(self, index: int | slice) -> Song | Songs:
+    def __getitem__(self, index: int | slice) -> TrainingSong | Songs:
         if isinstance(index, slice):
             part = object.__new__(Songs)
             part._columns, part._order = self._columns, self._order[index]
             return part
         row = int(self._order[index])
         song_id, caption, tags = (self._columns[name][row].as_py() for name in ("song_id", "caption", "tags"))
-        return Song(song_id, codes_from_arrow(self._columns["codes"][row]), caption or "", tuple(tags or ()))
+        return TrainingSong(song_id, codes_from_arrow(self._columns["codes"][row]), caption or "", tuple(tags or ()))
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,8 @@ class Selection:
 class SongSet:
     """The songs of one table version that share a layout and codecs, sorted by id so that an index is a song."""
 
-    train: Sequence[Song]
-    valid: Sequence[Song]
+    train: Sequence[TrainingSong]
+    valid: Sequence[TrainingSong]
     layout: StemLayout
     codecs: dict[str, str]
     version: int

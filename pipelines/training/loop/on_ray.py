@@ -17,9 +17,9 @@ from cluster.watch import watch
 from models.errors import StemsError
 from models.files.storage import storage_errors
 from pipelines.training.config import TrainingConfig
-from pipelines.training.loop.history import latest, read_history
 from pipelines.training.loop.progress import StepBar
 from pipelines.training.loop.recipe import Recipe
+from pipelines.training.tracking.history import latest, read_history
 
 RESIZE_SECONDS = 300.0
 """How often a run on fewer workers than asked for looks whether there is room for more, and starts again on them."""

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from pipelines.training.loop.history import Row, latest
+from pipelines.training.tracking.history import Row, latest
 
 
 class StepBar:

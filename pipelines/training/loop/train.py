@@ -22,7 +22,6 @@ from models.files.output_folder import replacing
 from models.files.storage import storage_errors
 from pipelines.training.config import TrainingConfig
 from pipelines.training.loop.checkpoints import bytes_of, check_same_run, checkpoints, clear_unfinished
-from pipelines.training.loop.history import Row, latest, read_history
 from pipelines.training.loop.on_ray import run_on_ray
 from pipelines.training.loop.preemption import TerminationNotice
 from pipelines.training.loop.progress import summary_table
@@ -30,6 +29,7 @@ from pipelines.training.loop.recipe import Place, Recipe
 from pipelines.training.loop.run_folder import open_run_folder
 from pipelines.training.loop.unshard import finished_recipe
 from pipelines.training.loop.worker import Worker
+from pipelines.training.tracking.history import Row, latest, read_history
 from pipelines.training.tracking.tracking import check_store, record_model
 
 _SQLITE = "sqlite:///"
@@ -40,7 +40,7 @@ class TrainingResult:
     """What a finished run left behind.
 
     ``directory`` is the exported model, ``seconds`` the time of the call that finished it, ``history`` its
-    rows of metrics (see :mod:`pipelines.training.loop.history`) and ``final`` the newest value of each.
+    rows of metrics (see :mod:`pipelines.training.tracking.history`) and ``final`` the newest value of each.
     """
 
     directory: Path

@@ -21,9 +21,9 @@ from torch.distributed.checkpoint.state_dict import (
 from models.errors import StemsError
 from models.files.partial import discard, hidden
 from pipelines.training.config import TrainingConfig
+from pipelines.training.data.sampler import parts, share
 from pipelines.training.loop.average import WeightAverage
 from pipelines.training.loop.checkpoints import CheckpointWriter, checkpoints, clear_unfinished, load_state
-from pipelines.training.loop.history import History, Row
 from pipelines.training.loop.parallel import (
     agreed_on,
     all_finite,
@@ -38,7 +38,7 @@ from pipelines.training.loop.progress import StepBar
 from pipelines.training.loop.recipe import Place, Recipe
 from pipelines.training.loop.schedule import learning_rate
 from pipelines.training.loop.unshard import whole_recipe
-from pipelines.training.sampler import parts, share
+from pipelines.training.tracking.history import History, Row
 from pipelines.training.tracking.tracking import Tracker
 
 SHORT_HANDED = 10

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from models.audio.files import in_16_bits, read_audio
 from models.errors import StemsError
 from pipelines.catalog.storage.files import in_parallel, is_remote
-from pipelines.training.sound_files import SUFFIXES, SoundFile, songs_in_store
+from pipelines.training.data.sound_files import SUFFIXES, SoundFile, songs_in_store
 
 Stem16 = NDArray[np.int16]
 Wave = NDArray[np.float32]

@@ -14,9 +14,9 @@ from models.presets import SEPARATOR_SIZES
 from models.separation import Separator, build_htdemucs, save_separator
 from models.separation.vocals import VOCALS, best_threshold
 from pipelines.evaluation.sdr import sdr
+from pipelines.training.data.sampler import rng
 from pipelines.training.loop.recipe import Place, Recipe
 from pipelines.training.loop.train import TrainingResult, train
-from pipelines.training.sampler import rng
 from pipelines.training.separator.config import SeparatorTraining
 from pipelines.training.separator.multitracks import Mixer, Multitrack, Wave, hold_out, read_multitracks
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from models.files.digest import directory_digest
 from pipelines.training.config import TrainingConfig
-from pipelines.training.loop.history import Row
+from pipelines.training.tracking.history import Row
 from pipelines.training.tracking.store import client_of, open_store
 
 RUN_FILE = "mlflow-run"

@@ -11,10 +11,10 @@ from helpers.tiny import tiny_assembly_directory
 
 from models.codec.codec import StemCodec
 from models.errors import StemsError
-from models.files.model_check import check_model
 from models.lm.language_model import StemLM
 from models.separation import Separator
 from models.song.assembly import Assembly
+from models.song.model_check import check_model
 
 LOAD: dict[str, Callable[[Path], object]] = {
     "lm": StemLM.load,

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from models.audio.stem_files import likely_stem, stem_of, stems_in
 from models.errors import StemsError
-from models.files.stem_files import likely_stem, stem_of, stems_in
 
 STEMS = ("bass", "drums", "lead-vox")
 

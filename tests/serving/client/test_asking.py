@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from models.errors import StemsError
 from serving.client.downloads import unpack
 from serving.client.events import EventParser, Message
-from serving.client.requests import read_region, region_text
+from serving.client.requests import region_text
 from serving.client.retries import RequestError
 from serving.client.sounds import folder_sounds, read_sound
 
@@ -91,22 +91,11 @@ def test_a_region_is_written_out(region: tuple[float, float], text: str) -> None
     assert region_text(region) == text
 
 
-@given(st.lists(st.floats(0, 1e6), min_size=2, max_size=2, unique=True).map(sorted))
-def test_a_region_is_read_as_it_was_written(edges: list[float]) -> None:
-    assert read_region(region_text((edges[0], edges[1]))) == tuple(edges)
-
-
 @pytest.mark.parametrize("region", [(1, 1), (2, 1), (-1, 1), (0, float("inf")), (float("nan"), 1)])
 def test_a_region_that_is_none(region: tuple[float, float]) -> None:
     with pytest.raises(StemsError) as caught:
         region_text(region)
     assert caught.value.field == "region"
-
-
-@pytest.mark.parametrize("text", ["1", "1-", "-1-2", "a-b", "1e1-20", "[1, 2]", "1-2-3", "٣-٤"])
-def test_a_text_that_is_no_region(text: str) -> None:
-    with pytest.raises(StemsError, match="Give START-END in seconds"):
-        read_region(text)
 
 
 @pytest.mark.parametrize(

@@ -110,10 +110,10 @@ def test_a_stem_of_an_earlier_job_is_varied(run: Run) -> None:
     ("words", "text"),
     [
         (["edit", "--song", "no.wav"], "'no.wav' is no file, no folder, and no id of a job."),
-        (["edit", "--song", ID, "--region", "2"], "The region is '2'. Give START-END in seconds"),
+        (["edit", "--song", ID, "--region", "2"], "--region 2: write it as START and END in seconds"),
         (["edit", "--song", "."], "'.' has no stems."),
         (["edit"], "--song must be given."),
-        (["song", "--seconds", "0"], "--seconds 0: Input should be greater than or equal to 0.5"),
+        (["song", "--seconds", "0"], "--seconds 0: give at least 0.5."),
         (["song", "--server", "localhost:8000"], "'localhost:8000' is no address of a service."),
         (["song", "--output", "mine"], "holds files that this command did not write, such as 'notes.txt'"),
     ],

@@ -77,7 +77,12 @@ def _half(audio_format: str) -> bytes:
         ("no samples.wav", lambda: encode_audio(Audio(np.zeros((1, 0), np.float32), 8000)), "empty", "no audio"),
         ("short.wav", lambda: encode_audio(noise(0.9)), "too_short", "0.9 s; at least 1"),
         ("long.flac", lambda: flac(900, rate=8000, channels=1), "too_long", "lasts 7373 s"),
-        ("wide.flac", lambda: flac(40), "too_large", "84 MB decoded, with 8 channels at 48000 Hz; at most 23"),
+        (
+            "wide.flac",
+            lambda: flac(40),
+            "too_large",
+            "84 MB decoded, with 8 channels at 48000 Hz; the limit is 23 MB",
+        ),
         ("silent.flac", lambda: flac(1, channels=1), "silent", "is silent"),
         ("offset.wav", lambda: _float_wav(np.full((44_100, 1), 0.5)), "silent", "is silent"),
         ("broken.wav", lambda: _float_wav(np.full((44_100, 1), np.nan)), "not_finite", "not numbers"),

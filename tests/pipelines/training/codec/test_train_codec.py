@@ -277,7 +277,7 @@ def test_a_collection_that_does_not_fit_is_read_in_parts(folder: Path, monkeypat
             np.testing.assert_allclose(tight.draw(0, 0, index, 4000), crop, atol=1e-4)
         np.testing.assert_allclose(tight.excerpts(8, RATE), roomy.excerpts(8, RATE), atol=1e-4)
     with monkeypatch.context() as patched:
-        patched.setattr("pipelines.training.sound_files.audio_info", None)
+        patched.setattr("pipelines.training.data.sound_files.audio_info", None)
         patched.setattr("pipelines.training.codec.crops.read_audio", None)  # and none twice
         assert np.array_equal(roomy.draw(0, 0, 0, 4000), crops[0])
 

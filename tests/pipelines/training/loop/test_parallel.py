@@ -13,8 +13,8 @@ from helpers.workers import gradients, run_workers
 
 from pipelines.training.lm.config import LMTraining
 from pipelines.training.loop.checkpoints import checkpoints
-from pipelines.training.loop.history import read_history
 from pipelines.training.loop.unshard import finished_recipe
+from pipelines.training.tracking.history import read_history
 
 
 def settings(data: Path, output: Path, **changes: Any) -> LMTraining:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.training.loop.prefetch import Ahead
+from pipelines.training.data.prefetch import Ahead
 
 
 def test_what_is_made_ahead_is_what_would_have_been_made() -> None:

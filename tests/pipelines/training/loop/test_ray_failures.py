@@ -23,9 +23,9 @@ from helpers.workers import SlowLM, SmallLM, run_workers
 from pipelines.training.lm.config import LMTraining
 from pipelines.training.loop import on_ray
 from pipelines.training.loop.checkpoints import checkpoints
-from pipelines.training.loop.history import read_history
 from pipelines.training.loop.train import train
 from pipelines.training.loop.unshard import finished_recipe
+from pipelines.training.tracking.history import read_history
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 SHARDINGS = pytest.mark.parametrize("sharding", ["ddp", "fsdp"])

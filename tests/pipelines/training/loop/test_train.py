@@ -10,13 +10,13 @@ import torch
 from helpers.sums import StoppedError, Sums, learn, rows_without_time, settings, weights
 from torch import Tensor, nn
 
+from pipelines.training.data.sampler import rng, share
 from pipelines.training.loop.average import WeightAverage
 from pipelines.training.loop.checkpoints import checkpoints
-from pipelines.training.loop.history import read_history
 from pipelines.training.loop.recipe import Recipe
 from pipelines.training.loop.schedule import learning_rate
 from pipelines.training.loop.train import train
-from pipelines.training.sampler import rng, share
+from pipelines.training.tracking.history import read_history
 
 
 @pytest.mark.parametrize("stop_at", [0, 3, 6, 11])

@@ -19,11 +19,11 @@ from models.errors import StemsError
 from pipelines.training.config import TrainingConfig
 from pipelines.training.loop import checkpoints as checkpoint_files
 from pipelines.training.loop.checkpoints import checkpoints
-from pipelines.training.loop.history import read_history
 from pipelines.training.loop.preemption import Notice
 from pipelines.training.loop.recipe import Place, Recipe
 from pipelines.training.loop.train import train
 from pipelines.training.loop.worker import Worker
+from pipelines.training.tracking.history import read_history
 
 
 def test_killed_while_writing_a_checkpoint_leaves_the_one_before(

@@ -10,7 +10,7 @@ import pytest
 
 from models.audio.files import Audio, encode_audio, write_audio
 from models.errors import StemsError
-from pipelines.training.sampler import rng
+from pipelines.training.data.sampler import rng
 from pipelines.training.separator.multitracks import Mixer, Multitrack, hold_out, read_multitracks
 
 SOURCES = ("drums", "bass", "vocals")

@@ -53,6 +53,6 @@ def test_a_temporary_folder_that_others_made_is_not_used(
         temporary.chmod(0o777 if kind == "others may write" else 0o700)
     if kind == "another's":
         os.chown(temporary, 12345, 12345)
-    with pytest.raises(PermissionError, match="not this user's alone"):
+    with pytest.raises(PermissionError, match="other users can write"):
         build._cache()
     assert build.loaded.__wrapped__() is None
