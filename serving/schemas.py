@@ -151,8 +151,35 @@ class Problem(BaseModel):
         return values
 
 
+class Timings(BaseModel):
+    """Seconds that a job has spent in each stage; null for a stage that did not happen, or was not measured.
+
+    They add up to no more than the time from `created` to `ended`. The rest is time behind other songs of the same
+    replica, which compute one after the other where they do not share a step.
+    """
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    waiting: float | None = None
+    """In the queue, for a slot of a replica, and for its turn to be encoded."""
+    separating: float | None = None
+    """A whole song into stems; a separator that has to start first counts."""
+    encoding: float | None = None
+    """The prompt, and given stems into tokens."""
+    prefill: float | None = None
+    """Steps of the language model while it read known tokens. A step that songs share counts in full for each."""
+    decoding: float | None = None
+    """Steps of the language model while it wrote new tokens. A step that songs share counts in full for each."""
+    codec: float | None = None
+    """Tokens into sound."""
+    storing: float | None = None
+    """Sound into files, and their way to the disk or bucket."""
+    lost: float | None = None
+    """Attempts that came to nothing, because a replica or a service was lost. The other stages leave them out."""
+
+
 class Job(BaseModel):
-    """A request for music, from its acceptance to the end of its keeping."""
+    """A request for music, from its acceptance until it is forgotten."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
@@ -163,6 +190,10 @@ class Job(BaseModel):
     """Frames that are written."""
     of: int
     """Frames that will be written in all; 0 until that is known."""
+    attempts: int | None = None
+    """How often the job was begun: more than once if a replica or a service was lost."""
+    timings: Timings | None = None
+    """Where its time has gone; null before it was started."""
     seed: int
     model: str
     """Digest of the model that played, or is to play."""

@@ -12,20 +12,19 @@ from typing import Any
 from fastapi import Depends, FastAPI, Response
 from fastapi.staticfiles import StaticFiles
 
-from serving import problems
 from serving.config import ServeConfig
-from serving.errors import BusyError
-from serving.http import openapi
+from serving.errors import BusyError, no_room
+from serving.http import openapi, problems
 from serving.http.api_keys import KeyRing
 from serving.http.auth import Auth, needs_json, needs_multipart
 from serving.http.job_routes import JobRoutes
 from serving.http.middleware import RequestGuard
 from serving.http.music_routes import MusicRoutes
 from serving.http.submission import Submission
-from serving.jobs.blob_store import JobFiles
+from serving.jobs.blob_store import JobFiles, Stores
 from serving.jobs.database import open_database
 from serving.jobs.job_store import JobStore
-from serving.jobs.scheduler import JobScheduler, Stores
+from serving.jobs.scheduler import JobScheduler
 from serving.jobs.webhooks import WebhookSender
 from serving.kinds.registry import KINDS
 from serving.kinds.source import SourceKind
@@ -149,14 +148,14 @@ def _add_health(app: FastAPI, backend: ModelBackend, scheduler: JobScheduler, me
         """Answers 200 once a model is loaded, warm, and can take requests; 503, or 507 where the disk is full."""
         if not await backend.ready():
             raise BusyError("No model is loaded yet.", "Try again soon.", code="starting", retry_after=2)
-        if await asyncio.to_thread(scheduler.room.full):
-            raise problems.no_room()
+        if await asyncio.to_thread(scheduler.disk.full):
+            raise no_room()
         return Health(status="ready")
 
     async def metrics() -> Response:
         """Figures for Prometheus."""
-        full = await asyncio.to_thread(scheduler.room.full)
-        figures = meter.render(scheduler.queued, scheduler.playing, full)
+        full = await asyncio.to_thread(scheduler.disk.full)
+        figures = meter.render(scheduler.queued, scheduler.running, full)
         return Response(figures, media_type="text/plain; version=0.0.4")
 
     _add_get(app, "/livez", live, summary="Whether the service lives", responses=openapi.failures(400, 403))

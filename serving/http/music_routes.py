@@ -11,7 +11,7 @@ from models.audio.files import FORMATS
 from models.request_bounds import MAX_PROMPT, MIN_SECONDS
 from serving.config import ServeConfig
 from serving.http.job_routes import JobRoutes
-from serving.http.negotiation import wanted
+from serving.http.negotiation import preferred_response
 from serving.http.submission import Submission
 from serving.kinds.kind import Kind, MusicRequest
 from serving.kinds.source import SourceKind
@@ -31,18 +31,18 @@ class MusicRoutes:
 
     def _json(self, kind: Kind[Any]) -> Callable[..., Awaitable[Response]]:
         async def handle(body: MusicRequest, http: Request) -> Response:
-            shape = wanted(http.headers)
-            job = await self._submission.json(kind, body, http, shape, await self._backend.info())
-            return await self._jobs.answer(job, http, shape)
+            preferred = preferred_response(http.headers)
+            job = await self._submission.json(kind, body, http, preferred, await self._backend.info())
+            return await self._jobs.answer(job, http, preferred)
 
         handle.__annotations__ |= {"body": kind.request}  # by which FastAPI reads and documents the body
         return handle
 
     def _form(self, kind: SourceKind[Any]) -> Callable[..., Awaitable[Response]]:
         async def handle(http: Request) -> Response:
-            shape = wanted(http.headers)
-            job = await self._submission.form(kind, http, shape, await self._backend.info())
-            return await self._jobs.answer(job, http, shape)
+            preferred = preferred_response(http.headers)
+            job = await self._submission.form(kind, http, preferred, await self._backend.info())
+            return await self._jobs.answer(job, http, preferred)
 
         return handle
 

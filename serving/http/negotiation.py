@@ -28,7 +28,7 @@ _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})\"?(?:$|[,;\s])")
 
 
 @dataclass(frozen=True)
-class Wanted:
+class PreferredResponse:
     """How a request for music is to be answered.
 
     Args:
@@ -44,14 +44,14 @@ class Wanted:
     idempotency: str | None = None
 
 
-def wanted(headers: Mapping[str, str]) -> Wanted:
+def preferred_response(headers: Mapping[str, str]) -> PreferredResponse:
     """Read the headers of a request for music.
 
     Raises:
         StemsError: nothing in ``Accept`` can be given, or the ``Idempotency-Key`` is not valid.
     """
     shape, format = _shape(headers.get("accept", "").strip())
-    return Wanted(shape, format, wait_seconds(headers), _idempotency(headers))
+    return PreferredResponse(shape, format, wait_seconds(headers), _idempotency(headers))
 
 
 def _shape(accept: str) -> tuple[Literal["zip", "mix", "json"], AudioFormat | None]:

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from models.audio.formats import listed_suffixes
-from serving import problems
+from serving.http import problems
 from serving.http.negotiation import MOST_KEY
 from serving.jobs.artifacts import ZIP
 from serving.kinds.source import SourceKind

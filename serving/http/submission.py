@@ -15,15 +15,16 @@ from models.errors import StemsError
 from models.request_bounds import MAX_SEED
 from serving import tracing
 from serving.config import ServeConfig
-from serving.http.negotiation import Wanted
+from serving.http.negotiation import PreferredResponse
+from serving.http.problems import request_id
 from serving.http.uploads import Upload, decode, read_form
 from serving.jobs.artifacts import CODES, KEPT
+from serving.jobs.blob_store import Stores
 from serving.jobs.job_store import JobRecord
-from serving.jobs.scheduler import JobScheduler, Stores
+from serving.jobs.scheduler import JobScheduler
 from serving.jobs.webhooks import check_webhook
 from serving.kinds.kind import Kind, MusicRequest
 from serving.kinds.source import SourceKind, SourceRequest
-from serving.problems import request_id
 from serving.schemas import Manifest
 from serving.workers.protocol import ModelInfo
 
@@ -35,19 +36,21 @@ class Submission:
         self._config, self._scheduler, self._stores = config, scheduler, stores
 
     async def json(
-        self, kind: Kind[Any], body: MusicRequest, http: Request, wanted: Wanted, info: ModelInfo
+        self, kind: Kind[Any], body: MusicRequest, http: Request, preferred: PreferredResponse, info: ModelInfo
     ) -> JobRecord:
         """Accept a request that came as JSON."""
-        return await self._accept(kind, body, {}, http, wanted, info)
+        return await self._accept(kind, body, {}, http, preferred, info)
 
-    async def form(self, kind: SourceKind[Any], http: Request, wanted: Wanted, info: ModelInfo) -> JobRecord:
+    async def form(
+        self, kind: SourceKind[Any], http: Request, preferred: PreferredResponse, info: ModelInfo
+    ) -> JobRecord:
         """Accept a request that comes as a form. Its body is read only if there is room for it."""
-        self._scheduler.check_room(inline=wanted.wait > 0)
+        self._scheduler.check_room(client_waits=preferred.wait > 0)
         request, uploads = await read_form(http, kind, info, self._longest(info))
         codes = None
         if request.of is not None:
             uploads, codes = await asyncio.to_thread(self._earlier, kind, request, http.state.owner, info)
-        return await self._accept(kind, request, uploads, http, wanted, info, codes)
+        return await self._accept(kind, request, uploads, http, preferred, info, codes)
 
     def _longest(self, info: ModelInfo) -> float:
         return min(self._config.max_seconds, info.max_seconds)
@@ -76,7 +79,7 @@ class Submission:
         request: MusicRequest,
         uploads: Mapping[str, Upload],
         http: Request,
-        wanted: Wanted,
+        preferred: PreferredResponse,
         info: ModelInfo,
         codes: bytes | None = None,
     ) -> JobRecord:
@@ -84,17 +87,17 @@ class Submission:
         kind.check(request, sounds, info, self._longest(info))
         if request.webhook is not None:
             check_webhook(request.webhook, self._config.webhook_hosts)
-        owner, inline = http.state.owner, wanted.wait > 0
+        owner, client_waits = http.state.owner, preferred.wait > 0
         fingerprint = _fingerprint(kind.name, request, uploads)
-        earlier = await asyncio.to_thread(self._stores.jobs.named, owner, wanted.idempotency, fingerprint)
+        earlier = await asyncio.to_thread(self._stores.jobs.named, owner, preferred.idempotency, fingerprint)
         if earlier is not None:
             return earlier
-        self._scheduler.check_room(inline=inline)  # costs less than to look at the disks
+        self._scheduler.check_room(client_waits=client_waits)  # costs less than to look at the disks
         needed = _bytes(kind.seconds(request, sounds), uploads, info)
-        await asyncio.to_thread(self._scheduler.room.check, needed)
+        await asyncio.to_thread(self._scheduler.disk.check, needed)
         sources = {name: upload.data for name, upload in uploads.items()} | ({CODES: codes} if codes else {})
         seed = secrets.randbelow(MAX_SEED) if request.seed is None else request.seed
-        complete = request.model_copy(update={"seed": seed, "format": request.format or wanted.format or "wav"})
+        complete = request.model_copy(update={"seed": seed, "format": request.format or preferred.format or "wav"})
         job = JobRecord(
             id=secrets.token_urlsafe(16),
             kind=kind.name,
@@ -104,13 +107,13 @@ class Submission:
             request_id=request_id(http.scope),
             fingerprint=fingerprint,
             model=info.digest,
-            keeper="",
+            lease_holder="",
             lease=0.0,
-            inline=inline,
-            idempotency=wanted.idempotency,
+            client_waits=client_waits,
+            idempotency=preferred.idempotency,
             trace=tracing.here(),
         )
-        with self._scheduler.place(inline=inline):
+        with self._scheduler.reserve(client_waits=client_waits):
             return await self._scheduler.accept(job, sources)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from contextlib import aclosing
+from collections.abc import Callable, Iterator
+from contextlib import aclosing, contextmanager
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from serving.kinds.kind import MusicRequest
 from serving.kinds.registry import KINDS
 from serving.kinds.source import SONG
 from serving.schemas import Manifest
+from serving.timings import Stage, StageClock
 from serving.workers.backend import ModelBackend, WorkerLostError
 from serving.workers.protocol import Chunk, GenerationOrder, ModelInfo
 
@@ -27,32 +28,58 @@ def request_of(job: JobRecord) -> MusicRequest:
     return request
 
 
-async def perform(
-    job: JobRecord, backend: ModelBackend, uploads: JobFiles, results: JobFiles, publish: Callable[[Chunk], None]
+async def run_job(
+    job: JobRecord,
+    backend: ModelBackend,
+    uploads: JobFiles,
+    results: JobFiles,
+    publish: Callable[[Chunk], None],
+    clock: StageClock,
 ) -> Manifest:
-    """Play a job, let its chunks be heard as they come, and write its files.
+    """Run a job once: generate its song, publish the chunks as they come, and store the files.
+
+    Until the song is complete, all its chunks stay in memory.
+
+    Args:
+        job: the stored request.
+        backend: generates the song.
+        uploads: the audio files that came with the request.
+        results: where the files of the result are stored.
+        publish: called with each chunk.
+        clock: where the time of this attempt goes.
 
     Raises:
-        WorkerLostError: who played is gone: the same call again gives the same song.
-        StemsError: the job cannot be played.
+        WorkerLostError: a replica has died. The same call again gives the same song.
+        StemsError: the request cannot be carried out.
     """
     info = await backend.info()
-    order = await _order(job, backend, uploads, info)
+    order = await _order(job, backend, uploads, info, clock)
     chunks: list[Chunk] = []
-    async with aclosing(backend.play(order)) as playing:
-        async for chunk in playing:
+    async with aclosing(backend.generate(order)) as generated:
+        async for chunk in generated:
             chunks.append(chunk)
             publish(chunk)
-    if not chunks or chunks[-1].frames < chunks[-1].of:
+    if not chunks or chunks[-1].frames < chunks[-1].total_frames:
         raise WorkerLostError("The song ended early.")
-    return await asyncio.to_thread(_write, job, order, info, chunks, results)
+    with _stage("storing", clock):
+        return await asyncio.to_thread(_write, job, order, info, chunks, results)
 
 
-async def _order(job: JobRecord, backend: ModelBackend, uploads: JobFiles, info: ModelInfo) -> GenerationOrder:
+@contextmanager
+def _stage(stage: Stage, clock: StageClock) -> Iterator[None]:
+    """Measure a stage, and record it in the trace."""
+    with tracing.span(stage), clock.measure(stage):
+        yield
+
+
+async def _order(
+    job: JobRecord, backend: ModelBackend, uploads: JobFiles, info: ModelInfo, clock: StageClock
+) -> GenerationOrder:
     kind, request = KINDS[job.kind], request_of(job)
     stems = await asyncio.to_thread(lambda: {name: _there(uploads, job.id, name) for name in job.sources})
     if SONG in stems:
-        stems = await backend.separate(stems[SONG], info)
+        with _stage("separating", clock):
+            stems = await backend.separate(stems[SONG], info)
     given = {name: stems[name] for name in kind.given(request, job.sources, info)}
     sampling = SamplingFields(**request.model_dump(include=set(SamplingFields.model_fields)))
     codes = read_codes(stems[CODES], info.layout) if CODES in stems else {}

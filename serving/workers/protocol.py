@@ -11,6 +11,7 @@ from models.request_bounds import SamplingFields
 from models.song.continuation import Continuation
 from models.song.edit import Edit, FromText
 from models.stems import StemLayout
+from serving.timings import Seconds
 
 SoundTask: TypeAlias = Edit | Continuation
 """What a worker can do with given stems."""
@@ -54,17 +55,19 @@ class GenerationOrder:
 
 @dataclass(frozen=True)
 class Load:
-    """How busy a player is.
+    """How busy a replica of the generator is.
 
     Args:
+        replica: its name, unique among replicas.
         slots: songs that it can write at once.
         running: songs that it writes.
         waiting: songs that wait for a slot.
         step: seconds of its last steps, smoothed.
-        roofline: the least seconds that such a step could take of this machine's memory.
-        steps: how many it has made.
+        roofline: seconds that the memory's bandwidth allows for such a step at best.
+        steps: number of steps since it started.
     """
 
+    replica: str
     slots: int
     running: int
     waiting: int
@@ -75,20 +78,22 @@ class Load:
 
 @dataclass(frozen=True)
 class Chunk:
-    """What has come of a song since the last chunk.
+    """The part of a song that is new since the last chunk.
 
     Args:
-        frames: how many are written in all.
-        of: how many there will be.
+        frames: frames written so far.
+        total_frames: frames of the whole song.
         codes: the new frames, int16 ``[streams, frames]``.
-        sound: new mono samples of each stem, equally many; or nothing yet.
-        rate: of the samples, in Hz.
-        load: of who plays it.
+        sound: new mono samples of each stem, equally many; or empty.
+        rate: sample rate, in Hz.
+        load: how busy the replica is.
+        timings: where the time of the song has gone in the replica, up to now.
     """
 
     frames: int
-    of: int
+    total_frames: int
     codes: np.ndarray
     sound: dict[str, np.ndarray]
     rate: int
     load: Load
+    timings: Seconds = field(default_factory=dict)

@@ -38,8 +38,8 @@ class Band:
     async def ready(self) -> bool:
         return True
 
-    def play(self, order: GenerationOrder) -> AsyncGenerator[Chunk, None]:
-        return self._generator.play(order)
+    def generate(self, order: GenerationOrder) -> AsyncGenerator[Chunk, None]:
+        return self._generator.generate(order)
 
     async def separate(self, song: bytes, info: ModelInfo) -> dict[str, bytes]:
         return await self._separator.separate(song, info.layout.names, info.sample_rate)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from models.errors import StemsError
 from serving.errors import BusyError
-from serving.http.negotiation import Wanted, wait_seconds, wanted
+from serving.http.negotiation import PreferredResponse, preferred_response, wait_seconds
 from serving.http.rate_limit import RateLimit
 from serving.jobs.blob_store import JobFiles
 from serving.jobs.event_log import EventLog
@@ -24,17 +24,17 @@ from serving.jobs.webhooks import check_webhook, signature, signing_key
 @pytest.mark.parametrize(
     ("accept", "answer"),
     [
-        ("", Wanted("zip")),
-        ("*/*", Wanted("zip")),
-        ("application/json", Wanted("json")),
-        ("application/json;q=0.2, application/zip", Wanted("zip")),
-        ("audio/mpeg, application/json;q=0.9", Wanted("mix", "mp3")),
-        ("text/html, audio/*", Wanted("mix")),
-        ("application/zip;q=0, audio/flac;q=x", Wanted("mix", "flac")),
+        ("", PreferredResponse("zip")),
+        ("*/*", PreferredResponse("zip")),
+        ("application/json", PreferredResponse("json")),
+        ("application/json;q=0.2, application/zip", PreferredResponse("zip")),
+        ("audio/mpeg, application/json;q=0.9", PreferredResponse("mix", "mp3")),
+        ("text/html, audio/*", PreferredResponse("mix")),
+        ("application/zip;q=0, audio/flac;q=x", PreferredResponse("mix", "flac")),
     ],
 )
-def test_the_preferred_kind_of_answer_is_chosen(accept: str, answer: Wanted) -> None:
-    assert wanted({"accept": accept}) == answer
+def test_the_preferred_kind_of_answer_is_chosen(accept: str, answer: PreferredResponse) -> None:
+    assert preferred_response({"accept": accept}) == answer
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,20 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from serving.errors import RangeError
+from models.errors import StemsError
 
 _RANGE = re.compile(r"bytes\s*=\s*([0-9]*)\s*-\s*([0-9]*)\s*", re.IGNORECASE)
 _MOST_DIGITS = 18
+
+
+class RangeError(StemsError):
+    """No byte of what was asked for is in a file of ``size`` bytes."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(
+            f"The file has {size} bytes.", "Ask for a part of these, or for the whole.", code="range", field="range"
+        )
+        self.size = size
 
 
 @dataclass(frozen=True)

@@ -108,7 +108,7 @@ def test_a_song_of_ones_own_is_changed(studio: Studio, tone_wav: bytes) -> None:
 
 
 def test_a_take_is_extended_and_stays_as_it_was(studio: Studio) -> None:
-    page, first = studio.page, studio.make(seconds=1, seed=5)
+    page, _ = studio.page, studio.make(seconds=1, seed=5)
     page.get_by_label("Seconds to add").fill("0.6")
     page.get_by_role("button", name="Extend the song").click()
     second = studio.done(2)

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from serving.errors import RangeError
-from serving.http.files.ranges import Part, has_it, wanted_part
+from serving.http.files.ranges import Part, RangeError, has_it, wanted_part
 
 TAG = '"abc"'
 
