@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
+import sqlite3
 import zipfile
 from typing import Any
 
@@ -14,13 +16,14 @@ from fastapi.testclient import TestClient
 from helpers.tiny import LAYOUT
 
 from models.audio.files import Audio, encode_audio, read_audio
+from serving.config import ServeConfig
 
 RATE = 32_000
 
 
-def sound(seconds: float, pitch: float) -> bytes:
+def sound(seconds: float, pitch: float, level: float = 0.2) -> bytes:
     time = np.arange(round(seconds * RATE)) / RATE
-    return encode_audio(Audio((0.2 * np.sin(2 * np.pi * pitch * time))[None].astype(np.float32), RATE), "flac")
+    return encode_audio(Audio((level * np.sin(2 * np.pi * pitch * time))[None].astype(np.float32), RATE), "flac")
 
 
 def stems(**seconds: float) -> dict[str, tuple[str, bytes]]:
@@ -106,3 +109,49 @@ def test_what_cannot_go_on_is_refused_by_field(
     answer = local.post("/v1/continuations", files=parts)
     assert (answer.status_code, answer.json()["field"]) == (422, field)
     assert word in answer.json()["detail"]
+
+
+def test_a_job_whose_files_were_turned_down_is_encoded_from_its_sound(
+    local: TestClient, settings: ServeConfig
+) -> None:
+    loud = {name: (file, sound(1.0, 110, level=0.9)) for name, (file, _) in stems().items()}
+    job = local.post("/v1/continuations", files=loud, data={"seconds": "0.5", "seed": "1"}).headers["x-job-id"]
+    assert json.loads(local.get(f"/v1/results/{job}/manifest.json").content)["gain"] < 1
+    with sqlite3.connect(settings.state.removeprefix("sqlite:///")) as database:
+        count = "select count(*) from jobs where sources like '%codes.npy%'"
+        assert local.post("/v1/continuations", files={"of": (None, job), "seconds": (None, "0.5")}).status_code == 200
+        assert database.execute(count).fetchone() == (0,)
+
+
+def test_a_mixed_song_goes_on(local: TestClient) -> None:
+    answer = local.post("/v1/continuations", files={"song": ("s.flac", sound(1.0, 220))}, data={"seconds": "0.5"})
+    assert (answer.status_code, manifest_of(answer)["seconds"]) == (200, 1.5)
+
+
+def test_a_mixed_song_is_edited_with_a_stem_left_silent(local: TestClient) -> None:
+    fields = {"regenerate": LAYOUT.names[0], "silent": LAYOUT.names[-1]}
+    answer = local.post("/v1/edits", files={"song": ("s.flac", sound(1.0, 220))}, data=fields)
+    assert answer.status_code == 200
+    assert [stem["origin"] for stem in manifest_of(answer)["stems"]] == ["generated", "kept", "silent"]
+
+
+def test_the_same_request_and_seed_give_the_same_continuation_and_another_body_may_not_have_its_name(
+    local: TestClient,
+) -> None:
+    fields = {"seconds": "0.5", "seed": "9"}
+    one, two = (local.post("/v1/continuations", files=stems(), data=fields) for _ in range(2))
+    assert codes(local, one.headers["x-job-id"]).tolist() == codes(local, two.headers["x-job-id"]).tolist()
+    named = {"Idempotency-Key": "mine"}
+    assert local.post("/v1/continuations", files=stems(), data=fields, headers=named).status_code == 200
+    answer = local.post("/v1/continuations", files=stems(), data=fields | {"seconds": "0.6"}, headers=named)
+    assert (answer.status_code, answer.json()["field"]) == (422, "idempotency-key")
+
+
+def test_its_sound_is_streamed_from_the_first_sample_on(local: TestClient) -> None:
+    headers = {"Prefer": "", "Accept": "application/json"}
+    job = local.post("/v1/continuations", files=stems(), data={"seconds": "0.5"}, headers=headers).json()
+    events = local.get(f"/v1/jobs/{job['id']}/events?audio=true").text.split("\n\n")
+    heard = [json.loads(event.rpartition("data: ")[2]) for event in events if "event: audio" in event]
+    first = [piece for piece in heard if piece["stem"] == LAYOUT.names[0]]
+    assert first[0]["first"] == 0
+    assert sum(len(base64.b64decode(piece["pcm"])) // 2 for piece in first) == round(1.5 * RATE)
