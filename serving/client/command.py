@@ -173,8 +173,8 @@ def continuation(config: RequestContinuationConfig) -> Saved:
     """Ask for a continuation and save it in ``config.output``."""
 
     def ask(stems: Stems) -> Job:
-        going = {"seconds": config.seconds, "regenerate": config.regenerate}
-        return stems.continuation(config.prompt, **going, **_material(config))
+        going = config.regenerate
+        return stems.continuation(config.prompt, seconds=config.seconds, regenerate=going, **_material(config))
 
     return _request(config, ask)
 

@@ -67,7 +67,7 @@ def create_app(config: ServeConfig, backend: ModelBackend) -> FastAPI:
 
 def _add_music(app: FastAPI, auth: Auth, routes: MusicRoutes) -> None:
     for kind in KINDS.values():
-        form = isinstance(kind, SourceKind)
+        body = openapi.form_body(kind) if isinstance(kind, SourceKind) else {}
         app.add_api_route(
             kind.path,
             routes.handler(kind),
@@ -76,9 +76,9 @@ def _add_music(app: FastAPI, auth: Auth, routes: MusicRoutes) -> None:
             summary=kind.summary,
             description=kind.description,
             response_class=Response,
-            dependencies=[Depends(auth.require_key_and_quota), Depends(needs_multipart if form else needs_json)],
+            dependencies=[Depends(auth.require_key_and_quota), Depends(needs_multipart if body else needs_json)],
             responses=openapi.music() | openapi.failures(400, 401, 403, 406, 408, 413, 415, 422, 429, 503, 507),
-            openapi_extra=openapi.asking() | (openapi.form_body(kind) if form else {}),
+            openapi_extra=openapi.asking() | body,
         )
     _add_get(
         app,
