@@ -19,6 +19,7 @@ from models.song.assembly import Assembly
 from models.song.assembly import Progress as Report
 from models.song.edit import Edit
 from models.song.song import Song
+from models.song.source import Source
 from pipelines.composing.config import DecodingConfig, EditConfig, GenerateConfig
 from pipelines.composing.folder import Audio, read_stems, write_song
 
@@ -42,7 +43,8 @@ def edit(config: EditConfig) -> Song:
         assembly.layout.check_names(names, field)
     given = _given(assembly, Path(config.song), config.silent)
     with _progress("editing") as report:
-        song = assembly.edit(given, change, config.prompt, Sampling.of(config), report)
+        sources = {name: Source(audio) for name, audio in given.items()}
+        song = assembly.edit(sources, change, config.prompt, Sampling.of(config), report)
     _finish(song, assembly, output)
     return song
 
