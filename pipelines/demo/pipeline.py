@@ -285,7 +285,8 @@ def _generate(run: DemoRun, model: Assembly) -> Song:
 def _edit(run: DemoRun, model: Assembly, held_out: RenderedSong) -> FinishedEdit:
     """Separate a song that no model has heard, and give it another bass line."""
     mix = mixture(held_out)
-    sources = {name: Source(stem) for name, stem in model.separate(mix).items()}
+    source = model.separate(mix)
+    sources = {name: Source(stem) for name, stem in source.items()}
     song = model.edit(sources, Edit([REGENERATED]), sampling=Sampling(seed=run.config.seed))
     forget_clips(run.folder / "edited", song)
     write_song(run.folder / "edited", song, model.digest)
