@@ -105,7 +105,7 @@ COMMANDS: dict[Path, Command] = {
         _DATA,
         "show what prepare would do, and estimate what it would cost",
         "pipelines.tokens.config:PlanConfig",
-        "pipelines.tokens.estimate:plan",
+        "pipelines.tokens.estimate:estimate",
     ),
     ("prepare", "retry-quarantined"): Command(
         _DATA,

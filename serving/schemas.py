@@ -21,7 +21,7 @@ class CommonFields(SamplingFields):
     format: AudioFormat | None = None
     """Format of the audio files; without it that of `Accept`, else WAV."""
     webhook: str | None = Field(default=None, max_length=2000)
-    """Address that is told once, at the end of the job."""
+    """Address to call once, at the end of the job."""
 
 
 class SongRequest(CommonFields):

@@ -80,6 +80,7 @@ def test_every_command_refuses_what_cannot_be_read(
     _walk(house, tmp_path, capfd, INPUTS)
 
 
+@pytest.mark.slow
 def test_every_command_names_the_damaged_file_of_a_model(
     house: House, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

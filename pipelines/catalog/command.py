@@ -23,7 +23,7 @@ def write_catalog(config: CatalogConfig) -> CatalogReport:
         StemsError: the catalog has an error, or there is neither an output nor a dry run.
     """
     if not (config.output or config.dry_run):
-        raise StemsError("There is nowhere to write to.", "Give --output, or --dry_run true.", field="output")
+        raise StemsError("There is nowhere to write to.", "Give --output, or --dry-run.", field="output")
     source = Source(config.source, config.manifest, tuple(config.allow_hosts))
     if not config.dry_run:
         check_catalog_file(config.output)

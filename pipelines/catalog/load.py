@@ -69,7 +69,7 @@ def import_catalog(
     entries = read_songs(source, format)
     source.problems.raise_fatal()
     if source.problems.found:
-        logger.warning("%d problems in '%s': `stems catalog --dry_run` lists them.", len(source.problems.found), path)
+        logger.warning("%d problems in '%s': `stems catalog --dry-run` lists them.", len(source.problems.found), path)
     return entries
 
 

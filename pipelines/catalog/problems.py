@@ -63,5 +63,5 @@ class Problems:
         if not fatal:
             return
         first = fatal[0]
-        more = f" `stems catalog --dry_run` lists {len(fatal) - 1} more." if len(fatal) > 1 else ""
+        more = f" `stems catalog --dry-run` lists {len(fatal) - 1} more." if len(fatal) > 1 else ""
         raise StemsError(str(first), f"{first.hint}{more}", code=first.code, field=first.field)

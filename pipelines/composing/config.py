@@ -32,7 +32,7 @@ class GenerateConfig(DecodingConfig):
     """What it should sound like; empty for anything."""
 
     seconds: Seconds = 10.0
-    """Length of the song."""
+    """Length of the song, in seconds."""
 
     output: str = "runs/song"
     """Folder for stems, mix and manifest."""
@@ -96,7 +96,7 @@ class AssembleConfig(BaseModel):
     """Directory of a separator, for edits of mixed songs; without one, edits take stems only."""
 
     max_seconds: float = Field(default=600.0, gt=0)
-    """Longest song that may be requested of the model."""
+    """Longest song that may be requested of the model, in seconds."""
 
 
 class EnginePlanConfig(BaseModel):
@@ -111,7 +111,7 @@ class EnginePlanConfig(BaseModel):
     """Size of the language model: tiny, small, medium or large."""
 
     slots: int = Field(default=1, ge=1)
-    """Guided requests at once."""
+    """Guided requests to decode at once."""
 
     precision: Precision | None = None
     """Number format in which the language model decodes; by default the fastest that is sound on the device."""

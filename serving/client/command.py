@@ -32,19 +32,19 @@ _CANCEL_S = 5.0
 
 
 class RequestConfig(CommonFields):
-    """Which service is asked, and how."""
+    """The service, and how to reach it."""
 
     server: str = SERVER
     """Address of the service."""
 
     key: str | None = Field(default=None, repr=False)
-    """API key; the environment's STEMS_API_KEY if not given, which other users of the machine cannot see."""
+    """API key; by default the environment's STEMS_API_KEY, which other users of the machine cannot see."""
 
     patience: float = Field(default=30.0, ge=0)
-    """Seconds to try again while the service is busy or out of reach."""
+    """How long to try again while the service is busy or out of reach, in seconds."""
 
     format: AudioFormat | None = "wav"
-    """Format of the files."""
+    """Format of the audio files."""
 
     prompt: Prompt = ""
     """What it should sound like; empty for anything that fits."""
@@ -57,7 +57,7 @@ class RequestSongConfig(RequestConfig):
     """Request a song from text."""
 
     seconds: Seconds = 10.0
-    """Length of the song."""
+    """Length of the song, in seconds."""
 
     output: str = "runs/song"
     """Folder for stems, mix and manifest."""
@@ -103,7 +103,7 @@ class RequestVariationConfig(_Change):
     """A mixed song, which is separated first; a folder of stems; or the id of an earlier job."""
 
     stem: str
-    """The stem."""
+    """Stem that gets another sound."""
 
     output: str = "runs/variation"
     """Folder for stems, mix and manifest."""

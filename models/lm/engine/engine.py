@@ -209,7 +209,7 @@ class Engine:
     def _emit(self, sequence: Sequence) -> Output | None:
         """Return newly complete frames; when a window is done, start the next or release the rows.
 
-        Frames wait until ``report_frames`` of them are complete, or the window is. A sequence with logits that are
+        Frames wait until ``report_frames`` of them are complete, or the window is. A sequence with numbers that are
         not finite ends here, before frames that they drew are put out.
         """
         finished, complete = sequence.window_finished, sequence.complete_frames

@@ -48,7 +48,7 @@ def check_host(uri: str, allow: Collection[str]) -> SplitResult:
     if not host or host not in {name.lower().strip("[]") for name in allow}:
         raise StemsError(
             f"'{uri}' is on the host '{host}', which is not allowed.",
-            f"Add it if you trust it: --allow_hosts '[{host}]'.",
+            f"Add it if you trust it: --allow-hosts {host}.",
             code="host",
             field="allow_hosts",
         )
@@ -146,7 +146,7 @@ def _check_peer(host: str, peer: str) -> None:
     if host != peer:
         raise StemsError(
             f"The host '{host}' is at {peer}, an address within this network.",
-            f"If it is meant, write the address into the catalog, and --allow_hosts '[{peer}]'.",
+            f"If it is meant, write the address into the catalog, and --allow-hosts {peer}.",
             code="host",
             field="allow_hosts",
         )

@@ -156,7 +156,8 @@ def _copy(selection: Selection, file: Path) -> None:
         schema = pa.schema([TOKENS.field(name) for name in COLUMNS])
         try:
             with pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
-                for batch in TokenTable(selection.root).stream(selection.made_by, selection.version, COLUMNS):
+                wanted = {"codecs": selection.made_by}
+                for batch in TokenTable(selection.root).stream(COLUMNS, wanted, selection.version):
                     used = pc.is_in(batch["split"], pa.array(SPLITS))
                     writer.write_batch(batch.filter(used).cast(schema))
             partial.replace(file)

@@ -13,17 +13,17 @@ class SeparatorTraining(TrainingConfig):
     """Train a Demucs on songs whose stems are known. Defaults are Hybrid Transformer Demucs' own."""
 
     name: str = "separator"
-    """Name of the run in the tracking store."""
+    """Name of the run in MLflow."""
 
     output: str = "runs/separator"
     """Directory of the run: checkpoints/, metrics.jsonl, and the finished model in model/."""
 
     data: str
-    """Multitrack folder: one folder per song, one audio file per stem, such as song/drums.flac. Missing stems of a
-    song count as silent. Files of an s3:// address are copied to stems/ in the output directory."""
+    """Folder of multitracks: one folder per song, one audio file per stem, such as song/drums.flac. A missing stem is
+    silent. Files on s3:// are copied to stems/ in the output directory."""
 
     preset: Literal["tiny", "paper"] = "paper"
-    """Size of the network, and the stems that it separates."""
+    """Size of the network, and its stems."""
 
     steps: int = Field(default=960_000, ge=1)
     """Optimizer steps."""
@@ -38,10 +38,10 @@ class SeparatorTraining(TrainingConfig):
     """Share of examples whose stems come from different songs."""
 
     vocal_share: float = Field(default=0.5, ge=0, le=1)
-    """Share of examples with vocals, independent of their share in the data."""
+    """Share of examples with singing, whatever its share in the data."""
 
     held_out: int = Field(default=4, ge=1)
-    """Songs held out from training, to measure the separation and to set the vocal threshold."""
+    """Songs kept out of training, to measure the separation and to set the vocal threshold."""
 
     memory_gb: float = Field(default=16.0, gt=0)
-    """Memory limit for the decoded songs per worker, as 16-bit stereo."""
+    """Memory for decoded songs (16-bit stereo) in each worker, in GB."""

@@ -13,19 +13,19 @@ class PublishConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     model: str
-    """Directory of the model, as `stems assemble` writes it."""
+    """Directory of a model written by `stems assemble`."""
 
     name: str = Field(default="stems", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=250)
-    """Name of the registered model; it is created if missing."""
+    """Name of the registered model, created if missing."""
 
     alias: str = Field(default="champion", pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", max_length=255)
-    """Alias to move to this model's version; MLflow reserves `latest` and `v1`, `v2` …."""
+    """Alias to move to this version; MLflow reserves latest, v1, v2 and so on."""
 
     tracking: str = "sqlite:///runs/mlflow.db"
     """MLflow tracking address."""
 
     run: str = ""
-    """Id of the training run of its language model; by default the run that recorded the model's digest."""
+    """Id of the run that trained its language model; by default the run that logged that model's digest."""
 
     @field_validator("alias")
     @classmethod

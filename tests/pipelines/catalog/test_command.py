@@ -133,7 +133,7 @@ def test_songs_with_stems_are_counted_and_measured(tmp_path: Path) -> None:
 
 
 def test_there_must_be_something_to_do(tmp_path: Path) -> None:
-    with pytest.raises(StemsError, match="--dry_run"):
+    with pytest.raises(StemsError, match="--dry-run"):
         write_catalog(CatalogConfig(source=str(tmp_path)))
 
 

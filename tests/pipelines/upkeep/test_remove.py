@@ -16,8 +16,8 @@ from helpers.tables import keep_stems, song, sound_table
 from models.errors import StemsError
 from pipelines.catalog.schema import CatalogEntry, GivenStem, entry_to_json
 from pipelines.table.keyed_table import KeyedTable
-from pipelines.table.schema import CatalogRow, DroppedRow
-from pipelines.table.token_table import TABLES, TokenTable
+from pipelines.table.schema import TABLES, CatalogRow, DroppedRow
+from pipelines.table.token_table import TokenTable
 from pipelines.upkeep import remove as remove_module
 from pipelines.upkeep.config import RemoveConfig, VerifyConfig
 from pipelines.upkeep.remove import RemoveReport, remove
@@ -32,13 +32,13 @@ def take_down(table: TokenTable, *songs: str, **settings: Any) -> RemoveReport:
 
 def contents(table: TokenTable) -> dict[str, list[dict[str, Any]]]:
     """Every row of every table, and the folders of stems."""
-    rows = {name: sorted(table.tables[name].read().to_pylist(), key=repr) for name in TABLES}
+    rows = {name: sorted(table.read(name).to_pylist(), key=repr) for name in TABLES}
     folders = sorted(path.name for path in (Path(table.root).parent / "stems").iterdir())
     return rows | {"folders": [{"name": name} for name in folders]}
 
 
 def holding(table: TokenTable, song_id: str) -> list[str]:
-    return [name for name in TABLES if song_id in table.tables[name].read(["song_id"])["song_id"].to_pylist()]
+    return [name for name in TABLES if song_id in table.read(name, ["song_id"])["song_id"].to_pylist()]
 
 
 def test_a_song_goes_from_everywhere_and_is_remembered(table: TokenTable) -> None:

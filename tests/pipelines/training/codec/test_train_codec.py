@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import helpers.processes  # noqa: F401 - what is forked has imported torch
 import numpy as np
 import pytest
 import s3fs
@@ -146,7 +147,9 @@ def test_two_workers_train_the_codec_that_one_trains(folder: Path, tmp_path: Pat
     for world in (1, 2):
         config = settings(folder, tmp_path / str(world), **WHOLE, steps=4, accumulate=2)
         Path(config.output).mkdir()
-        mp.spawn(train_as_worker, args=(world, tmp_path / f"meet-{world}", config), nprocs=world)
+        mp.start_processes(
+            train_as_worker, args=(world, tmp_path / f"meet-{world}", config), nprocs=world, start_method="forkserver"
+        )
         _, checkpoint = checkpoints(Path(config.output))[-1]
         states.append(finished_recipe(partial(PlainSteps, config), checkpoint, averaged=False).module.state_dict())
     for name, value in states[0].items():
