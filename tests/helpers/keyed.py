@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from helpers.processes import PROCESSES
 
 from pipelines.table.delta import commit as delta_commit
 from pipelines.table.delta.commit import CommitStep
