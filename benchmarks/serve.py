@@ -49,7 +49,7 @@ from models.codec.size import CodecSize
 from models.lm.engine.weights import Precision, best_precision
 from models.lm.language_model import LMConfig, StemLM
 from models.lm.text import TextConfig
-from models.song.assembly import write_about
+from models.song.model_directory import write_about
 from pipelines.evaluation.sdr import si_sdr
 from serving.app import start
 from serving.config import ServeConfig

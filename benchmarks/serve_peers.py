@@ -101,9 +101,9 @@ class Batched(_Peer):
     def _songs(self, asks: Sequence[Ask]) -> list[bytes]:
         longest = max(ask.seconds for ask in asks)
         model, songs = self.assembly, []
-        drafts = [model.song_draft(ask.prompt, ask.seconds, ask.sampling) for ask in asks]
+        drafts = [model.draft_song(ask.prompt, ask.seconds, ask.sampling) for ask in asks]
         written = [
-            model.song_draft(ask.prompt, longest, ask.sampling) if self._padded else draft
+            model.draft_song(ask.prompt, longest, ask.sampling) if self._padded else draft
             for ask, draft in zip(asks, drafts, strict=True)
         ]
         all_codes = self._engine.run([draft.request for draft in written])

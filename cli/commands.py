@@ -176,6 +176,9 @@ COMMANDS: dict[Path, Command] = {
     ("request", "variation"): _request(
         "request another texture of a stem from a running service", "RequestVariationConfig", "variation"
     ),
+    ("request", "continuation"): _request(
+        "request more of a song from a running service", "RequestContinuationConfig", "continuation"
+    ),
     ("keys", "add"): _keys("make an API key", "KeyConfig", "add_key", "name"),
     ("keys", "remove"): _keys("revoke an API key", "KeyConfig", "remove_key", "name"),
     ("keys", "list"): Command(

@@ -7,8 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from models.errors import StemsError
-from serving.http.origins import clean_host
-from serving.http.proxies import clean_prefix, networks
+from serving.addresses import clean_host, clean_prefix, networks
 
 
 class StateConfig(BaseModel):

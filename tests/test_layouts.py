@@ -15,6 +15,7 @@ from models.lm.language_model import LMConfig
 from models.lm.sampling import Sampling
 from models.song.assembly import Assembly
 from models.song.edit import Edit
+from models.song.source import Source
 from models.stems import StemLayout
 
 # The order in which htdemucs and htdemucs_6s give their sources.
@@ -82,10 +83,10 @@ def test_a_layout_is_a_setting_from_prepare_to_edit(
     assert {file.name for file in (tmp_path / "song").glob("*.wav")} == names
 
     last = layout.names[-1]
-    given = {name: noise(0.4, seed=index) for index, name in enumerate(layout.names)}
+    given = {name: Source(noise(0.4, seed=index)) for index, name in enumerate(layout.names)}
     edited = Assembly.load(tmp_path / "model").edit(given, Edit([last]), sampling=Sampling(seed=2))
     for name in layout.names:
-        assert np.array_equal(edited.stems[name], given[name].samples[0]) == (name != last), name
+        assert np.array_equal(edited.stems[name], given[name].sound.samples[0]) == (name != last), name
 
     mixed = tmp_path / "catalog" / "song 0.wav"
     stems(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import math
 from collections.abc import Callable, Collection, Mapping
 from contextlib import closing
 from dataclasses import replace
@@ -13,28 +11,31 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Bool
 from torch import Tensor
 
 from models.audio.files import Audio
 from models.codec.codec import StemCodec
 from models.device import usable_device
 from models.errors import StemsError
-from models.files.model_files import read_settings, unreadable
 from models.lm.engine.engine import Engine
 from models.lm.engine.request import Request
 from models.lm.engine.weights import Precision
 from models.lm.grid import Grid
-from models.lm.language_model import MAX_SECONDS, LMConfig, StemLM
+from models.lm.language_model import MAX_SECONDS, StemLM
 from models.lm.sampling import Sampling
 from models.separation import Separator
-from models.song.edit import Draft, Edit, edit_grid
+from models.song.continuation import Continuation
+from models.song.draft import Draft, mirrored
+from models.song.edit import Edit
+from models.song.grids import continuation_grid, edit_grid
+from models.song.model_directory import check_codecs, load_separator, read_max_seconds, write_about
 from models.song.song import Song
 from models.song.song_decoder import SongDecoder
+from models.song.source import Source, padded
 from models.stems import StemLayout
 
 Progress = Callable[[float], None]
-ABOUT = "assembly.json"
-_FORMAT = 1
 
 
 class Assembly:
@@ -114,18 +115,16 @@ class Assembly:
 
     def generate(self, prompt: str, seconds: float, sampling: Sampling, progress: Progress | None = None) -> Song:
         """Write a song from text; past the training window, each window continues the one before."""
-        return self._play(self.song_draft(prompt, seconds, sampling), prompt, progress)
+        return self._play(self.draft_song(prompt, seconds, sampling), prompt, progress)
 
-    def song_draft(self, prompt: str, seconds: float, sampling: Sampling) -> Draft:
+    def draft_song(self, prompt: str, seconds: float, sampling: Sampling) -> Draft:
         """A song from text, as the engine is asked for it."""
-        [condition] = self.lm.conditions([prompt])
         blank = Grid.blank(self.layout.streams, self._frames(seconds))
-        request = Request(blank, condition, replace(sampling, seed=sampling.seeded()))
-        return Draft(request, blank.columns * self._any_codec.hop)
+        return Draft(self._request(blank, prompt, sampling), blank.columns * self._any_codec.hop)
 
     def edit(
         self,
-        given: Mapping[str, Audio],
+        sources: Mapping[str, Source],
         edit: Edit,
         prompt: str = "",
         sampling: Sampling | None = None,
@@ -134,7 +133,7 @@ class Assembly:
         """Write stems of a song so that they fit the rest.
 
         Args:
-            given: the stems there are, any rate and channels.
+            sources: the stems there are.
             edit: what to do.
             prompt: what the result should sound like, or nothing.
             sampling: sampling parameters.
@@ -143,23 +142,92 @@ class Assembly:
         Raises:
             StemsError: for unknown stems, contradictions, nothing to do, or audio too short or too long.
         """
-        return self._play(self.edit_draft(given, edit, prompt, sampling or Sampling()), prompt, progress)
+        draft = self.draft_edit(sources, edit, prompt=prompt, sampling=sampling or Sampling())
+        return self._play(draft, prompt, progress)
 
-    def edit_draft(self, given: Mapping[str, Audio], edit: Edit, prompt: str, sampling: Sampling) -> Draft:
+    def draft_edit(self, sources: Mapping[str, Source], edit: Edit, *, prompt: str, sampling: Sampling) -> Draft:
         """An edit as the engine is asked for it, with the sound that stays."""
-        edit.check(self.layout, given)
-        there = self._known_stems(given, edit.silent)
-        whole = edit.wanted(self.layout, given) if edit.region is None else set[str]()
-        codes = {name: self.encode_stem(name, stem).cpu() for name, stem in there.items() if name not in whole}
+        edit.check(self.layout, sources)
+        there = self._equally_long(sources, edit.silent)
+        whole = edit.wanted(self.layout, sources) if edit.region is None else set[str]()
+        codes = {
+            name: self._codes(name, sound, sources.get(name)) for name, sound in there.items() if name not in whole
+        }
         region = edit.frames(next(iter(codes.values())).shape[1], self.frame_rate)
         grid, hidden = edit_grid(self.layout, codes, edit, region)
-        [condition] = self.lm.conditions([prompt])
-        request = Request(grid, condition, replace(sampling, seed=sampling.seeded()), hidden)
         sound = {name: there[name] for name in codes}
-        changed = (*edit.texture, *edit.regenerate) if edit.exact else set(given) - whole
+        changed = (*edit.texture, *edit.regenerate) if edit.exact else set(sources) - whole
         hop = self._any_codec.hop
         written = slice(region.start * hop, region.stop * hop)
+        request = self._request(grid, prompt, sampling, hidden)
         return Draft(request, len(next(iter(there.values()))), sound, frozenset(changed), written)
+
+    def extend(
+        self,
+        sources: Mapping[str, Source],
+        continuation: Continuation,
+        prompt: str = "",
+        sampling: Sampling | None = None,
+        progress: Progress | None = None,
+    ) -> Song:
+        """Let a song go on. What is given stays to the bit, after conversion to mono at the model's rate.
+
+        Args:
+            sources: all stems of the model. Those that go on may end at different times: silence follows the shorter
+                ones up to the end of the longest.
+            continuation: for how long, and in which stems.
+            prompt: what the new part should sound like, or nothing.
+            sampling: sampling parameters.
+            progress: called with the share done.
+
+        Raises:
+            StemsError: for unknown or missing stems, or a song that is empty or gets too long.
+        """
+        draft = self.draft_continuation(sources, continuation, prompt=prompt, sampling=sampling or Sampling())
+        return self._play(draft, prompt, progress)
+
+    def draft_continuation(
+        self, sources: Mapping[str, Source], continuation: Continuation, *, prompt: str, sampling: Sampling
+    ) -> Draft:
+        """A continuation as the engine is asked for it, with the sound that stays."""
+        continuation.check(self.layout, sources)
+        going, mono = continuation.going_on(self.layout), self._mono(sources)
+        end = max(len(mono[name]) for name in going)
+        if not end:
+            raise StemsError("There is nothing to go on from: the song is empty.", "Give its sound.", field="song")
+        self._check_longest(end / self.sample_rate + continuation.seconds)
+        samples = end + max(1, round(continuation.seconds * self.sample_rate))
+        self._check_reach({name: sound for name, sound in mono.items() if name not in going}, samples)
+        hop, codes, sound = self._any_codec.hop, dict[str, Tensor](), dict[str, np.ndarray]()
+        for name, whole in mono.items():
+            # The frame in which a stem ends is written, too: its code would say that the sound stops there.
+            length, known = (end, end // hop) if name in going else (samples, -(-samples // hop))
+            stem = padded(whole, length)
+            codes[name] = self._codes(name, stem, sources[name])[:, :known]
+            sound[name] = mirrored(stem, samples)
+        grid, hidden = continuation_grid(self.layout, codes, -(-samples // hop))
+        request = self._request(grid, prompt, sampling, hidden)
+        return Draft(request, samples, sound, frozenset(going), slice(end, samples))
+
+    def _check_longest(self, seconds: float) -> None:
+        if seconds > self.max_seconds:
+            raise StemsError(
+                f"The song would last {seconds:g} s.",
+                f"A song and its continuation may last {self.max_seconds:g} s together.",
+                code="too_long",
+                field="seconds",
+            )
+
+    def _check_reach(self, given: Mapping[str, np.ndarray], samples: int) -> None:
+        """Refuse stems that are given, and end more than a frame before the song."""
+        for name, sound in given.items():
+            if len(sound) <= samples - self._any_codec.hop:
+                raise StemsError(
+                    f"'{name}' ends after {len(sound) / self.sample_rate:.2f} s: a stem that does not go on is given "
+                    f"up to the new end, {samples / self.sample_rate:.2f} s.",
+                    f"Give all of '{name}', or let it go on, too.",
+                    field="stems",
+                )
 
     def separate(self, song: Audio) -> dict[str, Audio]:
         """The stems of a mixed song, mono, at the codecs' rate."""
@@ -180,15 +248,28 @@ class Assembly:
             )
         return max(1, round(seconds * self.frame_rate))
 
-    def _known_stems(self, given: Mapping[str, Audio], silent: Collection[str]) -> dict[str, np.ndarray]:
+    def _mono(self, sources: Mapping[str, Source]) -> dict[str, np.ndarray]:
+        return {name: source.mono(self.sample_rate) for name, source in sources.items()}
+
+    def _equally_long(self, sources: Mapping[str, Source], silent: Collection[str]) -> dict[str, np.ndarray]:
         """Mono samples of given and silent stems, as long as the longest."""
-        mono = {name: audio.mono().resample(self.sample_rate).samples[0] for name, audio in given.items()}
-        seconds = max(audio.seconds for audio in given.values())
+        seconds = max(source.sound.seconds for source in sources.values())
         self._frames(seconds)
         samples = max(1, round(seconds * self.sample_rate))
-        for name in silent:
-            mono[name] = np.zeros(0, dtype=np.float32)
-        return {name: np.pad(stem[:samples], (0, max(0, samples - len(stem)))) for name, stem in mono.items()}
+        stems = self._mono(sources) | {name: np.zeros(0, dtype=np.float32) for name in silent}
+        return {name: padded(stem, samples) for name, stem in stems.items()}
+
+    def _codes(self, name: str, sound: np.ndarray, source: Source | None) -> Tensor:
+        """Codes ``[codebooks, frames]`` of a stem's samples: those that are known of them, or their encoding."""
+        frames = -(-len(sound) // self._any_codec.hop)
+        known = None if source is None else source.known_codes(name, self.codecs[name], frames)
+        return self.encode_stem(name, sound).cpu() if known is None else known
+
+    def _request(
+        self, grid: Grid, prompt: str, sampling: Sampling, hidden: Bool[Tensor, "streams frames"] | None = None
+    ) -> Request:
+        [condition] = self.lm.conditions([prompt])
+        return Request(grid, condition, replace(sampling, seed=sampling.seeded()), hidden)
 
     def decoder(self, draft: Draft) -> SongDecoder:
         """What turns the frames of a draft into the sound of its stems."""
@@ -206,54 +287,3 @@ class Assembly:
         stems = {name: np.concatenate([piece[name] for piece in pieces if piece]) for name in self.layout.names}
         frames, seed = torch.cat(codes, dim=1).numpy().astype(np.int16), draft.request.sampling.seeded()
         return Song(frames, stems, self.sample_rate, self.layout, seed, prompt, self.engine.plan.precision)
-
-
-def load_separator(directory: Path, device: str = "cpu") -> Separator | None:
-    """The separator of a model directory, where there is one."""
-    folder = directory / "separator"
-    return Separator.load(folder, device) if folder.is_dir() else None
-
-
-def write_about(directory: Path, max_seconds: float) -> None:
-    """Write ``assembly.json``, which marks a directory as a model."""
-    about = {"format": _FORMAT, "max_seconds": max_seconds}
-    (directory / ABOUT).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
-
-
-def read_max_seconds(directory: Path) -> float:
-    """The longest song of a model in seconds, from its ``assembly.json``."""
-    file = directory / ABOUT
-    if not file.exists() and not file.is_symlink():
-        raise StemsError(
-            f"'{directory}' is not a model: it has no assembly.json.",
-            "Give a model directory, such as runs/demo/model after `stems demo`.",
-            code="missing",
-            field="model",
-        )
-    about = read_settings(file, "model")
-    if about.get("format", _FORMAT) != _FORMAT:
-        raise unreadable(file, f"its format is {about['format']!r}, not {_FORMAT}", "model", "Update this program.")
-    seconds = about.get("max_seconds", MAX_SECONDS)
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
-        raise unreadable(file, f"max_seconds is {seconds!r}", "model", "Write a number of seconds above 0.")
-    return float(seconds)
-
-
-def check_codecs(config: LMConfig, codecs: Mapping[str, StemCodec]) -> None:
-    """Refuse codecs that do not belong to a language model; the StemsError names the right one."""
-    for stem in config.layout.stems:
-        codec = codecs.get(stem.name)
-        if codec is None or codec.codebooks != stem.codebooks or codec.cardinality != config.cardinality:
-            found = "none" if codec is None else f"{codec.codebooks} codebooks of {codec.cardinality} codes"
-            raise StemsError(
-                f"The codec of '{stem.name}' does not fit the language model: {found}.",
-                f"It needs {stem.codebooks} codebooks of {config.cardinality} codes.",
-                field="codecs",
-            )
-        trained = config.codecs.get(stem.name)
-        if trained and trained != codec.digest:
-            raise StemsError(
-                f"The codec of '{stem.name}' ({codec.digest}) is not the one the language model learned ({trained}).",
-                "Use that codec, or train the language model on a table made with this one.",
-                field="codecs",
-            )

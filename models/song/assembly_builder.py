@@ -13,8 +13,9 @@ from models.files.output_listing import is_model
 from models.files.storage import bytes_in
 from models.lm.language_model import MAX_SECONDS
 from models.separation.directory import CONFIG
-from models.song.assembly import ABOUT, Assembly, write_about
+from models.song.assembly import Assembly
 from models.song.model_check import check_parts
+from models.song.model_directory import ABOUT, write_about
 
 
 def assemble(

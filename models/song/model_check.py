@@ -8,7 +8,7 @@ from pathlib import Path
 from models.codec.codec import StemCodec
 from models.lm.language_model import LMConfig, StemLM
 from models.separation import Separator
-from models.song.assembly import check_codecs, read_max_seconds
+from models.song.model_directory import check_codecs, read_max_seconds
 
 
 def check_model(directory: Path | str) -> None:

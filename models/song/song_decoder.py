@@ -12,7 +12,7 @@ from torch import Tensor
 from models.codec.codec import StemCodec
 from models.codec.stream import StreamDecoder
 from models.errors import not_finite
-from models.song.edit import Draft
+from models.song.draft import Draft
 from models.stems import StemLayout
 
 FRAMES = 50

@@ -19,6 +19,7 @@ from models.song.assembly import Assembly
 from models.song.assembly import Progress as Report
 from models.song.edit import Edit
 from models.song.song import Song
+from models.song.source import Source
 from pipelines.composing.config import DecodingConfig, EditConfig, GenerateConfig
 from pipelines.composing.folder import Audio, read_stems, write_song
 
@@ -28,7 +29,7 @@ def generate(config: GenerateConfig) -> Song:
     output = check_folder(config.output, ours=is_song)
     assembly = _load(config)
     with _progress("generating") as report:
-        song = assembly.generate(config.prompt, config.seconds, _sampling(config), report)
+        song = assembly.generate(config.prompt, config.seconds, Sampling.of(config), report)
     _finish(song, assembly, output)
     return song
 
@@ -42,7 +43,8 @@ def edit(config: EditConfig) -> Song:
         assembly.layout.check_names(names, field)
     given = _given(assembly, Path(config.song), config.silent)
     with _progress("editing") as report:
-        song = assembly.edit(given, change, config.prompt, _sampling(config), report)
+        sources = {name: Source(audio) for name, audio in given.items()}
+        song = assembly.edit(sources, change, config.prompt, Sampling.of(config), report)
     _finish(song, assembly, output)
     return song
 
@@ -61,10 +63,6 @@ def _given(assembly: Assembly, song: Path, silent: list[str]) -> dict[str, Audio
         check_length(whole.seconds, song.name, "song")
         stems = assembly.separate(whole)
     return {name: audio for name, audio in stems.items() if name not in silent}
-
-
-def _sampling(config: DecodingConfig) -> Sampling:
-    return Sampling(config.guidance, config.temperature, config.top_k, config.top_p, config.seed)
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from models.song.assembly import Assembly
 from models.song.assembly_builder import assemble
 from models.song.edit import Edit
 from models.song.song import Song
+from models.song.source import Source
 from pipelines.composing.folder import write_song
 from pipelines.demo.band.render import RenderedSong, render_catalog, render_multitracks
 from pipelines.demo.config import DemoConfig
@@ -285,7 +286,8 @@ def _edit(run: DemoRun, model: Assembly, held_out: RenderedSong) -> FinishedEdit
     """Separate a song that no model has heard, and give it another bass line."""
     mix = mixture(held_out)
     source = model.separate(mix)
-    song = model.edit(source, Edit([REGENERATED]), sampling=Sampling(seed=run.config.seed))
+    sources = {name: Source(stem) for name, stem in source.items()}
+    song = model.edit(sources, Edit([REGENERATED]), sampling=Sampling(seed=run.config.seed))
     forget_clips(run.folder / "edited", song)
     write_song(run.folder / "edited", song, model.digest)
     return FinishedEdit(held_out.name, source, song, (REGENERATED,))

@@ -13,8 +13,8 @@ from models.errors import StemsError
 class TrainingConfig(BaseModel):
     """Settings shared by the codec, language model and separator jobs.
 
-    Subclasses add their own fields. A resumed run must have the same settings as its checkpoint, except for the
-    fields in ``FREE``: they change where, how often or how fast things happen, not the result.
+    Subclasses add their own fields. A resumed run must have the same settings as its checkpoint, but for the
+    fields in ``FREE``: they change where, how often or how fast things happen, not what is learned.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
@@ -116,9 +116,9 @@ class TrainingConfig(BaseModel):
         return output
 
     def with_absolute(self, *names: str) -> Self:
-        """The same settings with absolute local paths, since workers may run in another directory.
+        """The same with local paths made absolute, since workers may run in another directory.
 
-        Addresses of object stores stay unchanged.
+        What is on an object store has an address that is the same everywhere.
         """
         paths = {name: getattr(self, name) for name in names}
         local = {name: path for name, path in paths.items() if path and "://" not in path}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from models.codec.size import CodecSize
 from models.lm.language_model import LMConfig, StemLM
 from models.lm.text import TextConfig
 from models.separation import SeparatorSize, build_htdemucs, save_separator
+from models.song.source import Source
 from models.stems import StemLayout
 
 LAYOUT = StemLayout.parse("bass:1,drums:1,other:2")
@@ -71,3 +73,8 @@ def noise(seconds: float, rate: int = RATE, channels: int = 1, seed: int = 0, le
     rng = np.random.default_rng(seed)
     samples = rng.standard_normal((channels, round(seconds * rate))).astype(np.float32)
     return Audio(level * samples, rate)
+
+
+def sources(sounds: Mapping[str, Audio]) -> dict[str, Source]:
+    """Stems as an edit is given them, without codes."""
+    return {name: Source(sound) for name, sound in sounds.items()}

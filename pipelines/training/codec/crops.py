@@ -206,7 +206,7 @@ def is_silent(samples: np.ndarray) -> bool:
 
 def _unreadable(files: list[SoundFile]) -> StemsError:
     return StemsError(
-        f"Few of the {len(files)} songs around '{files[0].name}' can be read.",
+        f"Almost none of the {len(files)} songs around '{files[0].name}' can be read.",
         "Create these stems again, or remove the damaged files.",
         code="unreadable",
         field="stems",

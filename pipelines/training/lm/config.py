@@ -117,4 +117,4 @@ class LMTraining(TrainingConfig):
     """Prompts of sample songs; by default the captions of the first validation songs."""
 
     sample_seconds: float = Field(default=10.0, gt=0)
-    """Length of a sample, limited to that of a training example."""
+    """Length of a sample, no longer than a training example."""

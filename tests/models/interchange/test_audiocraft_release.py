@@ -24,6 +24,7 @@ from models.lm.text import TextConfig
 from models.lm.transformer import Condition
 from models.song.assembly import Assembly
 from models.song.edit import Edit
+from models.song.source import Source
 from models.stems import MUSICGEN_STEM, StemLayout
 
 STEMS = MUSICGEN_STEM.names
@@ -65,7 +66,7 @@ def test_a_release_edits_without_its_text_encoder(release: Assembly, golden: dic
     from models.audio.files import Audio
 
     drums = Audio(golden["wav"][0].numpy(), release.sample_rate)
-    song = release.edit({"drums": drums}, Edit(), sampling=Sampling(seed=1))
+    song = release.edit({"drums": Source(drums)}, Edit(), sampling=Sampling(seed=1))
     assert np.array_equal(song.codes[1], golden["drums.codes"][0, 0].numpy())
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers.tiny import LAYOUT, noise, tiny_assembly_directory, tiny_codec
+from helpers.tiny import LAYOUT, noise, sources, tiny_assembly_directory, tiny_codec
 
 from models.audio.files import Audio
 from models.errors import StemsError
@@ -67,7 +67,7 @@ def test_songs_longer_than_the_window_continue(assembly: Assembly) -> None:
 @pytest.mark.parametrize("seconds", [0.6, 2.5])
 def test_an_edit_keeps_the_other_stems_to_the_bit(assembly: Assembly, seconds: float) -> None:
     given = {name: noise(seconds, seed=i) for i, name in enumerate(LAYOUT.names)}
-    song = assembly.edit(given, Edit(["bass"]), sampling=SAMPLING)
+    song = assembly.edit(sources(given), Edit(["bass"]), sampling=SAMPLING)
     for name in ("drums", "other"):
         source = assembly.encode_stem(name, given[name].samples[0]).numpy()
         assert np.array_equal(song.codes[LAYOUT.slice(name)], source)
@@ -78,17 +78,17 @@ def test_an_edit_keeps_the_other_stems_to_the_bit(assembly: Assembly, seconds: f
 
 def test_what_the_regenerated_stem_was_is_hidden_from_the_model(assembly: Assembly) -> None:
     given = {name: noise(0.6, seed=i) for i, name in enumerate(LAYOUT.names)}
-    first = assembly.edit(given, Edit(["bass"]), sampling=SAMPLING)
-    second = assembly.edit(given | {"bass": noise(0.6, seed=99)}, Edit(["bass"]), sampling=SAMPLING)
-    third = assembly.edit(given | {"drums": noise(0.6, seed=99)}, Edit(["bass"]), sampling=SAMPLING)
+    first = assembly.edit(sources(given), Edit(["bass"]), sampling=SAMPLING)
+    second = assembly.edit(sources(given | {"bass": noise(0.6, seed=99)}), Edit(["bass"]), sampling=SAMPLING)
+    third = assembly.edit(sources(given | {"drums": noise(0.6, seed=99)}), Edit(["bass"]), sampling=SAMPLING)
     assert np.array_equal(first.codes, second.codes)
     assert not np.array_equal(first.codes[0], third.codes[0])
 
 
 def test_missing_stems_are_written_and_silent_ones_stay_silent(assembly: Assembly) -> None:
     given = {"drums": noise(0.6)}
-    with_bass = assembly.edit(given, Edit(), sampling=SAMPLING)
-    without = assembly.edit(given, Edit(silent=["bass"]), sampling=SAMPLING)
+    with_bass = assembly.edit(sources(given), Edit(), sampling=SAMPLING)
+    without = assembly.edit(sources(given), Edit(silent=["bass"]), sampling=SAMPLING)
     assert with_bass.stems["bass"].any()
     assert not without.stems["bass"].any()
     assert without.stems["other"].any()
@@ -96,14 +96,14 @@ def test_missing_stems_are_written_and_silent_ones_stay_silent(assembly: Assembl
 
 def test_a_free_edit_is_a_variation_of_everything(assembly: Assembly) -> None:
     given = {name: noise(0.6, seed=i) for i, name in enumerate(LAYOUT.names)}
-    free = assembly.edit(given, Edit(["bass"], exact=False), sampling=SAMPLING)
+    free = assembly.edit(sources(given), Edit(["bass"], exact=False), sampling=SAMPLING)
     source = assembly.encode_stem("drums", given["drums"].samples[0]).numpy()
     assert not np.array_equal(free.codes[LAYOUT.slice("drums")], source)
 
 
 def test_stems_of_other_rates_channels_and_lengths_are_brought_together(assembly: Assembly) -> None:
     song = assembly.edit(
-        {"drums": noise(0.6, rate=44_100, channels=2), "other": noise(0.4)}, Edit(), sampling=SAMPLING
+        sources({"drums": noise(0.6, rate=44_100, channels=2), "other": noise(0.4)}), Edit(), sampling=SAMPLING
     )
     assert {len(samples) for samples in song.stems.values()} == {round(0.6 * 32_000)}
 
@@ -125,7 +125,7 @@ def codes_of(assembly: Assembly, given: dict[str, Audio]) -> np.ndarray:
 @pytest.mark.parametrize("exact", [True, False])
 def test_a_region_edit_changes_the_region_alone(assembly: Assembly, exact: bool) -> None:
     given, before = all_stems(2.0), codes_of(assembly, all_stems(2.0))
-    song = assembly.edit(given, Edit(["bass"], region=(0.5, 1.2), exact=exact), sampling=SAMPLING)
+    song = assembly.edit(sources(given), Edit(["bass"], region=(0.5, 1.2), exact=exact), sampling=SAMPLING)
     changed = song.codes != before
     assert changed[0, 25:60].any()
     assert not changed[:, :25].any()
@@ -141,7 +141,7 @@ def test_a_region_edit_changes_the_region_alone(assembly: Assembly, exact: bool)
 def test_a_region_behind_a_window_that_is_wholly_known_is_written(assembly: Assembly) -> None:
     """A training window of this model is a second; the first of this edit's has nothing to write."""
     given = all_stems(4.0)
-    song = assembly.edit(given, Edit(["bass"], region=(3.0, 3.5)), sampling=SAMPLING)
+    song = assembly.edit(sources(given), Edit(["bass"], region=(3.0, 3.5)), sampling=SAMPLING)
     rate = song.rate
     old = given["bass"].mono().resample(rate).samples[0]
     np.testing.assert_array_equal(song.stems["bass"][: 3 * rate], old[: 3 * rate])
@@ -156,7 +156,9 @@ def test_what_is_around_a_region_is_heard(assembly: Assembly) -> None:
     inside[5_000:11_000] = 0
     song, of_later, of_inside = (
         [
-            assembly.edit(given | {"bass": Audio(sound[None], 32_000)}, edit, "", Sampling(seed=seed)).codes[0, 5:20]
+            assembly.edit(sources(given | {"bass": Audio(sound[None], 32_000)}), edit, "", Sampling(seed=seed)).codes[
+                0, 5:20
+            ]
             for seed in range(12)
         ]
         for sound in (bass, later, inside)
@@ -168,7 +170,7 @@ def test_what_is_around_a_region_is_heard(assembly: Assembly) -> None:
 @pytest.mark.parametrize("region", [None, (0.2, 0.5)])
 def test_another_texture_keeps_the_first_codebook(assembly: Assembly, region: tuple[float, float] | None) -> None:
     given, before = all_stems(0.8), codes_of(assembly, all_stems(0.8))
-    song = assembly.edit(given, Edit(texture=["other"], region=region), sampling=SAMPLING)
+    song = assembly.edit(sources(given), Edit(texture=["other"], region=region), sampling=SAMPLING)
     assert np.array_equal(song.codes[:3], before[:3])
     assert not np.array_equal(song.codes[3], before[3])
     assert np.array_equal(song.stems["bass"], given["bass"].samples[0])
@@ -176,15 +178,15 @@ def test_another_texture_keeps_the_first_codebook(assembly: Assembly, region: tu
 
 
 def test_a_silent_stem_stays_silent_in_a_variation(assembly: Assembly) -> None:
-    song = assembly.edit({"drums": noise(0.6)}, Edit(silent=["bass"], exact=False), sampling=SAMPLING)
+    song = assembly.edit(sources({"drums": noise(0.6)}), Edit(silent=["bass"], exact=False), sampling=SAMPLING)
     assert not song.stems["bass"].any()
 
 
 def test_stem_by_stem_a_song_is_composed(assembly: Assembly) -> None:
     """Each stem is written to fit those before it, and those stay as they are."""
-    drums = assembly.edit({"drums": noise(0.6)}, Edit(silent=["bass"]), sampling=SAMPLING)
+    drums = assembly.edit(sources({"drums": noise(0.6)}), Edit(silent=["bass"]), sampling=SAMPLING)
     so_far = {name: Audio(drums.stems[name][None], 32_000) for name in ("drums", "other")}
-    whole = assembly.edit(so_far, Edit(), sampling=SAMPLING)
+    whole = assembly.edit(sources(so_far), Edit(), sampling=SAMPLING)
     assert np.array_equal(whole.stems["other"], drums.stems["other"])
     assert whole.stems["bass"].any()
 
@@ -211,13 +213,13 @@ def test_stem_by_stem_a_song_is_composed(assembly: Assembly) -> None:
 )
 def test_contradictions_are_refused(assembly: Assembly, given: list[str], edit: Edit, field: str) -> None:
     with pytest.raises(StemsError) as caught:
-        assembly.edit({name: noise(0.5) for name in given}, edit)
+        assembly.edit(sources({name: noise(0.5) for name in given}), edit)
     assert caught.value.field == field
 
 
 @pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan"), 21.0])
 def test_impossible_lengths_are_refused(assembly: Assembly, seconds: float) -> None:
-    with pytest.raises(StemsError, match="seconds"):
+    with pytest.raises(StemsError, match="Cannot generate"):
         assembly.generate("", seconds, SAMPLING)
 
 

@@ -6,7 +6,7 @@ from helpers.tiny import LAYOUT, tiny_codec
 
 from models.lm.engine.request import Request
 from models.lm.grid import Grid
-from models.song.edit import Draft
+from models.song.draft import Draft
 from models.song.song_decoder import FRAMES, SongDecoder
 
 

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import pytest
 
-from serving.http.negotiation import Wanted, wait_seconds, wanted
+from serving.http.negotiation import PreferredResponse, preferred_response, wait_seconds
 
 
 @pytest.mark.parametrize(
     ("accept", "answer"),
     [
-        ("", Wanted("zip")),
-        ("*/*", Wanted("zip")),
-        ("application/json", Wanted("json")),
-        ("application/json;q=0.2, application/zip", Wanted("zip")),
-        ("audio/mpeg, application/json;q=0.9", Wanted("mix", "mp3")),
-        ("text/html, audio/*", Wanted("mix")),
-        ("application/zip;q=0, audio/flac;q=x", Wanted("mix", "flac")),
+        ("", PreferredResponse("zip")),
+        ("*/*", PreferredResponse("zip")),
+        ("application/json", PreferredResponse("json")),
+        ("application/json;q=0.2, application/zip", PreferredResponse("zip")),
+        ("audio/mpeg, application/json;q=0.9", PreferredResponse("mix", "mp3")),
+        ("text/html, audio/*", PreferredResponse("mix")),
+        ("application/zip;q=0, audio/flac;q=x", PreferredResponse("mix", "flac")),
     ],
 )
-def test_the_preferred_kind_of_answer_is_chosen(accept: str, answer: Wanted) -> None:
-    assert wanted({"accept": accept}) == answer
+def test_the_preferred_kind_of_answer_is_chosen(accept: str, answer: PreferredResponse) -> None:
+    assert preferred_response({"accept": accept}) == answer
 
 
 @pytest.mark.parametrize(

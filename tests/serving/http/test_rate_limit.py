@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from serving.errors import BusyError
 from serving.http.rate_limit import RateLimit
-from serving.problems import BusyError
 
 
 def test_a_bucket_fills_again(monkeypatch: pytest.MonkeyPatch) -> None:
