@@ -10,6 +10,7 @@ import pytest
 from helpers.prepared import settings, tone
 
 from models.audio.files import write_audio
+from pipelines.table.token_table import TokenTable
 from pipelines.tokens.config import PrepareConfig
 from pipelines.tokens.prepare import prepare
 
@@ -28,5 +29,11 @@ def prepared(tiny_models: Any, tmp_path_factory: pytest.TempPathFactory, ray_loc
 
 @pytest.fixture
 def root(prepared: Path, tmp_path: Path) -> Path:
-    """A copy of it, at another place."""
-    return Path(shutil.copytree(prepared, tmp_path / "copy", copy_function=shutil.copy2))
+    """A copy of it at another place, with stems of its own."""
+    copy = Path(shutil.copytree(prepared, tmp_path / "copy", copy_function=shutil.copy2))
+    table = TokenTable(str(copy / "table"))
+    kept = table.stems().to_pylist()
+    table.revise_stems(
+        {(row["song_id"], row["separator"]): str(copy / "stems" / Path(row["folder"]).name) for row in kept}
+    )
+    return copy

@@ -22,7 +22,7 @@ def test_a_zip_writes_nothing_outside_its_folder_nor_anything_odd(tmp_path: Path
     assert [file for file in tmp_path.rglob("*") if file.is_file()] == []
 
 
-def test_a_damaged_zip(tmp_path: Path) -> None:
+def test_a_damaged_zip_is_refused(tmp_path: Path) -> None:
     whole = zip_of({"bass.wav": b"sound" * 100})
     for data in (b"", b"no zip", whole[:-10], whole.replace(b"sound", b"noise", 1)):
         with pytest.raises(StemsError, match="The zip is damaged"):
@@ -39,7 +39,7 @@ def test_a_saved_result_is_replaced_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("there", [["notes.txt", "manifest.json"], ["bass.wav"], ["manifest.json", "deep/bass.wav"]])
-def test_nothing_else_is_replaced(tmp_path: Path, there: list[str]) -> None:
+def test_a_folder_with_other_files_is_not_replaced(tmp_path: Path, there: list[str]) -> None:
     for name in there:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("mine")

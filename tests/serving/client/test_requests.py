@@ -26,7 +26,7 @@ def test_a_region_is_written_out(region: tuple[float, float], text: str) -> None
 
 
 @pytest.mark.parametrize("region", [(1, 1), (2, 1), (-1, 1), (0, float("inf")), (float("nan"), 1)])
-def test_a_region_that_is_none(region: tuple[float, float]) -> None:
+def test_a_region_that_is_not_a_span_of_time_is_refused(region: tuple[float, float]) -> None:
     with pytest.raises(StemsError) as caught:
         region_text(region)
     assert caught.value.field == "region"

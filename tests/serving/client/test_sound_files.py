@@ -23,7 +23,7 @@ def test_stems_in_a_folder_are_all_its_sounds_but_the_mix(tmp_path: Path) -> Non
         folder_sounds(tmp_path)
 
 
-def test_a_folder_without_stems(tmp_path: Path) -> None:
+def test_a_folder_without_stems_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StemsError, match="has no stems"):
         folder_sounds(tmp_path)
     with pytest.raises(StemsError, match="is no folder"):
@@ -40,13 +40,13 @@ def test_a_folder_without_stems(tmp_path: Path) -> None:
         (np.array([0, np.nan]), "are not all finite"),
     ],
 )
-def test_samples_that_are_none(samples: np.ndarray, text: str) -> None:
+def test_an_array_that_is_not_sound_is_refused(samples: np.ndarray, text: str) -> None:
     with pytest.raises(StemsError, match=text) as caught:
         read_sound((samples, 8000), "bass")
     assert caught.value.field == "bass"
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(StemsError, match=r"none\.wav' cannot be read: No such file") as caught:
         read_sound(tmp_path / "none.wav", "song")
     assert (caught.value.code, caught.value.field) == ("missing", "song")

@@ -16,7 +16,7 @@ from models.audio.files import Audio, encode_audio, read_audio
 from models.errors import StemsError
 from serving.client.client import Stems
 
-DONE, QUEUED = (httpx.Response(200, json=job(state)) for state in ("done", "queued"))
+DONE, QUEUED = httpx.Response(200, json=job("done")), httpx.Response(200, json=job("queued"))
 ACCEPTED = httpx.Response(202, json=job("queued"))
 
 

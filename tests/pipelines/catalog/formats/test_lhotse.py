@@ -77,7 +77,7 @@ def test_what_is_no_file_is_left_out_and_no_command_is_run(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("row", [{"id": "x"}, {"id": "x", "sources": []}, {"id": "x", "sources": [{"type": "file"}]}])
-def test_bad_lines(tmp_path: Path, row: dict[str, object]) -> None:
+def test_a_bad_line_of_lhotse_is_named(tmp_path: Path, row: dict[str, object]) -> None:
     path = put_lines(tmp_path / "recordings.jsonl", [recording("a.flac"), row])
     with pytest.raises(StemsError, match="line 2: the line ") as error:
         import_catalog(str(path))

@@ -70,7 +70,7 @@ def small_codec(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipelines.training.codec.train_codec.EXCERPT_SECONDS", 1.0)
 
 
-def test_a_codec_learns(folder: Path, tmp_path: Path) -> None:
+def test_a_trained_codec_makes_less_error_than_an_untrained_one(folder: Path, tmp_path: Path) -> None:
     result = train_codec(settings(folder, tmp_path))
     before, after = result.history[0], result.final
     assert before["step"] == 0
