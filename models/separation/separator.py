@@ -175,14 +175,14 @@ class Separator:
             self._assemble(wave, plan, known, outputs) for wave, plan, known in zip(waves, plans, heard, strict=True)
         ]
 
-    def stems(self, song: Audio, names: Sequence[str], rate: int) -> dict[str, Audio]:
-        """These stems of a mixed song of any rate and channels, mono, at a rate in Hz."""
+    def stems(self, song: Audio, names: Sequence[str]) -> dict[str, Audio]:
+        """These stems of a mixed song of any rate and channels, in stereo, at `sample_rate`."""
         if lost := [name for name in names if name not in self.sources]:
             raise StemsError(
                 f"The separator does not give {', '.join(lost)}.", "Give those stems as files.", field="song"
             )
         [waves] = self.separate([song.stereo().resample(self.sample_rate).samples])
-        return {name: Audio(waves[name], self.sample_rate).mono().resample(rate) for name in names}
+        return {name: Audio(waves[name], self.sample_rate) for name in names}
 
     def _plan(self, song: int, wave: Tensor) -> list[Window]:
         return windows(song, wave.shape[-1], self._segment)
