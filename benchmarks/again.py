@@ -28,7 +28,7 @@ from pipelines.table.schema import CatalogRow, Identity, TokenRow
 from pipelines.table.token_table import TokenTable
 from pipelines.tokens.config import PrepareConfig
 from pipelines.tokens.prepare import prepare
-from pipelines.tokens.resolve import identity_of, layout_of
+from pipelines.tokens.resolve import resolve_prepare
 
 FILES_IN_A_FOLDER = 1000
 CARDINALITY = 2048
@@ -89,11 +89,13 @@ def rows_of(
 
 
 def fill(config: PrepareConfig, entries: Sequence[CatalogEntry], frames: int = 50) -> TokenTable:
-    table, identity, layout = TokenTable(config.table), identity_of(config), layout_of(config)
+    table, resolved = TokenTable(config.table), resolve_prepare(config)
     table.create()
     for start in range(0, len(entries), config.commit_songs):
         some = entries[start : start + config.commit_songs]
-        made = [rows_of(entry, identity, str(layout), layout.streams, frames) for entry in some]
+        made = [
+            rows_of(entry, resolved.identity, str(resolved.layout), resolved.layout.streams, frames) for entry in some
+        ]
         table.commit_catalog([catalog for catalog, _ in made])
         table.commit_tokens([tokens for _, tokens in made])
     return table
@@ -116,8 +118,7 @@ def main() -> None:
             )
             table = fill(config, import_catalog(config.catalog))
             as_committed = seconds(lambda config=config: prepare(config))  # type: ignore[misc]
-            for keyed in table.tables.values():
-                keyed.compact()
+            table.compact()
             compacted = seconds(lambda config=config: prepare(config))  # type: ignore[misc]
             (root / "songs" / "000" / "another.flac").write_bytes(b"no song")
             with_new = seconds(lambda config=config: prepare(config))  # type: ignore[misc]

@@ -21,7 +21,7 @@ import numpy as np
 from models.audio.files import Audio, AudioFormat, encode_audio
 from pipelines.catalog.schema import CatalogEntry, entry_to_json
 from pipelines.tokens.songs.inspect import inspect_file
-from pipelines.tokens.songs.limits import Limits
+from pipelines.tokens.songs.limits import SongLimits
 
 KINDS: tuple[AudioFormat, ...] = ("mp3", "ogg", "opus", "flac", "wav")
 SECONDS = (3.0, 6.0, 12.0)
@@ -49,7 +49,7 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         paths = sorted(folder.iterdir()) or list(files(folder, given.files))
         lines = [entry_to_json(CatalogEntry(str(path), path.name, size=path.stat().st_size)) for path in paths]
-        limits = Limits(1.0, 600.0, 100.0)
+        limits = SongLimits(1.0, 600.0, 100.0)
         inspect_file(lines[0], limits)
         took = []
         for _ in range(given.repeat):

@@ -185,7 +185,7 @@ def theirs_and_goal(ratio: float, goal: float) -> str:
 
 
 def agreement(ours: Outcome, theirs: Outcome) -> float:
-    """How far songs of the same seed are the same, whoever wrote them: the median SI-SDR in dB."""
+    """How far songs of the same seed are the same, from any engine: the median SI-SDR in dB."""
     sounds = [{heard.ask: read_audio(heard.wav).samples for heard in outcome.heard} for outcome in (ours, theirs)]
     return float(np.median([si_sdr(sounds[1][ask][0], sounds[0][ask][0]) for ask in sounds[0]]))
 

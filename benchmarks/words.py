@@ -42,7 +42,7 @@ def write_captions(songs: Path, what: str) -> int:
 def codes_of(table: TokenTable) -> dict[str, bytes]:
     """A hash of each song's codes."""
     found = {}
-    for batch in table.tables["tokens"].stream(["song_id", "codes"], None, None, 64):
+    for batch in table.stream(["song_id", "codes"]):
         for song, codes in zip(batch["song_id"].to_pylist(), batch["codes"], strict=True):
             found[song] = hashlib.blake2b(codes_from_arrow(codes).tobytes(), digest_size=16).digest()
     return found
@@ -123,8 +123,7 @@ def main() -> None:
         half = max(1, options.songs // 4096 // 2)
         note("killed on the way", kill_when(config, half))
         note("and run again", seconds(lambda: finish(config)))
-        for keyed in table.tables.values():
-            keyed.compact()
+        table.compact()
         version = table.version
         kind = "third"
         write_captions(root / "songs", kind)

@@ -89,6 +89,12 @@ COMMANDS: dict[Path, Command] = {
         "pipelines.composing.config:EditConfig",
         "pipelines.composing.jobs:edit",
     ),
+    ("extend",): Command(
+        _MUSIC,
+        "let a song go on",
+        "pipelines.composing.config:ExtendConfig",
+        "pipelines.composing.jobs:extend",
+    ),
     ("catalog",): Command(
         _DATA,
         "list the songs of a source in one catalog, or report its problems (--dry-run)",
@@ -105,7 +111,7 @@ COMMANDS: dict[Path, Command] = {
         _DATA,
         "show what prepare would do, and estimate what it would cost",
         "pipelines.tokens.config:PlanConfig",
-        "pipelines.tokens.estimate:plan",
+        "pipelines.tokens.estimate:estimate",
     ),
     ("prepare", "retry-quarantined"): Command(
         _DATA,
@@ -175,6 +181,9 @@ COMMANDS: dict[Path, Command] = {
     ("request", "edit"): _request("request an edit from a running service", "RequestEditConfig", "edit"),
     ("request", "variation"): _request(
         "request another texture of a stem from a running service", "RequestVariationConfig", "variation"
+    ),
+    ("request", "continuation"): _request(
+        "request more of a song from a running service", "RequestContinuationConfig", "continuation"
     ),
     ("keys", "add"): _keys("make an API key", "KeyConfig", "add_key", "name"),
     ("keys", "remove"): _keys("revoke an API key", "KeyConfig", "remove_key", "name"),

@@ -1,4 +1,4 @@
-"""Which device computes: checked by its name before anything is loaded on it."""
+"""Check a device name before anything is loaded on the device."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def usable_device(name: str) -> torch.device:
     """The device of that name: ``cpu``, ``cuda``, ``cuda:1`` or ``mps``; ``auto`` is a GPU of CUDA's, or the CPU.
 
     Raises:
-        StemsError: this is no such name, or PyTorch does not see such a device here.
+        StemsError: the name is not a device, or PyTorch does not see such a device on this machine.
     """
     if name == "auto":
         return torch.device("cuda" if _count("cuda") else "cpu")
@@ -29,7 +29,7 @@ def usable_device(name: str) -> torch.device:
     if count == 0:
         raise StemsError(
             f"PyTorch sees no {device.type} device on this machine.",
-            "Use --device cpu, or install a driver and a PyTorch that fit the device.",
+            "Use --device cpu, or install a matching driver and PyTorch.",
             code="device",
             field="device",
         )
@@ -43,7 +43,7 @@ def usable_device(name: str) -> torch.device:
 
 def _count(kind: str) -> int:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of drivers that do not fit: the count says it all
+        warnings.simplefilter("ignore")  # about drivers that do not fit; the count is enough
         if kind == "cuda":
             return torch.cuda.device_count() if torch.cuda.is_available() else 0
     return int(torch.backends.mps.is_available()) if kind == "mps" else 1
@@ -51,7 +51,7 @@ def _count(kind: str) -> int:
 
 def _unknown(name: str) -> StemsError:
     return StemsError(
-        f"'{name}' is not a device that computes here.",
+        f"'{name}' is not a supported device.",
         "Use auto, cpu, cuda, cuda:N or mps.",
         code="device",
         field="device",

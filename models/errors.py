@@ -1,17 +1,17 @@
-"""The error that a person can act on."""
+"""The error that a user can fix."""
 
 
 class StemsError(Exception):
-    """Something outside the code is wrong: names the file, field or value at fault, and the hint.
+    """Something outside the code is wrong: names the file, field or value at fault, and how to fix it.
 
     The command line prints it without a traceback; the service turns it into a 4xx answer; a batch job
     writes it, with ``code``, to its quarantine table.
 
     Args:
-        message: what is wrong, naming the thing.
-        hint: what to do about it.
+        message: the problem, naming the thing.
+        hint: how to fix it.
         code: a short machine-readable reason, such as ``unreadable`` or ``too_long``.
-        field: the setting or request field at fault, where there is one.
+        field: the setting or request field at fault, if there is one.
     """
 
     def __init__(self, message: str, hint: str = "", *, code: str = "invalid", field: str = "") -> None:
@@ -24,7 +24,7 @@ class StemsError(Exception):
 
 
 def not_finite(part: str, hint: str = "Export the model again from an earlier checkpoint.") -> StemsError:
-    """The error for a part of a model whose numbers overflowed: of noise no song is made."""
+    """The error for a part of a model whose numbers overflowed: its output would be noise."""
     return StemsError(
         f"The model's {part} computed numbers that are not finite.",
         hint,
@@ -34,7 +34,7 @@ def not_finite(part: str, hint: str = "Export the model again from an earlier ch
 
 
 def first_line(error: BaseException) -> str:
-    """What a library's error says, as one clause of a sentence: its first line, without a full stop."""
+    """A library's error as one clause of a sentence: its first line, without a full stop."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     lines = [" ".join(line.split()) for line in str(error).splitlines()]

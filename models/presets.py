@@ -1,4 +1,4 @@
-"""Sizes that have a name; every number with its source."""
+"""Named sizes; every number with its source."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ CODEC_SIZES: dict[str, CodecSize] = {
     "paper": CodecSize(filters=64, latent=128, cardinality=2048, lstm_layers=2, ratios=(8, 5, 4, 4)),
 }
 
-# What judges a codec of the same name while it trains.
+# Discriminators that train the codec of the same name.
 DISCRIMINATOR_SIZES: dict[str, DiscriminatorSize] = {
     # For tests and trials on a CPU.
     "tiny": DiscriminatorSize(filters=8, windows=(1024, 256)),

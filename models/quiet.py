@@ -1,4 +1,4 @@
-"""Keep transformers from writing bars and reports over what a command says."""
+"""Keep transformers' progress bars and reports out of a command's output."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Inside, transformers draws no progress bars and logs nothing: what is wrong, it raises."""
+    """Within this context, transformers draws no progress bars and logs nothing; it still raises its errors."""
     from transformers.utils import logging
 
     bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()

@@ -1,4 +1,4 @@
-"""What a request for music may ask for, over HTTP and in a shell alike. Imports no torch."""
+"""Bounds of a request for music, shared by HTTP and shell. Imports no torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from models.errors import StemsError
 
 MIN_SECONDS = 0.5
 MAX_PROMPT = 2000
-# The largest integer that every JSON reader keeps exact.
+# The largest integer that every JSON reader keeps exactly.
 MAX_SEED = 2**53 - 1
 
 _NUMBERS = ("seed", "guidance", "temperature", "top_k", "top_p", "seconds")
@@ -67,31 +67,31 @@ Seconds = Annotated[float, Field(ge=MIN_SECONDS, allow_inf_nan=False)]
 
 
 class SamplingFields(BaseModel):
-    """How tokens are drawn. What a request says beside that is checked here, too, where it has these fields."""
+    """How tokens are drawn; also checks the prompt of requests that have one."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     seed: int | None = Field(default=None, ge=0, le=MAX_SEED)
-    """The same request, model and seed give the same music; drawn and reported if not given."""
+    """The same request, model and seed give the same music. Without a seed, one is drawn and reported."""
 
     guidance: float = Field(default=3.0, ge=0, le=20)
-    """How strongly the prompt pulls; 1 is no guidance."""
+    """How strongly the music follows the prompt; 1 switches guidance off."""
 
     temperature: float = Field(default=1.0, ge=0, le=10)
-    """Above 1 bolder, below 1 tamer; 0 always takes the likeliest token."""
+    """Above 1: bolder; below 1: tamer; 0: always the most likely token."""
 
     top_k: int = Field(default=250, ge=0, le=1_000_000)
-    """Draw among this many likeliest tokens; 0 for all."""
+    """Draw from this many most likely tokens; 0: from all."""
 
     top_p: float = Field(default=0.0, ge=0, le=1)
-    """Draw among the likeliest tokens that hold this share of probability; 0 for all."""
+    """Draw from the most likely tokens that hold this share of the probability; 0: from all."""
 
     @field_validator(
         "seconds", "seed", "guidance", "temperature", "top_k", "top_p", mode="before", check_fields=False
     )
     @classmethod
     def _no_truth(cls, value: object) -> object:
-        """Pydantic would take true and false for 1 and 0."""
+        """Refuse true and false, which pydantic would convert to 1 and 0."""
         if isinstance(value, bool):
             raise ValueError("write a number or text, not true or false")
         return value
@@ -100,5 +100,5 @@ class SamplingFields(BaseModel):
     @classmethod
     def _text(cls, prompt: str) -> str:
         if not is_text(prompt):
-            raise ValueError("it holds characters that are not text")
+            raise ValueError("it has characters that are not text")
         return prompt

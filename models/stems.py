@@ -1,7 +1,7 @@
-"""Which stems there are, and which token streams each one has.
+"""Stems and the token streams of each.
 
-The one place that knows how stems map to streams. A *stem* is an instrument group with a codec of its
-own; each of its *codebooks* is one *stream* of the language model.
+The only place that maps stems to streams. A *stem* is an instrument group with a codec of its own; each of its
+*codebooks* is one *stream* of the language model.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from models.errors import StemsError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 MIX = "mix"
-"""What is the sum of stems is called so, and therefore no stem of several."""
+"""Name of the sum of stems, so a stem may have this name only if it is the only one."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Stem:
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise StemsError(
-                f"{self.name[:80]!r} is no name for a stem: files and directories are called by it.",
+                f"{self.name[:80]!r} cannot be a stem name; it is used for files and folders.",
                 "Use up to 40 letters, digits, hyphens and underscores.",
                 field="stems",
             )
@@ -46,14 +46,14 @@ class Stem:
         if len(self.delays) != self.codebooks or min(self.delays) < 0:
             raise StemsError(
                 f"Stem '{self.name}' has {self.codebooks} codebooks and delays {self.delays}.",
-                "Give one delay of 0 or more for each codebook.",
+                "Give one delay of 0 or more per codebook.",
                 field="delays",
             )
 
 
 @dataclass(frozen=True)
 class StemLayout:
-    """The stems in stream order, and everything that follows from it.
+    """The stems in stream order, and everything derived from it.
 
     ``StemLayout((Stem("bass", 1), Stem("drums", 1), Stem("other", 4)))`` is the paper's: 6 streams, delays
     ``(0, 0, 0, 1, 2, 3)``. MusicGen is one stem ``mix`` of 4 codebooks.
@@ -65,10 +65,10 @@ class StemLayout:
         names = [stem.name for stem in self.stems]
         if not names or len({name.casefold() for name in names}) != len(names):
             raise StemsError(
-                f"A layout needs distinct stems, and has {names}.", "Name each stem once.", field="stems"
+                f"A layout needs distinct stems, but has {names}.", "Name each stem once.", field="stems"
             )
         if len(names) > 1 and MIX in names:
-            raise StemsError(f"A stem is called '{MIX}', as their sum is.", "Name it otherwise.", field="stems")
+            raise StemsError(f"A stem has the name of the sum, '{MIX}'.", "Rename the stem.", field="stems")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -87,7 +87,7 @@ class StemLayout:
 
     @property
     def stream_names(self) -> tuple[str, ...]:
-        """A readable name a stream: ``bass``, ``other-1`` …"""
+        """A readable name per stream: ``bass``, ``other-1`` …"""
         return tuple(
             stem.name if stem.codebooks == 1 else f"{stem.name}-{k + 1}"
             for stem in self.stems
@@ -95,14 +95,14 @@ class StemLayout:
         )
 
     def slice(self, name: str) -> slice:
-        """The streams of one stem; StemsError for a stem the layout lacks."""
+        """The streams of one stem; StemsError for an unknown stem."""
         start = 0
         for stem in self.stems:
             if stem.name == name:
                 return slice(start, start + stem.codebooks)
             start += stem.codebooks
         raise StemsError(
-            f"There is no stem '{name}' in this model.",
+            f"This model has no stem '{name}'.",
             f"Its stems are: {', '.join(self.names)}.",
             field="stem",
         )

@@ -119,14 +119,14 @@ def check_free(running: Running, name: str, prefix: str) -> None:
     if name in apps:
         raise StemsError(
             f"An application '{name}' runs on this cluster's Ray Serve already, at {apps[name].prefix or 'no path'}.",
-            "Give this one another --name and --route_prefix, or take its place with --replace true.",
+            "Give this one another --name and --route-prefix, or take its place with --replace.",
             code="in_use",
             field="name",
         )
     if holder := in_the_way(running, name, prefix):
         raise StemsError(
             f"The application '{holder}' on this cluster's Ray Serve answers at {prefix} already.",
-            "Give this one another --route_prefix, such as /music, or take its place with --replace true.",
+            "Give this one another --route-prefix, such as /music, or take its place with --replace.",
             code="in_use",
             field="route_prefix",
         )

@@ -1,4 +1,4 @@
-"""What goes in and out of the HTTP API, as pydantic models: the OpenAPI document is made of them."""
+"""What the HTTP API answers, as pydantic models. What it takes is in serving/kinds."""
 
 from __future__ import annotations
 
@@ -8,69 +8,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models.audio.files import AudioFormat
-from models.request_bounds import Prompt, Region, SamplingFields, Seconds, StemNames
+from serving.kinds.kind import Origin
+from serving.kinds.registry import KindName
 
-Origin = Literal["generated", "kept", "varied", "spliced", "silent"]
-Kind = Literal["song", "edit", "variation"]
 State = Literal["queued", "running", "done", "failed", "cancelled"]
-
-
-class CommonFields(SamplingFields):
-    """How tokens are drawn, how the audio is written, and where the end is reported: common to all requests."""
-
-    format: AudioFormat | None = None
-    """Format of the audio files; without it that of `Accept`, else WAV."""
-    webhook: str | None = Field(default=None, max_length=2000)
-    """Address that is told once, at the end of the job."""
-
-
-class SongRequest(CommonFields):
-    """A song to make from text."""
-
-    model_config = ConfigDict(
-        json_schema_extra={"example": {"prompt": "calm electric piano over a slow beat", "seconds": 4, "seed": 7}}
-    )
-
-    prompt: Prompt = ""
-    """What to play; empty for anything."""
-    seconds: Seconds = 10.0
-    """Length of the song; GET /v1/model tells the longest."""
-
-
-class MaterialFields(CommonFields):
-    """What edits and variations have in common, beside their audio files."""
-
-    of: str | None = Field(default=None, max_length=64)
-    """The id of an earlier job whose stems are to be used, in place of files."""
-    region: Region | None = None
-    """Where to write anew, in seconds; without it, everywhere."""
-    prompt: Prompt = ""
-    """What the new sound shall be like; empty for whatever fits the rest."""
-
-
-class EditRequest(MaterialFields):
-    """The fields of an edit."""
-
-    regenerate: StemNames = Field(default=[])
-    """Stems to play anew. Stems that are neither sent nor silent are played anew too."""
-    texture: StemNames = Field(default=[])
-    """Stems that keep their notes and get another sound."""
-    silent: StemNames = Field(default=[])
-    """Stems that shall stay silent. A stem that is merely not sent is generated, not silent."""
-    keep: Literal["exact", "free"] = "exact"
-    """``exact``: the other stems stay as they are. ``free``: they may vary around what was sent."""
-
-
-class VariationRequest(MaterialFields):
-    """The fields of a variation."""
-
-    stem: str = Field(max_length=100)
-    """The stem that keeps its notes and gets another texture."""
-
-
-AnyRequest = SongRequest | EditRequest | VariationRequest
-REQUESTS: dict[str, type[AnyRequest]] = {"song": SongRequest, "edit": EditRequest, "variation": VariationRequest}
-"""The request of each kind of job."""
 
 
 class StemCard(BaseModel):
@@ -124,7 +65,7 @@ class Manifest(BaseModel):
     version: Literal[1] = 1
     """Version of this manifest's form."""
     job: str
-    task: Kind
+    task: KindName
     prompt: str
     seconds: float
     sample_rate: int
@@ -141,9 +82,11 @@ class Manifest(BaseModel):
     temperature: float
     top_k: int
     top_p: float
-    keep: Literal["exact", "free"] | None
+    keep: Literal["exact", "free"] | None = None
     """How kept stems were treated, in an edit."""
-    region: tuple[float, float] | None
+    continued_at: float | None = None
+    """Where the new part of a continuation begins, in seconds."""
+    region: tuple[float, float] | None = None
     """Where it was written, if not everywhere."""
     stems: list[StemEntry]
     mix: str
@@ -208,18 +151,49 @@ class Problem(BaseModel):
         return values
 
 
+class Timings(BaseModel):
+    """Seconds that a job has spent in each stage; null for a stage that did not happen, or was not measured.
+
+    They add up to no more than the time from `created` to `ended`. The rest is time behind other songs of the same
+    replica, which compute one after the other where they do not share a step.
+    """
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    waiting: float | None = None
+    """In the queue, for a slot of a replica, and for its turn to be encoded."""
+    separating: float | None = None
+    """A whole song into stems; a separator that has to start first counts."""
+    encoding: float | None = None
+    """The prompt, and given stems into tokens."""
+    prefill: float | None = None
+    """Steps of the language model while it read known tokens. A step that songs share counts in full for each."""
+    decoding: float | None = None
+    """Steps of the language model while it wrote new tokens. A step that songs share counts in full for each."""
+    codec: float | None = None
+    """Tokens into sound."""
+    storing: float | None = None
+    """Sound into files, and their way to the disk or bucket."""
+    lost: float | None = None
+    """Attempts that came to nothing, because a replica or a service was lost. The other stages leave them out."""
+
+
 class Job(BaseModel):
-    """A request for music, from its acceptance to the end of its keeping."""
+    """A request for music, from its acceptance until it is forgotten."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     id: str
-    kind: Kind
+    kind: KindName
     state: State
     frames: int
     """Frames that are written."""
     of: int
     """Frames that will be written in all; 0 until that is known."""
+    attempts: int | None = None
+    """How often the job was begun: more than once if a replica or a service was lost."""
+    timings: Timings | None = None
+    """Where its time has gone; null before it was started."""
     seed: int
     model: str
     """Digest of the model that played, or is to play."""

@@ -10,11 +10,13 @@ from opentelemetry.propagate import extract, inject
 from opentelemetry.trace import Span, SpanKind
 from opentelemetry.util.types import AttributeValue
 
+from serving.timings import StageClock
+
 _tracer = trace.get_tracer("stems")
 
 
 def start(address: str, name: str) -> None:
-    """Send this process's spans to a collector; without an address, nowhere."""
+    """Send this process's spans to a collector; without an address, spans are not recorded."""
     if not address or hasattr(trace.get_tracer_provider(), "add_span_processor"):
         return
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -30,20 +32,40 @@ def start(address: str, name: str) -> None:
 
 @contextmanager
 def span(name: str, parent: str = "", *, server: bool = False, **attributes: AttributeValue) -> Iterator[Span]:
-    """A stretch of work, within the one that ``parent`` (a W3C ``traceparent``) names, or the present one."""
+    """A span around the block; its parent is ``parent`` (a W3C ``traceparent``), or the current span."""
     context = extract({"traceparent": parent}) if parent else None
     kind = SpanKind.SERVER if server else SpanKind.INTERNAL
     with _tracer.start_as_current_span(name, context, kind, attributes) as current:
         yield current
 
 
+def record(name: str, began: float, ended: float, parent: str = "", **attributes: AttributeValue) -> None:
+    """A span of the past, between two times in seconds since 1970."""
+    context = extract({"traceparent": parent}) if parent else None
+    past = _tracer.start_span(name, context, SpanKind.INTERNAL, attributes, start_time=_ns(began))
+    past.end(_ns(ended))
+
+
+def record_stages(clock: StageClock) -> None:
+    """A span for each stage that a clock has measured, within the current span.
+
+    A span reaches from the beginning of the stage to its end; ``seconds`` is the time that the stage really took.
+    """
+    for stage, (began, ended) in clock.extents.items():
+        record(stage, began, ended, seconds=clock.seconds[stage])
+
+
+def _ns(seconds: float) -> int:
+    return round(seconds * 1e9)
+
+
 def here() -> str:
-    """The ``traceparent`` of the present stretch of work; empty where there is none."""
+    """The ``traceparent`` of the current span; empty if there is none."""
     carrier: dict[str, str] = {}
     inject(carrier)
     return carrier.get("traceparent", "")
 
 
 def parent_of(headers: Mapping[str, str]) -> str:
-    """The ``traceparent`` that a request brings."""
+    """The ``traceparent`` header of a request."""
     return headers.get("traceparent", "")[:128]

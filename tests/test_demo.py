@@ -13,7 +13,7 @@ from helpers.served import served
 from models.audio.files import read_audio
 from pipelines.demo.config import DemoConfig
 from pipelines.demo.pipeline import run_demo
-from pipelines.demo.results import DemoFacts
+from pipelines.demo.results import DemoResults
 
 pytestmark = pytest.mark.slow
 
@@ -24,54 +24,54 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def facts(folder: Path) -> DemoFacts:
+def results(folder: Path) -> DemoResults:
     return run_demo(DemoConfig(output=str(folder)))
 
 
-def test_every_file_of_the_catalog_is_accounted_for(facts: DemoFacts) -> None:
-    counts, config = facts.counts, DemoConfig()
+def test_every_file_of_the_catalog_is_accounted_for(results: DemoResults) -> None:
+    counts, config = results.counts, DemoConfig()
     assert counts.songs == config.catalog_songs + 2
     assert counts.vocals + counts.quarantined + counts.tokenized == counts.songs
-    assert sorted(row.file for row in facts.quarantine) == ["Half a Download.mp3", "Nothing Yet.wav"]
+    assert sorted(row.file for row in results.quarantine) == ["Half a Download.mp3", "Nothing Yet.wav"]
 
 
-def test_separating_beats_doing_nothing(facts: DemoFacts) -> None:
-    for row in facts.separation:
+def test_separating_beats_doing_nothing(results: DemoResults) -> None:
+    for row in results.separation:
         assert row.sdr > row.mixture_sdr, row
 
 
-def test_codecs_learn(facts: DemoFacts) -> None:
-    for row in facts.codecs:
+def test_codecs_learn(results: DemoResults) -> None:
+    for row in results.codecs:
         assert row.mel_trained <= 0.5 * row.mel_untrained, row
         assert all(perplexity > 8 for perplexity in row.perplexity), row
 
 
-def test_the_vocal_filter_is_right_nine_times_in_ten(facts: DemoFacts) -> None:
-    found = facts.vocal_filter
+def test_the_vocal_filter_is_right_nine_times_in_ten(results: DemoResults) -> None:
+    found = results.vocal_filter
     assert found.dropped >= 0.9 * found.sung
     assert found.kept >= 0.9 * found.instrumental
 
 
-def test_the_language_model_knows_more_than_frequencies(facts: DemoFacts) -> None:
-    for stream, entropy in facts.loss.entropy.items():
-        assert facts.loss.final[stream] < entropy, stream
-    final, entropies = list(facts.loss.final.values()), list(facts.loss.entropy.values())
+def test_the_language_model_knows_more_than_frequencies(results: DemoResults) -> None:
+    for stream, entropy in results.loss.entropy.items():
+        assert results.loss.final[stream] < entropy, stream
+    final, entropies = list(results.loss.final.values()), list(results.loss.entropy.values())
     assert np.mean(final) < 0.95 * np.mean(entropies)
 
 
-def test_the_language_model_listens_to_the_other_stems(facts: DemoFacts) -> None:
-    assert len(facts.context) == 3
-    assert all(row.right < row.wrong for row in facts.context)
-    assert np.mean([row.wrong - row.right for row in facts.context]) > 0.02
-    assert np.mean([row.share for row in facts.context]) > 0.7
+def test_the_language_model_listens_to_the_other_stems(results: DemoResults) -> None:
+    assert len(results.context) == 3
+    assert all(row.right < row.wrong for row in results.context)
+    assert np.mean([row.wrong - row.right for row in results.context]) > 0.02
+    assert np.mean([row.share for row in results.context]) > 0.7
 
 
-def test_the_edit_changes_the_bass_and_nothing_else(facts: DemoFacts) -> None:
-    kept = {stem.name: stem.identical for stem in facts.edited.stems}
+def test_the_edit_changes_the_bass_and_nothing_else(results: DemoResults) -> None:
+    kept = {stem.name: stem.identical for stem in results.edited.stems}
     assert kept == {"bass": False, "drums": True, "other": True}
 
 
-def test_the_songs_can_be_heard(facts: DemoFacts, folder: Path) -> None:
+def test_the_songs_can_be_heard(results: DemoResults, folder: Path) -> None:
     mix = read_audio(folder / "generated" / "mix.wav")
     assert mix.seconds == pytest.approx(DemoConfig().seconds)
     assert 0.01 < float(np.sqrt(np.mean(mix.samples**2))) < 0.7
@@ -79,22 +79,22 @@ def test_the_songs_can_be_heard(facts: DemoFacts, folder: Path) -> None:
     assert manifest["prompt"] == DemoConfig().prompt
 
 
-def test_the_report_links_only_what_is_there(facts: DemoFacts, folder: Path) -> None:
+def test_the_report_links_only_what_is_there(results: DemoResults, folder: Path) -> None:
     page = (folder / "report.html").read_text()
     links = [part.split('"')[0] for part in page.split('src="')[1:]]
     assert len(links) > 10
     assert all((folder / link).is_file() for link in links)
 
 
-def test_the_model_is_served_as_documented(facts: DemoFacts, folder: Path, tmp_path: Path) -> None:
+def test_the_model_is_served_as_documented(results: DemoResults, folder: Path, tmp_path: Path) -> None:
     state = {"state": f"sqlite:///{tmp_path}/state.db", "results": tmp_path / "results"}
     with served(model=folder / "model", **state) as http:
         run_documented(str(http.base_url), tmp_path)
 
 
-def test_run_again_it_trains_nothing_anew(facts: DemoFacts, folder: Path) -> None:
+def test_run_again_it_trains_nothing_anew(results: DemoResults, folder: Path) -> None:
     weights = {path: path.stat().st_mtime_ns for path in folder.glob("*/checkpoints/*/*")}
     again = run_demo(DemoConfig(output=str(folder)))
     assert {path: path.stat().st_mtime_ns for path in folder.glob("*/checkpoints/*/*")} == weights
-    assert again.counts == facts.counts
-    assert again.loss == facts.loss
+    assert again.counts == results.counts
+    assert again.loss == results.loss

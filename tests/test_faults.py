@@ -80,6 +80,7 @@ def test_every_command_refuses_what_cannot_be_read(
     _walk(house, tmp_path, capfd, INPUTS)
 
 
+@pytest.mark.slow
 def test_every_command_names_the_damaged_file_of_a_model(
     house: House, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -113,8 +114,8 @@ def test_every_command_refuses_a_device_that_is_not_there(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     asked = [path for path, _ in settings(("device",))]
-    assert asked == [("generate",), ("edit",), ("engine", "plan")]
-    assert [refused(house.words(path, "device", device), capfd) for path in asked] == [""] * 3
+    assert asked == [("generate",), ("edit",), ("extend",), ("engine", "plan")]
+    assert [refused(house.words(path, "device", device), capfd) for path in asked] == [""] * 4
 
 
 def test_every_setting_of_a_walk_is_one_of_a_command() -> None:

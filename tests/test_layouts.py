@@ -51,17 +51,17 @@ def prepare(root: Path, layout: StemLayout, sources: tuple[str, ...]) -> None:
     stems("prepare", "--catalog", put_catalog(root / "catalog"), "--table", root / "tokens", *models, *heard)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "delays", "sources"),
     [
         pytest.param("bass:1,drums:1,guitar:1,other:2", [0, 0, 0, 0, 1], SIX, id="four"),
-        pytest.param("bass:2,drums:1,other:4", [0, 1, 0, 0, 1, 2, 3], FOUR, id="7cb", marks=pytest.mark.slow),
+        pytest.param("bass:2,drums:1,other:4", [0, 1, 0, 0, 1, 2, 3], FOUR, id="7cb"),
         pytest.param(
             "drums:1,bass:1,other:2,vocals:1,guitar:1,piano:1",
             [0, 0, 0, 1, 0, 0, 0],
             SIX,
             id="six",
-            marks=pytest.mark.slow,
         ),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers.trees import put
@@ -11,7 +12,9 @@ from helpers.trees import put
 from models.audio.formats import READ_SUFFIXES
 from models.audio.stem_files import sound_files
 from pipelines.catalog.load import import_catalog
-from serving.http.openapi import edit_body
+from serving.http.openapi import form_body
+from serving.kinds.registry import KINDS
+from serving.kinds.source import SourceKind
 
 ROOT = Path(__file__).parents[1]
 SUFFIX = re.compile(r"\.[a-z0-9]{2,5}\b")
@@ -50,8 +53,9 @@ def test_documents_name_every_format(file: str, begins: str) -> None:
     assert tuple(SUFFIX.findall(said)) == READ_SUFFIXES
 
 
-def test_the_api_names_every_format() -> None:
-    song = edit_body()["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]["song"]
+@pytest.mark.parametrize("kind", [kind for kind in KINDS.values() if isinstance(kind, SourceKind)])
+def test_the_api_names_every_format(kind: SourceKind[Any]) -> None:
+    song = form_body(kind)["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]["song"]
     assert tuple(SUFFIX.findall(song["description"])) == READ_SUFFIXES
 
 

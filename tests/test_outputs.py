@@ -21,6 +21,7 @@ NEEDED = {
     ("assemble",): ["--lm", "/nowhere", "--codecs", "/nowhere"],
     ("generate",): ["--model", "/nowhere"],
     ("edit",): ["--model", "/nowhere", "--song", "/nowhere"],
+    ("extend",): ["--model", "/nowhere", "--song", "/nowhere"],
     ("request", "edit"): ["--song", "/nowhere"],
     ("request", "variation"): ["--song", "/nowhere", "--stem", "bass"],
 }

@@ -1,4 +1,4 @@
-"""Audio in and out: read, resample, measure, write. With decoding.py the only file that touches audio libraries."""
+"""Audio in and out: read, resample, measure, write."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import soundfile
 import soxr
 
 from models.audio.containers.ogg import with_fixed_serial
-from models.audio.containers.sound import Sound
+from models.audio.containers.sound import SoundStream
 from models.audio.reading import Bounds, open_header, open_sound, read_samples
 from models.errors import StemsError
 from models.files.partial import hidden
@@ -30,7 +30,7 @@ _SUBTYPES: dict[str, tuple[str, str]] = {
 }
 FORMATS = tuple(_SUBTYPES)
 
-# Opus knows this rate and parts of it.
+# Opus supports this rate and fractions of it.
 _OPUS_RATE = 48_000
 
 _STEPS = 32768.0  # of 16 bits, from zero to full scale
@@ -38,19 +38,19 @@ _STEPS = 32768.0  # of 16 bits, from zero to full scale
 # libsndfile's Vorbis encoder overflows its stack on long single writes.
 _WRITE_BLOCK = 65_536
 
-# What a resampled excerpt needs of the file around it, in samples of the file, up to 192 kHz.
+# Samples of the file around an excerpt that resampling needs, up to 192 kHz.
 _CONTEXT = 2048
 
-# More samples than any file holds.
+# More samples than any file has.
 _ANY = 2**63 - 1
 
-# Values measured at once.
+# Values measured together.
 _MEASURED = 2**18
 
 _FULL_SCALE = np.float32(1 - 2**-15)
 _SILENCE_BLOCK_S, _SILENCE_RMS = 0.05, 1e-3  # -60 dBFS
 
-# Of the gating blocks; seconds measured at once, and before them for the meter's filters to settle.
+# Length of a gating block; seconds measured together, and lead-in seconds for the meter's filters to settle.
 _LOUDNESS_BLOCK_S = 0.4
 _LOUDNESS_PART_S, _LOUDNESS_LEAD_S = 60, 2
 
@@ -90,7 +90,7 @@ class Audio:
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """What a file is: rate in Hz, channels, length in seconds (0 where only decoding tells), container."""
+    """Properties of a file: rate in Hz, channels, length in seconds (0 where only decoding shows it), container."""
 
     rate: int
     channels: int
@@ -99,7 +99,7 @@ class AudioInfo:
 
 
 def audio_info(source: str | Path | bytes, *, name: str = "") -> AudioInfo:
-    """Measure a file without decoding it: its length is what its frames hold, as far as they can be counted.
+    """Measure a file without decoding it; the length comes from counting its frames, where they can be counted.
 
     Raises:
         StemsError: with code ``missing``, ``empty``, ``unreadable``, ``truncated`` or ``unsupported``.
@@ -109,9 +109,9 @@ def audio_info(source: str | Path | bytes, *, name: str = "") -> AudioInfo:
 
 
 def header_info(source: str | Path | bytes, *, name: str = "") -> AudioInfo:
-    """Read the header only, of a file or its first bytes; it is not compared with what the file holds.
+    """Read only the header, of a file or its first bytes; it is not compared with the content.
 
-    Raises what :func:`audio_info` does, but for ``truncated``.
+    Raises the errors of :func:`audio_info`, except ``truncated``.
     """
     with open_header(source, _label(source, name)) as sound:
         return _info(sound)
@@ -120,33 +120,32 @@ def header_info(source: str | Path | bytes, *, name: str = "") -> AudioInfo:
 def read_audio(
     source: str | Path | bytes, *, name: str = "", max_seconds: float | None = None, max_bytes: int | None = None
 ) -> Audio:
-    """Decode a whole file or its bytes, of any of :data:`models.audio.formats.READ_SUFFIXES`.
+    """Decode a whole file or its bytes, in any format of :data:`models.audio.formats.READ_SUFFIXES`.
 
     Args:
         source: a path, or the file's bytes.
-        name: what to call it in errors; the path by default.
+        name: its name in errors; the path by default.
         max_seconds: refuse longer audio before it fills the memory.
-        max_bytes: refuse audio that takes more memory decoded, 4 bytes a sample and channel; likewise.
+        max_bytes: likewise refuse audio that takes more memory when decoded, at 4 bytes per sample and channel.
 
     Raises:
         StemsError: with code ``missing``, ``empty``, ``unreadable``, ``truncated``, ``unsupported`` (4 to 768 kHz and
-            up to 256 channels are taken), ``too_long``, ``too_large``, ``not_finite`` or ``out_of_range``.
+            up to 256 channels are supported), ``too_long``, ``too_large``, ``not_finite`` or ``out_of_range``.
     """
     label, bounds = _label(source, name), Bounds(max_seconds, max_bytes)
     with open_sound(source, label) as sound:
         bounds.check(sound, sound.promised, label)
-        # Headers lie, and some say nothing: one sample more than is taken is read, and no more.
+        # Headers may be wrong or silent about the length: read one sample beyond the limit, and no more.
         samples = read_samples(sound, bounds.samples(sound) + 1, label)
         bounds.check(sound, samples.shape[1], label, at_least=True)
         return Audio(samples, sound.rate)
 
 
 def read_excerpt(source: str | Path, rate: int, start: int, samples: int) -> Audio:
-    """Samples ``start`` to ``start + samples`` of a file at ``rate`` Hz, without decoding the rest of it if it can be
-    sought in.
+    """Samples ``start`` to ``start + samples`` of a file at ``rate`` Hz; seekable files are decoded only there.
 
-    They are those of ``read_audio(source).resample(rate)`` within 1e-5. Fewer come back where the file ends.
-    Raises what :func:`read_audio` does.
+    They equal those of ``read_audio(source).resample(rate)`` within 1e-5. There are fewer where the file ends.
+    Raises the errors of :func:`read_audio`.
     """
     label = _label(source, "")
     with open_sound(source, label) as sound:
@@ -164,15 +163,15 @@ def read_excerpt(source: str | Path, rate: int, start: int, samples: int) -> Aud
     return Audio(around.samples[:, offset : offset + samples], rate)
 
 
-def _info(sound: Sound) -> AudioInfo:
+def _info(sound: SoundStream) -> AudioInfo:
     return AudioInfo(sound.rate, sound.channels, sound.promised / sound.rate, sound.format)
 
 
 def encode_audio(audio: Audio, format: AudioFormat = "wav") -> bytes:
     """The bytes of an audio file; samples outside [-1, 1] are clipped.
 
-    WAV and FLAC are 16 bit, and both hold what :func:`in_16_bits` gives: a sound is the same samples in either.
-    Opus is at 48 kHz, whatever the audio's rate. The same audio gives the same bytes.
+    WAV and FLAC are 16 bit, and both hold the samples of :func:`in_16_bits`. Opus is at 48 kHz for audio of any rate.
+    The same audio gives the same bytes.
     """
     if format not in _SUBTYPES:
         raise StemsError(f"'{format}' is not an audio format.", f"Use one of {', '.join(FORMATS)}.", field="format")
@@ -200,7 +199,7 @@ def encode_float_wav(audio: Audio) -> bytes:
 
 
 def in_16_bits(samples: np.ndarray) -> np.ndarray:
-    """Samples as int16, scaled as where files are read."""
+    """Samples as int16, on the scale that reading uses."""
     return np.clip(np.rint(samples * _STEPS), -_STEPS, _STEPS - 1).astype(np.int16)
 
 
@@ -225,12 +224,12 @@ def safe_gain(*signals: np.ndarray) -> float:
 def loudness(audio: Audio) -> float:
     """Integrated loudness in LUFS (ITU-R BS.1770); minus infinity for silence or less than 0.4 s.
 
-    Of more than two channels that of :meth:`Audio.stereo`.
+    For more than two channels, that of :meth:`Audio.stereo`.
     """
     if audio.seconds < _LOUDNESS_BLOCK_S or not audio.samples.any():
         return float("-inf")
     levels = _block_levels(audio if audio.samples.shape[0] <= 2 else audio.stereo())
-    heard = levels[levels > -70]  # the standard's absolute gate, then 10 LU below what passed it
+    heard = levels[levels > -70]  # the standard's absolute gate; the relative gate is 10 LU below the rest
     kept = heard[heard > _mean_level(heard) - 10]
     return _mean_level(kept)
 
@@ -238,8 +237,8 @@ def loudness(audio: Audio) -> float:
 def clipped(audio: Audio) -> float:
     """Share of the samples, of all channels, that are clipped: in [0, 1].
 
-    Clipped are samples at 16-bit full scale or beyond, |x| >= 1 - 2^-15, of one sign, where at least three follow
-    each other in a channel. A peak that just reaches full scale, as in a normalized song, takes one or two.
+    Samples are clipped if at least three in a row of one channel and sign are at 16-bit full scale or beyond,
+    |x| >= 1 - 2^-15. A peak that just reaches full scale, as in a normalized song, has one or two.
     """
     count = 0
     for channel in audio.samples:
@@ -254,10 +253,10 @@ def clipped(audio: Audio) -> float:
 
 
 def silence(audio: Audio) -> float:
-    """Share of the time that is silent, in [0, 1]; 1 for no audio at all.
+    """Silent share of the time, in [0, 1]; 1 for empty audio.
 
-    Counted are blocks of 50 ms (the last one may be shorter) in which every channel's RMS, about its mean in that
-    block, is below -60 dBFS: noise of 16-bit quantization is silence, and so is a constant offset.
+    A block of 50 ms (the last one may be shorter) is silent if every channel's RMS, about its mean in that block, is
+    below -60 dBFS: 16-bit quantization noise is silence, and so is a constant offset.
     """
     size, total = max(1, round(audio.rate * _SILENCE_BLOCK_S)), audio.samples.shape[1]
     silent, step = 0, size * max(1, _MEASURED // size)
@@ -272,7 +271,7 @@ def silence(audio: Audio) -> float:
 
 
 def _block_levels(audio: Audio) -> np.ndarray:
-    """LUFS of each 0.4 s, every 0.1 s. In parts: the meter takes three times the memory of what it is given."""
+    """LUFS of 0.4 s blocks, every 0.1 s. Measured in parts: the meter needs three times the memory of its input."""
     import pyloudnorm  # brings SciPy, which takes seconds to import and few callers need
 
     meter, levels = pyloudnorm.Meter(audio.rate), []
@@ -292,7 +291,7 @@ def _mean_level(levels: np.ndarray) -> float:
 
 
 def _in_runs(full: np.ndarray) -> np.ndarray:
-    """Those of the booleans ``[n]`` that are true with at least two neighbours in a row."""
+    """Booleans ``[n]``: which of ``full`` belong to a run of at least three."""
     runs = np.zeros_like(full)
     three = full[:-2] & full[1:-1] & full[2:]
     for shift in range(3):
@@ -301,7 +300,7 @@ def _in_runs(full: np.ndarray) -> np.ndarray:
 
 
 def _deviation(blocks: np.ndarray) -> np.ndarray:
-    """Standard deviation along the last axis: the RMS of what changes."""
+    """Standard deviation along the last axis: the RMS without the mean."""
     return np.std(blocks, axis=-1, dtype=np.float32)
 
 

@@ -1,4 +1,4 @@
-"""Which audio files are read, by the endings of their names: one list for catalogs, shell, HTTP and the studio."""
+"""Suffixes of readable audio files: one list for catalogs, shell, HTTP and the studio."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ READ_SUFFIXES = (
     ".aac",
     ".webm",
 )
-"""Lower-case endings of files that are decoded. The bytes say what a file is; its ending only, that it is audio."""
+"""Lower-case suffixes of readable files. A suffix only marks a file as audio; its bytes decide the format."""
 
 
 def is_audio_name(name: str) -> bool:
-    """Whether a file's name ends as that of audio that is read, in whatever case."""
+    """Whether a file name has the suffix of readable audio, in any case."""
     return name.lower().endswith(READ_SUFFIXES)
 
 
 def listed_suffixes() -> str:
-    """The endings for a message."""
+    """The suffixes for a message."""
     return ", ".join(READ_SUFFIXES)

@@ -1,10 +1,10 @@
-"""An acoustic signature of a song: two files of one recording have similar ones, two recordings have not.
+"""An acoustic signature of a song: two files of one recording have similar signatures, two recordings do not.
 
-Peaks of the spectrogram are joined to pairs (frequency, frequency, time between), as in A. Wang, "An
-industrial-strength audio search algorithm", ISMIR 2003. The set of pairs outlives encoders, rates, gain, cuts and
-fades. MinHash (A. Broder, 1997; of each minimum some bits only, P. Li and C. König, "b-bit minwise hashing", 2010)
-makes it a few hundred slots in which two songs agree as often as their sets do. A slot also says when its pair is
-first heard: songs that merely share notes and drums agree at many distances in time, one recording agrees at one.
+Spectrogram peaks form pairs (frequency, frequency, time between), as in A. Wang, "An industrial-strength audio search
+algorithm", ISMIR 2003. The set of pairs survives encoders, rates, gain, cuts and fades. MinHash (A. Broder, 1997;
+some bits of each minimum, P. Li and C. König, "b-bit minwise hashing", 2010) reduces it to a few hundred slots in
+which two songs agree as often as their sets do. A slot also stores the time of its pair's first occurrence: songs
+that merely share notes and drums agree at many time offsets, copies of one recording agree at one.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import scipy.ndimage
 from models.audio.files import Audio
 
 SLOTS = 256
-"""Slots of a signature, each of four bytes."""
+"""Slots per signature, four bytes each."""
 
 NEAR = 0.15
-"""Songs at least this similar are one recording.
+"""Songs with at least this similarity are one recording.
 
 Of 1,035 pairs of rendered songs, many of one style, tempo and key, the most similar reach 0.03; songs over the same
 drum loop 0.07; a song played again by the same instruments 0.08. MP3 and OGG of 60 kbit/s and more, cuts by a fifth,
@@ -29,20 +29,20 @@ fades and limiting leave at least 0.26; MP3 of 24 kbit/s and clipping by 12 dB l
 """
 
 EMPTY = b""
-"""The signature of silence and of sounds too short or too plain to be told apart. It is similar to nothing."""
+"""The signature of silence and of sounds too short or too plain to distinguish. It is similar to nothing."""
 
-_RATE = 8000  # Hz: what the poorest files still hold
+_RATE = 8000  # Hz: the poorest files still hold this band
 _WINDOW, _HOP = 2048, 128  # samples: 256 ms and 16 ms
 _LOW, _HIGH = 32, 880  # bins, 125 to 3437 Hz
 _REACH = (12, 20)  # frames, bins: a peak is the highest within this distance
-_FLOOR = 1e-3  # of the song's highest magnitude; what is weaker does not outlive an encoder
+_FLOOR = 1e-3  # of the song's highest magnitude; weaker peaks do not survive an encoder
 _SILENCE = 1e-3  # a magnitude; full scale is 512
 _PAIR_FRAMES, _PAIR_BINS = (4, 64), 120  # how far apart the peaks of a pair may be
-_QUANTUM = 4  # frames and bins: what moves less stays the same pair
+_QUANTUM = 4  # frames and bins: smaller shifts leave a pair unchanged
 _FEWEST = 256  # pairs
-_BLOCK = 2048  # frames at a time, which bounds memory
-_ALIGNED = 3  # frames: a recording's slots agree at one distance within this
-_APART = 2**20  # frames, beyond any distance
+_BLOCK = 2048  # frames per block, which bounds memory
+_ALIGNED = 3  # frames: tolerance of the common time offset of one recording's slots
+_APART = 2**20  # frames, beyond any time offset
 _TIME_BITS = 32
 
 # Odd, so that multiplying by one is a permutation of the 64-bit numbers.
@@ -60,12 +60,12 @@ def signature(audio: Audio) -> bytes:
         return EMPTY
     mixed = _mix(pairs)
     smallest = np.array([np.argmin(mixed * permutation) for permutation in _PERMUTATIONS])
-    # Times go round after 17 minutes; only differences count.
+    # Times wrap around after 17 minutes; only differences count.
     return np.stack([values[smallest].astype("<u2") for values in (mixed, times)]).tobytes()
 
 
 def similarity(a: bytes, b: bytes) -> float:
-    """How much of two songs is the same sound at the same distance in time: 0 to 1, see :data:`NEAR`."""
+    """Share of two songs that is the same sound at one time offset: 0 to 1, see :data:`NEAR`."""
     if EMPTY in (a, b):
         return 0.0
     distances = _distances(slots([a]), slots([b]))[0]
@@ -82,7 +82,7 @@ def slots(signatures: list[bytes]) -> np.ndarray:
 def near(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Which songs are near: bool ``[pairs]`` of the slots of both, each uint16 ``[pairs, 2, SLOTS]``.
 
-    It is ``similarity >= NEAR``, for many pairs at once.
+    The same as ``similarity >= NEAR``, for many pairs together.
     """
     needed = int(np.ceil(NEAR * SLOTS))
     likely = np.flatnonzero((a[:, 0] == b[:, 0]).sum(axis=1) >= needed)
@@ -94,14 +94,14 @@ def near(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Sorted distances in time, int32 ``[pairs, SLOTS]``, of equal slots; others are far from all and each other."""
+    """Sorted time offsets of equal slots, int32 ``[pairs, SLOTS]``; unequal slots get offsets far from all others."""
     distances = (a[:, 1] - b[:, 1]).view(np.int16).astype(np.int32)
     nowhere = _APART * np.arange(1, SLOTS + 1, dtype=np.int32)
     return np.sort(np.where(a[:, 0] == b[:, 0], distances, nowhere), axis=1)
 
 
 def _mix(values: np.ndarray) -> np.ndarray:
-    """A bijection of uint64 that leaves no pattern: the finalizer of SplitMix64."""
+    """A bijection of uint64 that removes patterns: the finalizer of SplitMix64."""
     values = values + np.uint64(0x9E3779B97F4A7C15)
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -109,11 +109,11 @@ def _mix(values: np.ndarray) -> np.ndarray:
 
 
 def _pairs(times: np.ndarray, bins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The pairs of peaks that are close, uint64, each once; and the frame in which each is first heard.
+    """Pairs of close peaks, uint64, each once; and the frame of each pair's first occurrence.
 
     Args:
-        times: where peaks are, in frames, ascending.
-        bins: where they are, in bins.
+        times: frames of the peaks, ascending.
+        bins: frequency bins of the peaks.
     """
     closest, farthest = _PAIR_FRAMES
     found = [np.zeros(0, np.int64)]
@@ -134,7 +134,7 @@ def _steps(values: np.ndarray) -> np.ndarray:
 
 
 def _peaks(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where the spectrogram has peaks: frames and bins, between the grid's points, ascending by time."""
+    """Peaks of the spectrogram: fractional frames and bins, ascending by time."""
     blocks = list(_peaks_of_blocks(samples))
     if not blocks:
         return np.zeros(0), np.zeros(0)
@@ -158,7 +158,7 @@ def _peaks_of_blocks(samples: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarr
         magnitudes = np.abs(spectrum[:, _LOW:_HIGH])
         highest = scipy.ndimage.maximum_filter(magnitudes, [2 * n + 1 for n in _REACH], mode="nearest")
         inner = magnitudes[1:-1, 1:-1]
-        # Strictly above the neighbour before: a level that stays is one peak or none.
+        # Strictly above the previous neighbour: a plateau is at most one peak.
         peak = (inner == highest[1:-1, 1:-1]) & (inner > magnitudes[:-2, 1:-1]) & (inner > magnitudes[1:-1, :-2])
         t, f = (index + 1 for index in np.nonzero(peak))
         own = (t >= before) & (t < before + _BLOCK)
@@ -169,7 +169,7 @@ def _peaks_of_blocks(samples: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarr
 
 
 def _summit(before: np.ndarray, at: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Where between -1/2 and 1/2 the parabola through three logarithms has its top."""
+    """The maximum, between -1/2 and 1/2, of the parabola through three logarithms."""
     left, middle, right = (np.log(np.maximum(values, 1e-9, dtype=np.float64)) for values in (before, at, after))
     bend = left - 2 * middle + right
     return np.clip(0.5 * (left - right) / np.minimum(bend, -1e-9), -0.5, 0.5)

@@ -1,4 +1,4 @@
-"""Which file is which stem, by its name. Nothing is guessed: a likely name is offered, and not taken."""
+"""Match files to stems by name. Nothing is guessed: a likely match is suggested in the error, not used."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from models.errors import StemsError
 from models.stems import MIX
 
 _OTHER_SUFFIXES = (".alac", ".ape", ".m4b", ".m4p", ".mka", ".mp2", ".mp4", ".rf64", ".snd", ".wma", ".wv")
-"""Suffixes of sounds that are not read, or only in another container."""
+"""Suffixes of audio that is not supported, or only in another container."""
 
 _SHOWN = 5
 
 
 def sound_files(folder: Path) -> list[Path]:
-    """The sounds in a folder, in the order of their names, without the mix that lies beside stems.
+    """The audio files in a folder, sorted by name.
 
     Raises:
-        StemsError: the folder cannot be read, or a sound in it is in a format that is not taken.
+        StemsError: the folder cannot be read, or it has audio in an unsupported format.
     """
     try:
         found = sorted(file for file in folder.iterdir() if not file.name.startswith("."))
     except OSError as error:
         raise StemsError(
             f"The folder '{folder}' cannot be read: {error.strerror or error}.",
-            "Give a folder of stems that you may read.",
+            "Give a readable folder of stems.",
             code="missing",
             field="song",
         ) from error
     strange = [file for file in found if file.name.lower().endswith(_OTHER_SUFFIXES)]
     if strange:
         raise StemsError(
-            f"{_listed(file.name for file in strange)} in '{folder}' cannot be taken as a stem.",
+            f"{_listed(file.name for file in strange)} in '{folder}' cannot be used as a stem.",
             f"Convert to one of {listed_suffixes()}, or move out of the folder.",
             code="unsupported",
             field="song",
@@ -44,24 +44,24 @@ def sound_files(folder: Path) -> list[Path]:
 
 
 def without_mix(files: Iterable[Path]) -> list[Path]:
-    """The same without the mix, which lies beside the stems that it is the sum of."""
+    """The same files without the mix of the stems."""
     return [file for file in files if stem_of(file.stem, (MIX,)) is None]
 
 
 def stem_of(name: str, stems: Collection[str]) -> str | None:
-    """The stem that a file or a field is named after, in whatever case and form of Unicode; None for none."""
+    """The stem that a file or a field is named after, in any case and Unicode form; None if there is none."""
     return next((stem for stem in stems if _plain(stem) == _plain(name)), None)
 
 
 def likely_stem(name: str, stems: Collection[str]) -> str | None:
-    """The only stem whose name is a word of this one, as in ``song - Bass``, ``bass_01``, ``01 Drums``."""
+    """The only stem that is a word of this name, as in ``song - Bass``, ``bass_01``, ``01 Drums``; else None."""
     words = f" {_words(name)} "
     found = [stem for stem in stems if f" {_words(stem)} " in words]
     return found[0] if len(found) == 1 else None
 
 
 def check_once(files: Iterable[Path]) -> None:
-    """Refuse two files that are named after one stem."""
+    """Refuse two files named after one stem."""
     seen: dict[str, Path] = {}
     for file in files:
         if (other := seen.setdefault(_plain(file.stem), file)) is not file:
@@ -73,15 +73,15 @@ def check_once(files: Iterable[Path]) -> None:
 
 
 def stems_in(folder: Path, stems: Collection[str]) -> dict[str, Path]:
-    """The stems that a folder has a file for.
+    """The stem files of a folder, by stem.
 
     Args:
-        folder: a file for each stem, named after it; a mix beside them is left out.
+        folder: holds one file per stem, named after it; a mix beside them is ignored.
         stems: names of the stems.
 
     Raises:
-        StemsError: there is none, two are of one stem, or a sound is named after none, which the mix may be;
-            where its name is likely that of a stem, the error offers it.
+        StemsError: the folder has no stems, two files of one stem, or audio that is named after no stem; where its
+            name is close to that of a stem, the hint suggests to rename it.
     """
     files = sound_files(folder)
     files = files if MIX in stems else without_mix(files)
@@ -105,7 +105,7 @@ def stems_in(folder: Path, stems: Collection[str]) -> dict[str, Path]:
 
 
 def _renames(files: list[str], free: list[str]) -> str:
-    """What to rename, where each stem that has no file yet is the likely one of a single file."""
+    """A hint to rename files that are each the only likely one of a stem without a file."""
     likely = {file: stem for file in files if (stem := likely_stem(Path(file).stem, free))}
     once = [file for file, stem in likely.items() if list(likely.values()).count(stem) == 1]
     if not once:
@@ -130,6 +130,6 @@ def _plain(name: str) -> str:
 
 
 def _words(name: str) -> str:
-    """Its words in lower case, without the numbers of takes and tracks: ``01 Drums-2`` is ``drums``."""
+    """The words of a name in lower case, without the numbers of takes and tracks: ``01 Drums-2`` is ``drums``."""
     words = re.split(r"[\W_]+", _plain(name))
     return " ".join(bare for word in words if (bare := word.strip("0123456789")))

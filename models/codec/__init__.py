@@ -1,7 +1,8 @@
-"""The stem codec: waveform <-> codes at 50 frames a second.
+"""The stem codec: waveform <-> codes at 50 frames per second.
 
-``codec`` has :class:`StemCodec`; ``size`` the sizes; ``network`` makes the EnCodec network; ``quantizer`` trains
-its codebooks; ``losses`` and ``metrics`` say what is wanted and how near it is; ``chunks`` cuts long songs.
+``codec`` has :class:`StemCodec`; ``size`` the sizes; ``network`` builds the EnCodec network; ``quantizer`` trains
+its codebooks; ``losses`` holds the training losses; ``codebook_use`` measures how codes are used; ``whole_song``
+runs long songs in chunks.
 """
 
 from models.codec.codec import StemCodec, build_codec

@@ -1,6 +1,6 @@
-"""Weighing losses by the gradients that they send into the network's output, not by their values (EnCodec §3.4).
+"""Balance losses by their gradients at the network's output, not by their values (EnCodec §3.4).
 
-A loss's weight is then its share of the gradient, whatever its scale and however it changes while training.
+A loss's weight is then its share of the gradient, independent of its scale and of changes during training.
 """
 
 from __future__ import annotations
@@ -16,15 +16,16 @@ from torch import Tensor, nn
 TINY = 1e-12
 
 ITEMS_A_WORKER = 8
-"""The reference sums the gradients of a worker's items, 64 on 8 GPUs, and so weighs the commitment, a mean, an eighth
-as much as means of both would. Here all are means, so that a batch may be divided at will, times this number."""
+"""The reference sums the gradients of a worker's items (64 on 8 GPUs), but takes the mean of the commitment loss,
+which therefore weighs an eighth. Here all are means, so that a batch can be split in any way; this factor restores
+the ratio."""
 
 
 class Balanced(NamedTuple):
-    """One micro-batch's share of a balanced step.
+    """One micro-batch of a balanced step.
 
-    ``gradient`` is each item's own, whatever the batch it is in; ``norms`` are each loss's gradient norms, summed
-    over the items; ``items`` is their number.
+    ``gradient`` is per item and independent of the batch; ``norms`` are each loss's gradient norms, summed over the
+    items; ``items`` is their number.
     """
 
     gradient: Float[Tensor, "batch 1 samples"]
@@ -40,9 +41,9 @@ class Balancer(nn.Module):
     """Scales the gradient of each loss to a share of a total norm of 1.
 
     The gradient of loss k for an item is scaled by ``share[k] / average[k]``: ``share`` is its part of all weights,
-    ``average`` the moving average of its norm, by item. The averages move once a step, by :meth:`update` after
-    it, from all micro-batches of all workers. So a step does not depend on how its batch was divided, and one
-    with a broken loss, which the loop skips, leaves no trace. They are buffers: a checkpoint holds them.
+    ``average`` the moving average of its norm per item. :meth:`update` moves the averages once per step, after it,
+    from all micro-batches of all workers. So a step does not depend on how its batch was split, and a skipped step
+    with a broken loss leaves no trace. The averages are buffers: a checkpoint holds them.
     """
 
     norm_sum: Tensor
@@ -53,14 +54,14 @@ class Balancer(nn.Module):
         total = sum(weights.values())
         self.shares = {name: weight / total for name, weight in weights.items()}
         self.decay = decay
-        # The quotient of the two is the average without a bias towards its start.
+        # The quotient of the two is the average without bias towards its initial value.
         self.register_buffer("norm_sum", torch.zeros(len(weights)))
         self.register_buffer("norm_weight", torch.zeros(()))
 
     def forward(self, losses: Mapping[str, Tensor], output: Float[Tensor, "batch 1 samples"]) -> Balanced:
-        """Balance losses, each a mean over items, of an ``output`` that requires a gradient.
+        """Balance the losses (each a mean over items) of an ``output`` that requires a gradient.
 
-        Keeps the losses' graphs. Before the first :meth:`update`, this batch's own norms stand for the averages.
+        Keeps the losses' graphs. Before the first :meth:`update`, this batch's own norms serve as the averages.
         """
         items = len(output)
         gradients = [
@@ -74,7 +75,7 @@ class Balancer(nn.Module):
 
     @torch.no_grad()
     def update(self, seen: Sequence[Balanced]) -> None:
-        """Move the averages after a step of which this worker saw these micro-batches. All workers must call it."""
+        """Move the averages after a step, given this worker's micro-batches. All workers must call it."""
         totals = torch.stack([torch.cat([part.norms, part.norms.new_tensor([part.items])]) for part in seen]).sum(0)
         if dist.is_initialized():
             dist.all_reduce(totals)

@@ -22,14 +22,14 @@ from models.files.model_files import check_all_came, check_finite, foreign
 from models.quiet import quiet_transformers
 
 CHUNK_SECONDS = {"cpu": 3.5}
-"""With its context, the largest layer's output is just below 32 MB, from which on the C library asks the system for
-new memory each time, and much of the time goes into that."""
+"""With its context, the largest layer's output stays just below 32 MB; from there on the C library gets new memory
+from the system for each call, which takes much of the time."""
 
 LONG_CHUNK_SECONDS = 30.0
 
 
 class Reconstruction(NamedTuple):
-    """What a training step needs: the sound, the latents before quantization, their codes, the commitment."""
+    """Result of a training pass: the sound, the latents before quantization, their codes, the commitment loss."""
 
     wav: Tensor
     latent: Tensor
@@ -40,8 +40,8 @@ class Reconstruction(NamedTuple):
 class StemCodec(nn.Module):
     """An EnCodec network for one stem, mono (paper §II).
 
-    Wraps ``transformers.EncodecModel`` and bypasses its bandwidths and its own chunking: ``codebooks`` codes a
-    frame, always.
+    Wraps ``transformers.EncodecModel`` and bypasses its bandwidths and its own chunking: there are always
+    ``codebooks`` codes per frame.
     """
 
     def __init__(self, network: Any, digest: str = "") -> None:
@@ -51,7 +51,7 @@ class StemCodec(nn.Module):
             raise StemsError(
                 f"This EnCodec has {config.audio_channels} channels, normalize={config.normalize} and chunks of "
                 f"{config.chunk_length_s} s.",
-                "Use a mono one without normalization and chunks, such as the 32 kHz model.",
+                "Use a mono EnCodec without normalization and chunks, such as the 32 kHz model.",
                 code="unsupported",
                 field="codec",
             )
@@ -60,32 +60,32 @@ class StemCodec(nn.Module):
 
     @property
     def sample_rate(self) -> int:
-        """Samples in a second."""
+        """Samples per second."""
         return int(self.network.config.sampling_rate)
 
     @property
     def hop(self) -> int:
-        """Samples in a frame."""
+        """Samples per frame."""
         return math.prod(self.network.config.upsampling_ratios)
 
     @property
     def frame_rate(self) -> float:
-        """Frames in a second."""
+        """Frames per second."""
         return self.sample_rate / self.hop
 
     @property
     def codebooks(self) -> int:
-        """Codes in a frame."""
+        """Codes per frame."""
         return len(self.network.quantizer.layers)
 
     @property
     def cardinality(self) -> int:
-        """Codes in a codebook."""
+        """Codes per codebook."""
         return int(self.network.config.codebook_size)
 
     @property
     def digest(self) -> str:
-        """The name of these weights and sizes: the digest of the directory they came from, or would fill."""
+        """Identity of these weights and sizes: the digest of the directory that they came from, or would fill."""
         if self._digest:
             return self._digest
         with tempfile.TemporaryDirectory() as directory:
@@ -97,9 +97,9 @@ class StemCodec(nn.Module):
         return self.network.encoder(wav)
 
     def forward(self, wav: Float[Tensor, "batch 1 samples"]) -> Reconstruction:
-        """Encode, quantize with straight-through gradients, decode: for training.
+        """Encode, quantize with straight-through gradients, and decode, for training.
 
-        Changes no codebook; :func:`models.codec.quantizer.update_codebooks` does.
+        Does not change the codebooks; :func:`models.codec.quantizer.update_codebooks` does.
         """
         latent = self.latent(wav)
         vectors, codes, commitment = quantize(self.network.quantizer, latent)
@@ -108,22 +108,22 @@ class StemCodec(nn.Module):
 
     @torch.no_grad()
     def encode(self, wav: Float[Tensor, "batch 1 samples"]) -> Int[Tensor, "batch codebooks frames"]:
-        """Codes of a sound, ceil(samples / hop) frames. Rows do not influence each other."""
+        """Codes of waveforms, ceil(samples / hop) frames. Rows do not influence each other."""
         return self.network.quantizer.encode(self.latent(wav)).transpose(0, 1)
 
     @torch.no_grad()
     def decode(self, codes: Int[Tensor, "batch codebooks frames"]) -> Float[Tensor, "batch 1 samples"]:
-        """The sound of codes, frames × hop samples."""
+        """Waveforms of codes, frames × hop samples."""
         return self.network.decoder(self.network.quantizer.decode(codes.transpose(0, 1)))
 
     @torch.no_grad()
     def encode_song(
         self, wav: Float[Tensor, " samples"], chunk_seconds: float = 0.0
     ) -> Int[Tensor, "codebooks frames"]:
-        """Codes of a whole song, those of :meth:`encode`, in the memory of a chunk.
+        """Codes of a whole song, as :meth:`encode` gives them, in the memory of a chunk.
 
-        :mod:`models.codec.whole_song` says how. Sums are rounded otherwise in chunks of another size, so a code may
-        differ where two are equally near.
+        See :mod:`models.codec.whole_song`. Rounding depends on the chunk size, so a code may differ where two codes
+        are equally near.
         """
         frames, chunk = math.ceil(wav.shape[-1] / self.hop), self._chunk(chunk_seconds)
         if not frames:
@@ -141,7 +141,7 @@ class StemCodec(nn.Module):
     def decode_song(
         self, codes: Int[Tensor, "codebooks frames"], chunk_seconds: float = 0.0
     ) -> Float[Tensor, " samples"]:
-        """The sound of a whole song's codes, that of :meth:`decode`, in the memory of a chunk."""
+        """The waveform of a whole song's codes, as :meth:`decode` gives it, in the memory of a chunk."""
         frames, chunk = codes.shape[-1], self._chunk(chunk_seconds)
         if not frames:
             return torch.zeros(0)
@@ -152,7 +152,7 @@ class StemCodec(nn.Module):
         return in_chunks(through(up), features, frames, chunk, per=1, made=self.hop)[0, 0]
 
     def _chunk(self, seconds: float) -> int:
-        """Frames of a chunk; 0 seconds choose what the device computes fastest."""
+        """Frames per chunk; 0 seconds chooses the fastest size for the device."""
         device = next(self.parameters()).device.type
         return max(1, round((seconds or CHUNK_SECONDS.get(device, LONG_CHUNK_SECONDS)) * self.frame_rate))
 
@@ -184,9 +184,9 @@ class StemCodec(nn.Module):
 
 
 def build_codec(size: CodecSize, codebooks: int) -> StemCodec:
-    """A codec with random weights and codebooks; torch's global seed decides which."""
+    """A codec with random weights and codebooks, drawn from torch's global generator."""
     if codebooks < 1:
-        raise StemsError(f"A codec with {codebooks} codebooks says nothing.", "Use 1 or more.", field="codebooks")
+        raise StemsError(f"A codec cannot have {codebooks} codebooks.", "Use 1 or more.", field="codebooks")
     return StemCodec(build_network(size, codebooks))
 
 
@@ -194,7 +194,7 @@ def _readme(codec: StemCodec) -> str:
     config = codec.network.config
     return (
         "# Stem codec\n\n"
-        f"An EnCodec network for one stem: {codec.sample_rate} Hz mono, {codec.frame_rate:g} frames a second, "
+        f"An EnCodec network for one stem: {codec.sample_rate} Hz mono, {codec.frame_rate:g} frames per second, "
         f"{codec.codebooks} codebook(s) of {codec.cardinality} codes, {config.num_filters} filters.\n\n"
         "Opens with `transformers.EncodecModel.from_pretrained` or `models.codec.codec.StemCodec.load`.\n"
     )

@@ -1,4 +1,4 @@
-"""Telling real sound from decoded sound, by its spectrum at several window sizes (EnCodec §3.4)."""
+"""Discriminate real from decoded sound by its spectrum at several window sizes (EnCodec §3.4)."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from models.errors import StemsError
 SLOPE = 0.2
 TIME_DILATIONS = (1, 2, 4)
 KERNEL = (3, 9)
-"""Frames and frequencies that a convolution sees. The paper says 3 × 8; an odd width is centred."""
+"""Frames and frequencies of a convolution kernel. The paper has 3 × 8; an odd width is centred."""
 
 FAINT = 1e-3
-"""Mean magnitude below which a feature map's differences no longer weigh more, the fainter it is."""
+"""Mean magnitude below which the relative weight of a feature map's differences stops growing."""
 
 
 @dataclass(frozen=True)
 class DiscriminatorSize:
-    """Channels of each layer, and the window sizes, one network each; the defaults are EnCodec's (§3.4)."""
+    """Channels of each layer, and window sizes, with one network per size; defaults are EnCodec's (§3.4)."""
 
     filters: int = 32
     windows: tuple[int, ...] = (2048, 1024, 512, 256, 128)
@@ -38,26 +38,26 @@ class DiscriminatorSize:
 
 
 class Judgement(NamedTuple):
-    """What one network says of a batch: logits, high for real, and the feature maps that led to them."""
+    """Output of one network for a batch: logits, high for real sound, and the feature maps before them."""
 
     logits: Float[Tensor, "batch 1 time frequency"]
     features: list[Tensor]
 
 
 class Discriminator(nn.Module):
-    """One convolutional network for each window size. Items of a batch do not influence each other."""
+    """One convolutional network per window size. Items of a batch do not influence each other."""
 
     def __init__(self, size: DiscriminatorSize) -> None:
         super().__init__()
         self.scales = nn.ModuleList(SpectrumDiscriminator(size.filters, window) for window in size.windows)
 
     def forward(self, wav: Float[Tensor, "batch 1 samples"]) -> list[Judgement]:
-        """One judgement a window size. ``wav`` must be longer than half the longest window."""
+        """One judgement per window size. ``wav`` must be longer than half the longest window."""
         return [scale(wav) for scale in self.scales]
 
 
 class SpectrumDiscriminator(nn.Module):
-    """Looks at the complex spectrum (real and imaginary part are two channels), hop a quarter of the window."""
+    """A network on the complex spectrum (real and imaginary part as two channels), hop a quarter of the window."""
 
     window: Tensor
 
@@ -87,7 +87,7 @@ class SpectrumDiscriminator(nn.Module):
 
 
 def _convolution(inputs: int, outputs: int, kernel: tuple[int, int], stride: int = 1, dilation: int = 1) -> nn.Module:
-    """Over [time, frequency], centred; the stride is over frequency, the dilation over time."""
+    """A centred convolution over [time, frequency]; the stride is over frequency, the dilation over time."""
     padding = (dilation * (kernel[0] // 2), kernel[1] // 2)
     return weight_norm(
         nn.Conv2d(inputs, outputs, kernel, stride=(1, stride), dilation=(dilation, 1), padding=padding)
@@ -105,14 +105,14 @@ def discriminator_loss(real: list[Judgement], made: list[Judgement]) -> Float[Te
 
 
 def adversarial_loss(made: list[Judgement]) -> Float[Tensor, ""]:
-    """How far from real decoded sound is held to be: hinge ``max(0, 1 - D)``, mean as above (EnCodec §3.4)."""
+    """Hinge loss of the codec, ``max(0, 1 - D)`` of decoded sound, mean as above (EnCodec §3.4)."""
     return torch.stack([(1 - one.logits.float()).relu().mean() for one in made]).mean()
 
 
 def feature_loss(real: list[Judgement], made: list[Judgement]) -> Float[Tensor, ""]:
     """L1 distance of feature maps relative to the real ones' mean magnitude, mean over scales, layers and items.
 
-    Relative item by item, so that workers may share a batch in any way.
+    Relative per item, so that workers may split a batch in any way.
     """
     return torch.stack(
         [

@@ -1,4 +1,4 @@
-"""What a reconstruction should be like: near in spectrum at several scales, and near as a waveform.
+"""Reconstruction losses of a codec: spectral distance at several scales, and waveform distance.
 
 The adversarial part is in :mod:`models.codec.discriminator`.
 """
@@ -13,14 +13,14 @@ from torch import Tensor, nn
 
 WINDOWS = tuple(2**power for power in range(6, 12))
 FLOOR = 1e-3
-"""−60 dB: what a spectrogram must exceed to count. Far below it, noise as faint as that would be all that matters."""
+"""−60 dB: floor of the spectrograms. Without it, inaudible noise would dominate the distance of logarithms."""
 
 
 class MelScales(nn.Module):
     """Mel magnitude spectrograms at several window sizes, hop a quarter of the window.
 
     Scaled so that a full-scale sine is about 1 at its peak, whatever the window; ``FLOOR`` is then −60 dB.
-    Short windows have too few frequency bins for 64 mels: they get an eighth of their window (64 from 512 on).
+    Short windows have too few frequency bins for 64 mels: they get an eighth of their length (64 from 512 on).
     """
 
     def __init__(self, sample_rate: int, windows: tuple[int, ...] = WINDOWS, mels: int = 64, low: float = 64.0):
@@ -41,7 +41,7 @@ class MelScales(nn.Module):
         )
 
     def forward(self, wav: Float[Tensor, "batch 1 samples"]) -> list[Tensor]:
-        """One spectrogram [batch, mels, time] a scale."""
+        """One spectrogram [batch, mels, time] per scale."""
         return [scale(wav[:, 0]) for scale in self.scales]
 
 
@@ -55,7 +55,7 @@ def mel_distance(ours: list[Tensor], theirs: list[Tensor]) -> Float[Tensor, ""]:
 
     Args:
         ours: spectrograms of :class:`MelScales`.
-        theirs: those of the other sound.
+        theirs: spectrograms of the other sound.
     """
     return torch.stack([(_log(a) - _log(b)).abs().mean() for a, b in zip(ours, theirs, strict=True)]).mean()
 
@@ -66,9 +66,9 @@ def _log(mel: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Weights of the losses, those of MusicGen's codec; all but the commitment's are shares of the balanced gradient.
+    """Loss weights, by default of MusicGen's codec; all except the commitment are shares of the balanced gradient.
 
-    ``adversarial`` weighs the adversarial and the feature loss, each; 0 trains without a discriminator.
+    ``adversarial`` weighs both the adversarial and the feature loss; 0 trains without a discriminator.
     """
 
     adversarial: float = 4.0
@@ -80,12 +80,12 @@ class LossWeights:
 def mel_loss(
     mels: MelScales, ours: Float[Tensor, "batch 1 n"], wanted: Float[Tensor, "batch 1 n"]
 ) -> Float[Tensor, ""]:
-    """L1 distance of mels and of their logarithms: both loud and faint parts count. A mean over items."""
+    """L1 distance of mels and of their logarithms, so that loud and faint parts count. A mean over items."""
     made, true = mels(ours), mels(wanted)
     linear = torch.stack([(a - b).abs().mean() for a, b in zip(made, true, strict=True)]).mean()
     return linear + mel_distance(made, true)
 
 
 def wave_loss(ours: Float[Tensor, "batch 1 n"], wanted: Float[Tensor, "batch 1 n"]) -> Float[Tensor, ""]:
-    """L1 distance of the waveforms, a mean over items. The balancer sees to its scale."""
+    """L1 distance of the waveforms, a mean over items. The balancer sets its scale."""
     return (ours - wanted).abs().mean()

@@ -14,14 +14,14 @@ CODE_LEVEL = 0.15
 """Standard deviation of new codebooks: that of an untrained encoder's latents."""
 
 OUTPUT_LEVEL = 0.25
-"""Scale of the last layer of a new decoder, which makes its sound about as loud as music."""
+"""Scale of the last layer of a new decoder: its output is then about as loud as music."""
 
 
 def encodec_config(size: CodecSize, codebooks: int) -> Any:
     """The ``transformers.EncodecConfig`` of a codec: not causal, zero padding, identity skips, weight norm.
 
-    transformers derives the number of codebooks from a bandwidth, codebooks × frame rate × bits; the one given
-    here yields exactly ``codebooks``.
+    transformers derives the number of codebooks from a bandwidth, codebooks × frame rate × bits; this bandwidth
+    yields exactly ``codebooks``.
     """
     from transformers import EncodecConfig
 
@@ -47,10 +47,10 @@ def _bandwidth(codebooks: int, frame_rate: float, cardinality: int) -> float:
 
 
 def build_network(size: CodecSize, codebooks: int) -> Any:
-    """A ``transformers.EncodecModel`` with random weights and random-normal codebooks, not yet started.
+    """A ``transformers.EncodecModel`` with random weights and random-normal codebooks, not yet initialised.
 
-    Draws from torch's global generator. transformers leaves new codebooks all zero, with which every sound has
-    the same codes; ``inited`` is 0 until :func:`models.codec.quantizer.start_codebooks` fits them.
+    Draws from torch's global generator. transformers leaves new codebooks all zero, which gives every sound the same
+    codes; ``inited`` is 0 until :func:`models.codec.quantizer.start_codebooks` fits them.
     """
     from transformers import EncodecModel
 
@@ -73,7 +73,7 @@ def _draw_codebooks(network: Any) -> None:
 
 
 def with_codebooks(network: Any, codebooks: int) -> Any:
-    """A copy of a network with another number of codebooks: its first ones, and new ones that are not started."""
+    """A copy of a network with another number of codebooks: its first ones, then new uninitialised ones."""
     from transformers import EncodecConfig, EncodecModel
 
     settings = network.config.to_dict()
@@ -87,10 +87,10 @@ def with_codebooks(network: Any, codebooks: int) -> Any:
 
 @torch.no_grad()
 def _keep_variance(conv: nn.Conv1d | nn.ConvTranspose1d) -> None:
-    """Draw weights that pass a signal on at its own level, with no bias.
+    """Draw weights that preserve the signal level, with no bias.
 
-    transformers means to do so, but weight norm hides the weights from it. What PyTorch draws instead shrinks
-    the signal at each of a dozen layers, until the latents are nearly the same for every sound.
+    transformers intends the same, but weight norm hides the weights from it. PyTorch's default instead shrinks the
+    signal at each of a dozen layers, until the latents of all sounds are nearly equal.
     """
     strides = conv.stride[0] if isinstance(conv, nn.ConvTranspose1d) else 1
     inputs = conv.in_channels * conv.kernel_size[0] / strides

@@ -1,12 +1,12 @@
-"""Training the residual quantizer, on the very buffers of ``transformers.EncodecModel``.
+"""Training the residual quantizer, on the buffers of ``transformers.EncodecModel`` itself.
 
-transformers only uses codebooks. Here they are learned as EnCodec's are: started by k-means, moved by an
-exponential moving average of the vectors that choose each code, and codes that nobody chooses replaced
-(EnCodec §3.2). Nothing is stored beside the model's own ``embed``, ``embed_avg``, ``cluster_size`` and
-``inited``, so a codec is an EncodecModel checkpoint at every moment.
+transformers only uses codebooks. Here they are learned as in EnCodec (§3.2): initialised by k-means, moved by an
+exponential moving average of the vectors assigned to each code; unused codes are replaced. Nothing is stored beside
+the model's own ``embed``, ``embed_avg``, ``cluster_size`` and ``inited``, so a codec is an EncodecModel checkpoint at
+every moment.
 
-With several workers each update sees the vectors of all of them, in the order of the global batch: one process
-and many learn the same codebooks.
+With several workers each update sees the vectors of all workers, in the order of the global batch: one process and
+many learn the same codebooks.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class QuantizerSettings:
-    """How codebooks learn; the defaults are EnCodec's.
+    """How codebooks are trained; the defaults are EnCodec's.
 
-    ``dead_below``: a code chosen fewer times a step than this (moving average) is replaced. It holds for large
-    batches; it is lowered to a quarter of even use where a batch has few vectors a code.
+    ``dead_below``: a code used fewer times per step than this (moving average) is replaced. For batches with few
+    vectors per code the limit is lower: a quarter of even use.
     """
 
     decay: float = 0.99
@@ -44,7 +44,7 @@ def quantize(
     """Quantize with straight-through gradients.
 
     Returns the quantized latents, the codes (those of ``quantizer.encode``), and the commitment loss: the mean
-    over codebooks of the squared distance from what remained to the chosen vector. In float32 always: products in
+    over codebooks of the squared distance from the residual to the chosen vector. Always in float32: products in
     bfloat16 would choose other codes.
     """
     codes, losses = [], []
@@ -67,9 +67,9 @@ def start_codebooks(
     seed: int,
     settings: QuantizerSettings = ENCODEC,
 ) -> None:
-    """Fit each new codebook by k-means to what the codebooks before it leave; those that are ``inited`` stay.
+    """Fit each new codebook by k-means to the residual of the codebooks before it; ``inited`` ones stay unchanged.
 
-    ``latent`` is that of :func:`all_workers`: the same on each.
+    ``latent`` comes from :func:`all_workers`, so it is the same on each worker.
     """
     remainder = _vectors(latent)
     for index, layer in enumerate(quantizer.layers):
@@ -87,10 +87,10 @@ def start_codebooks(
 
 @torch.no_grad()
 def settle_codebooks(quantizer: Any, vectors_a_step: int) -> None:
-    """Bring the averages to what steps of so many vectors keep them at.
+    """Rescale the moving averages to steps of this many vectors.
 
-    Those of a started codebook count the vectors that started it, those of an older codec the vectors of its steps.
-    Left so, codes would count as dead that are not, or hold on to where they were.
+    The averages of a new codebook count its k-means vectors, those of an older codec the vectors of its steps.
+    Without rescaling, live codes would count as dead, or would hardly move.
     """
     for layer in quantizer.layers:
         book = layer.codebook
@@ -110,9 +110,9 @@ def update_codebooks(
     step: int,
     settings: QuantizerSettings = ENCODEC,
 ) -> Int[Tensor, " codebooks"]:
-    """Move the codebooks after one step, given this worker's latents of the step and the codes they chose.
+    """Move the codebooks after one step, given this worker's latents of the step and their codes.
 
-    Returns how many dead codes were replaced in each.
+    Returns the number of replaced dead codes per codebook.
     """
     remainder, replaced = _vectors(all_workers(latent)), []
     everywhere = all_workers(codes)
@@ -124,7 +124,7 @@ def update_codebooks(
         book.cluster_size.lerp_(counts, 1 - settings.decay)
         book.embed_avg.lerp_(sums, 1 - settings.decay)
         replaced.append(_replace_dead(book, vectors, settings, _draws(seed, step + 1, index)))
-        # Laplace smoothing keeps rarely used codes from dividing by nearly nothing.
+        # Laplace smoothing avoids a division by nearly zero for rarely used codes.
         total = book.cluster_size.sum()
         size = (book.cluster_size + settings.epsilon) / (total + len(counts) * settings.epsilon) * total
         book.embed.copy_(book.embed_avg / size[:, None])
@@ -134,7 +134,7 @@ def update_codebooks(
 def _replace_dead(
     book: Any, vectors: Float[Tensor, "n dim"], settings: QuantizerSettings, draws: np.random.Generator
 ) -> Int[Tensor, ""]:
-    """Put vectors of the batch in the place of dead codes, as if each had been used evenly; how many there were."""
+    """Replace dead codes by vectors of the batch, with the averages of even use; returns the number of dead codes."""
     even = len(vectors) / book.embed.shape[0]
     dead = book.cluster_size < min(settings.dead_below, even / 4)
     picks = torch.from_numpy(draws.integers(len(vectors), size=book.embed.shape[0])).to(vectors.device)
@@ -146,7 +146,7 @@ def _replace_dead(
 def _kmeans(
     vectors: Float[Tensor, "n dim"], clusters: int, iterations: int, draws: np.random.Generator
 ) -> tuple[Float[Tensor, "clusters dim"], Float[Tensor, " clusters"]]:
-    """Means and sizes; starts from random vectors, and an empty cluster keeps its mean."""
+    """Cluster means and sizes; starts from random vectors, and an empty cluster keeps its mean."""
     count = len(vectors)
     picks = draws.permutation(count)[:clusters] if count >= clusters else draws.integers(count, size=clusters)
     means = vectors[torch.from_numpy(picks).to(vectors.device)].clone()
@@ -164,9 +164,9 @@ def _vectors(latent: Float[Tensor, "batch dim frames"]) -> Float[Tensor, "n dim"
 
 
 def all_workers(mine: Tensor) -> Tensor:
-    """Every worker's rows of one global batch, of which worker r of w holds items r, r + w, …, in order.
+    """All rows of a global batch, in order; worker r of w holds the items r, r + w, ….
 
-    The first workers may hold one item more than the last ones.
+    The first workers may hold one item more than the others.
     """
     if not dist.is_initialized() or dist.get_world_size() == 1:
         return mine

@@ -1,4 +1,4 @@
-"""How large a codec is. Light to import."""
+"""Sizes of a codec. Light to import."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ class CodecSize:
 
     @property
     def hop(self) -> int:
-        """Samples in a frame."""
+        """Samples per frame."""
         return math.prod(self.ratios)
 
     @property
     def frame_rate(self) -> int:
-        """Frames in a second."""
+        """Frames per second."""
         return self.sample_rate // self.hop

@@ -1,4 +1,4 @@
-"""A codec's files as they lie on disk: checked before a library opens them, which would guess, warn or wait."""
+"""A codec's files on disk, checked before a library opens them: it would guess, warn or hang."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _Layers = Annotated[int, Field(ge=0, le=64)]
 
 
 class _Config(BaseModel):
-    """What could hang a library or its memory; transformers checks the rest."""
+    """Settings that could hang a library or exhaust memory; transformers checks the rest."""
 
     model_config = ConfigDict(extra="allow", strict=True)
 
@@ -34,7 +34,7 @@ class _Config(BaseModel):
     num_residual_layers: _Layers = 1
 
     def codebooks(self) -> int:
-        """As transformers derives them."""
+        """The number of codebooks, as transformers derives it."""
         frame_rate = math.ceil(self.sampling_rate / math.prod(self.upsampling_ratios))
         return int(1000 * self.target_bandwidths[-1] // (frame_rate * math.ceil(math.log2(self.codebook_size))))
 
@@ -56,13 +56,13 @@ def read_codec_settings(directory: Path | str) -> dict[str, Any]:
     """The ``config.json`` of a saved codec.
 
     Raises:
-        StemsError: there is none, it is of another model, or damaged.
+        StemsError: it is missing, damaged, or belongs to another kind of model.
     """
     file = Path(directory) / "config.json"
     if not file.exists() and not file.is_symlink():
         raise StemsError(
             f"There is no codec in {directory}.",
-            "Name a directory with config.json and model.safetensors, as `stems train codec` writes it.",
+            "Name a directory with config.json and model.safetensors, as `stems train codec` writes them.",
             code="missing",
             field="codec",
         )
@@ -76,14 +76,14 @@ def read_codec_settings(directory: Path | str) -> dict[str, Any]:
     except (ValueError, OverflowError) as error:
         raise unreadable(file, f"its bandwidths are {settings['target_bandwidths']}", "codec") from error
     if config.model_type != "encodec":
-        raise unreadable(file, f"it is of a model of type {config.model_type!r}, not of an EnCodec", "codec")
+        raise unreadable(file, f"it describes a model of type {config.model_type!r}, not an EnCodec", "codec")
     if not 1 <= codebooks <= _MOST_CODEBOOKS:
-        raise unreadable(file, f"its bandwidth makes {codebooks} codebooks", "codec")
+        raise unreadable(file, f"its bandwidth yields {codebooks} codebooks", "codec")
     return settings
 
 
 def check_codec_files(directory: Path) -> None:
-    """Refuse a codec whose files are missing, or of a kind that a library would not survive."""
+    """Refuse a codec whose files are missing or could crash a library."""
     read_codec_config(directory)
     there = [file for name in _WEIGHTS if (file := directory / name).exists()]
     check_file(there[0] if there else directory / _WEIGHTS[0], "codec")

@@ -1,7 +1,7 @@
-"""A song's codes to sound while they are still being written: what comes out is what the whole song's decoding gives.
+"""Decode a song's codes while they are still being generated; the result equals decoding the whole song.
 
-The decoder's convolutions see a few frames ahead, so sound comes that much later than codes; its LSTM hands its state
-on. Sums are rounded otherwise than in one piece, and that is all the difference.
+The decoder's convolutions see a few frames ahead, so sound lags the codes by that much; the LSTM carries its state
+over. The only difference is rounding.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from models.codec.codec import StemCodec
 from models.codec.whole_song import CONTEXT, around_lstm, through
 
 AFTER_LSTM = 3
-"""Frames to each side that the convolutions after the LSTM see at most: theirs are finer steps."""
+"""Largest context, in frames per side, of the convolutions after the LSTM: they work at higher rates."""
 
 DELAY_FRAMES = CONTEXT + AFTER_LSTM
-"""Frames by which sound is later than codes: what the convolutions before the LSTM and those after it look ahead."""
+"""Frames by which sound lags the codes: the look-ahead of the convolutions before and after the LSTM."""
 
 
 class StreamDecoder:
-    """Decodes one stem's codes as they come."""
+    """Decodes one stem's codes as they arrive."""
 
     def __init__(self, codec: StemCodec) -> None:
         self._codec = codec
@@ -35,7 +35,7 @@ class StreamDecoder:
 
     @torch.inference_mode()
     def push(self, codes: Int[Tensor, "codebooks frames"], *, last: bool = False) -> Float[Tensor, " samples"]:
-        """More codes in, as much sound out as they settle; with the last of them, all the rest."""
+        """Add codes; returns the sound that is now final, or all the rest with the last codes."""
         device = next(self._codec.parameters()).device
         vectors = self._codec.network.quantizer.decode(codes.to(device)[:, None].long())
         features = self._first.push(vectors, last=last)
@@ -48,16 +48,16 @@ class StreamDecoder:
 
 
 class _Window:
-    """Convolutions over frames that come piece by piece; each sees ``context`` more, and becomes ``made`` values."""
+    """Convolutions over frames that arrive in pieces: ``context`` frames per side, ``made`` values per frame."""
 
     def __init__(self, work: Callable[[Tensor], Tensor], context: int, made: int) -> None:
         self._work, self._context, self._made = work, context, made
         self._seen: Tensor | None = None
-        # Frames of what was seen that have been given out.
+        # Frames of the buffer whose results were returned.
         self._done = 0
 
     def push(self, x: Float[Tensor, "1 channels frames"] | None, *, last: bool) -> Tensor | None:
-        """Results of the frames whose context is complete; None where there are none."""
+        """Results of the frames whose context is complete; None if there are none."""
         pieces = [piece for piece in (self._seen, x) if piece is not None]
         if not pieces:
             return None

@@ -1,4 +1,4 @@
-"""A codec with all that it takes to train it: discriminator, losses and their balance, in one module."""
+"""A codec and everything needed to train it: discriminator, losses and balancer, in one module."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from models.codec.losses import LossWeights, MelScales, mel_loss, wave_loss
 
 
 class TrainingPass(NamedTuple):
-    """One micro-batch, judged.
+    """The losses of one micro-batch.
 
-    ``loss`` is what to differentiate. ``parts`` are the losses by name, to be shown. ``made`` and ``balanced`` are
-    for what follows the step: the codebooks and the balancer's averages.
+    ``loss`` is the scalar to differentiate. ``parts`` are the losses by name, for display. ``made`` and ``balanced``
+    serve the updates after the step: of the codebooks and of the balancer's averages.
     """
 
     loss: Float[Tensor, ""]
@@ -34,11 +34,11 @@ class TrainingPass(NamedTuple):
 
 
 class CodecTrainer(nn.Module):
-    """Codec and discriminator, which learn from one scalar (EnCodec §3.4).
+    """Codec and discriminator, trained from one scalar (EnCodec §3.4).
 
-    The discriminator judges the decoded sound cut off from the codec: its own loss reaches its parameters and no
-    further. The codec's losses reach the sound by ``autograd.grad``, which leaves no trace on the
-    discriminator's parameters, and are balanced there. ``replaced`` counts the dead codes replaced so far.
+    The discriminator sees decoded sound that is detached from the codec, so its loss reaches only its own parameters.
+    The codec's losses are differentiated up to the sound by ``autograd.grad``, which leaves the discriminator's
+    gradients alone, and are balanced there. ``replaced`` counts the dead codes replaced so far.
     """
 
     def __init__(self, codec: StemCodec, weights: LossWeights, discriminator: DiscriminatorSize) -> None:
@@ -55,11 +55,11 @@ class CodecTrainer(nn.Module):
         self.register_buffer("replaced", torch.zeros(codec.codebooks, dtype=torch.int64))
 
     def forward(self, wav: Float[Tensor, "batch 1 samples"]) -> TrainingPass:
-        """Decode ``wav`` and judge the result. Every loss is a mean over items.
+        """Decode ``wav`` and compute all losses. Every loss is a mean over items.
 
-        The scalar's gradient is the balanced one; its value is the weighted sum of the losses. Under autocast the
-        discriminator alone computes in less than float32: rounded sound is noise that only decoded sound would have,
-        and CUDA's LSTM would take float16.
+        The scalar's gradient is the balanced one; its value is the weighted sum of the losses. Under autocast only
+        the discriminator computes below float32: rounding would add noise that only decoded sound has, and CUDA's
+        LSTM would use float16.
         """
         with torch.autocast(wav.device.type, enabled=False):
             made = self.codec(wav)

@@ -1,1 +1,1 @@
-"""Files and folders that models and commands read and write."""
+"""Reading and writing the files and folders of models and commands."""

@@ -1,4 +1,4 @@
-"""The identity of a model on disk: the same files, the same name."""
+"""The identity of a model on disk: equal files give equal digests."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from models.errors import StemsError
 
 
 def directory_digest(directory: Path | str) -> str:
-    """Twelve hex digits from the names and bytes of a model's files, at any depth.
+    """Twelve hex digits computed from the names and bytes of a model's files, at any depth.
 
-    READMEs and hidden files do not count, so a model may be described anew without becoming another. A single
-    file is hashed the same way. StemsError ``missing`` where there is nothing.
+    READMEs and hidden files do not count, so a model's description may change. A single file is hashed the same way.
+    StemsError ``missing`` if the path does not exist.
     """
     path = Path(directory)
     if not path.exists():

@@ -1,4 +1,4 @@
-"""The licence of weights that came from elsewhere: a file beside them, which goes along with what is made of them."""
+"""The licence of third-party weights: a file beside them that is copied to derived models."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ FILE = "LICENCE.md"
 
 
 def put_licence(directory: Path, text: str) -> None:
-    """Say in a model's directory, and in its README, under which licence its weights are."""
+    """Write the licence of the weights into a model's directory and its README."""
     (directory / FILE).write_text(text.strip() + "\n", encoding="utf-8")
     with (directory / "README.md").open("a", encoding="utf-8") as readme:
         readme.write(f"\n## Licence of the weights\n\n{text.strip()}\n")
 
 
 def keep_licences(sources: Iterable[Path], target: Path) -> None:
-    """Put the licences of the models in ``sources``, where they have one, on the model that was made of them."""
+    """Copy the licences of the models in ``sources``, where they have one, to the model derived from them."""
     files = [source / FILE for source in sources if (source / FILE).is_file()]
     texts = sorted({file.read_text(encoding="utf-8").strip() for file in files})
     if texts:

@@ -1,4 +1,4 @@
-"""The files of a model, which may be damaged, foreign or hostile: whatever is wrong, the error names the file."""
+"""Read the files of a model, which may be damaged, foreign or hostile; every error names the file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COPY_AGAIN = "Copy the model's whole directory again, or export it again."
 
 
 def check_file(file: Path, field: str) -> None:
-    """Refuse what cannot be read as a file: a folder, a pipe, which would never end, or nothing at all.
+    """Refuse a path that is not a readable file: missing, a folder, or a pipe, which would never end.
 
     Raises:
         StemsError: with code ``missing`` or ``unreadable``.
@@ -37,20 +37,20 @@ def check_file(file: Path, field: str) -> None:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise StemsError(f"There is no '{file}'.", COPY_AGAIN, code="missing", field=field) from error
     except PermissionError as error:
-        raise unreadable(file, error, field, "Let this user read the model's files.") from error
+        raise unreadable(file, error, field, "Give this user permission to read the model's files.") from error
     except (OSError, ValueError) as error:
         raise unreadable(file, error, field) from error
 
 
 def read_settings(file: Path, field: str) -> dict[str, Any]:
-    """The one object that a JSON file holds.
+    """The object in a JSON file.
 
     Raises:
-        StemsError: it is missing, too large, not JSON, or something else than an object.
+        StemsError: the file is missing, too large, not JSON, or not an object.
     """
     check_file(file, field)
     if file.stat().st_size > _LARGEST_SETTINGS:
-        size = f"'{file}' has {file.stat().st_size / 1e6:.0f} MB, which no model's settings have."
+        size = f"'{file}' has {file.stat().st_size / 1e6:.0f} MB, too much for a model's settings."
         raise StemsError(size, COPY_AGAIN, code="unreadable", field=field)
     try:
         settings = json.loads(file.read_text(encoding="utf-8"))
@@ -66,23 +66,23 @@ def read_weights(file: Path, shapes: Mapping[str, torch.Size], field: str) -> di
 
     Args:
         file: the file.
-        shapes: what it must hold, by name; nothing large is read before they were compared.
+        shapes: the expected shapes by name; compared before anything large is read.
         field: the setting that named the model.
 
     Raises:
-        StemsError: it is damaged, holds something else, or weights that are not finite.
+        StemsError: the file is damaged, has other tensors, or weights that are not finite.
     """
     return dict(_tensors(file, shapes, field))
 
 
 def check_weights(file: Path, shapes: Mapping[str, torch.Size], field: str) -> None:
-    """Refuse what :func:`read_weights` refuses, in the memory of the largest tensor."""
+    """Make the checks of :func:`read_weights` in the memory of the largest tensor."""
     for _ in _tensors(file, shapes, field):
         pass
 
 
 def check_finite(weights: Mapping[str, Tensor], place: Path | str, field: str) -> None:
-    """Refuse weights that are not finite: with them a model plays noise.
+    """Refuse weights that are not finite: such a model produces noise.
 
     Raises:
         StemsError: with code ``not_finite``; it names ``place`` and the first such tensor.
@@ -98,10 +98,10 @@ def check_finite(weights: Mapping[str, Tensor], place: Path | str, field: str) -
 
 
 def check_all_came(loading: dict[str, Any], what: Path | str, field: str) -> None:
-    """Refuse a model of which transformers found some weights only: it would draw the others at random.
+    """Refuse a model for which transformers found only some weights: it would draw the others at random.
 
     Args:
-        loading: what ``from_pretrained`` tells with ``output_loading_info``.
+        loading: the loading info that ``from_pretrained`` returns with ``output_loading_info``.
         what: the model, as the error names it.
         field: the setting that named it.
     """
@@ -112,19 +112,19 @@ def check_all_came(loading: dict[str, Any], what: Path | str, field: str) -> Non
 
 
 def unreadable(what: Path | str, why: Exception | str, field: str, hint: str = COPY_AGAIN) -> StemsError:
-    """The error for what cannot be read: a path, or words such as ``The T5 'name'``."""
+    """The error for something unreadable: a path, or a phrase such as ``The T5 'name'``."""
     why = why if isinstance(why, str) else first_line(why)
     return StemsError(f"{_named(what)} cannot be read: {why}.", hint, code="unreadable", field=field)
 
 
 @contextmanager
 def foreign(what: Path | str, field: str, hint: str = COPY_AGAIN) -> Iterator[None]:
-    """While a library reads what others made: whatever it raises becomes one error that names ``what``."""
+    """While a library reads foreign data, turn any error that it raises into one that names ``what``."""
     try:
         yield
     except StemsError:
         raise
-    except Exception as error:  # a damaged file may make a library raise anything at all
+    except Exception as error:  # a damaged file may make a library raise anything
         raise unreadable(what, error, field, hint) from error
 
 
@@ -142,7 +142,7 @@ def _tensors(file: Path, shapes: Mapping[str, torch.Size], field: str) -> Iterat
                 tensor = opened.get_tensor(name)
                 check_finite({name: tensor}, file, field)
                 yield name, tensor
-    except (SafetensorError, OSError, ValueError, MemoryError) as error:  # a lying size claims all memory
+    except (SafetensorError, OSError, ValueError, MemoryError) as error:  # a wrong size may claim all memory
         raise unreadable(file, error, field) from error
 
 
@@ -161,6 +161,6 @@ def _check_shapes(file: Path, found: Mapping[str, torch.Size], wanted: Mapping[s
 def _is_finite(tensor: Tensor) -> bool:
     if not (tensor.is_floating_point() or tensor.is_complex()):
         return True
-    # A sum is one pass without another tensor. Where it overflows, a second look decides.
+    # A sum needs one pass and no extra tensor. Where it overflows, an exact check decides.
     total = tensor.sum() if tensor.is_complex() else tensor.sum(dtype=torch.float32)
     return math.isfinite(abs(total.item())) or bool(torch.isfinite(tensor).all())

@@ -1,8 +1,8 @@
-"""Folders that commands write: checked before the work, whole or absent after it, never instead of others' files.
+"""Output folders of commands: checked before the work, complete or absent after it, never replacing foreign files.
 
-Before the work, :func:`check_folder` refuses a folder that holds any file which no list of ours names (see
-`output_listing`), and one that cannot be written. After it, :func:`replacing` puts a new folder in the
-place of one of ours: by one exchange of names where the system has it, so that at every moment one of them is there.
+Before the work, :func:`check_folder` refuses a folder with any file that this project's lists do not name (see
+`output_listing`), and a folder that cannot be written. After the work, :func:`replacing` replaces the folder: by one
+atomic exchange of names where the system supports it, so that either the old or the new folder always exists.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _NOT_BY_NAME = frozenset({errno.EBUSY, errno.EXDEV, errno.EACCES, errno.EPERM, e
 
 
 def resolve_output(path: Path | str, field: str = "output") -> Path:
-    """Where a path leads in the end, through ``.``, ``..`` and links.
+    """Resolve a path through ``.``, ``..`` and links.
 
     Raises:
-        StemsError: it is empty, its links run in a circle, or it starts from a working directory that is gone.
+        StemsError: it is empty, its links form a circle, or the working directory no longer exists.
     """
     if not str(path).strip():
         raise StemsError(f"The setting {field} is empty.", "Name a folder or a file.", field=field)
@@ -36,29 +36,29 @@ def resolve_output(path: Path | str, field: str = "output") -> Path:
         return Path(path).resolve()
     except FileNotFoundError as error:
         raise StemsError(
-            f"'{path}' starts from the working directory, which is gone.",
+            f"'{path}' is relative to the working directory, which no longer exists.",
             "Change to a directory that exists, or give an absolute path.",
             field=field,
         ) from error
     except (RuntimeError, ValueError, OSError) as error:
-        raise StemsError(f"'{path}' leads nowhere: {error}.", "Name another place.", field=field) from error
+        raise StemsError(f"'{path}' cannot be resolved: {error}.", "Name another path.", field=field) from error
 
 
 def check_folder(path: Path | str, field: str = "output", ours: Callable[[Path], bool] = is_model) -> Path:
-    """Refuse, before the work, a folder that would lose files of others, or that cannot be written.
+    """Refuse, before the work, a folder that holds foreign files or cannot be written.
 
-    Also removes what dead processes left half-written of it.
+    Also removes its incomplete files of dead processes.
 
     Args:
-        path: of the folder; it need not exist.
-        field: the setting that names it.
-        ours: whether a folder that is there, and not empty, holds what this command may replace.
+        path: path of the folder; it need not exist.
+        field: the setting that names the folder.
+        ours: tests whether an existing, non-empty folder holds only files that this command may replace.
 
     Returns:
         The folder, resolved.
 
     Raises:
-        StemsError: what is there is not ours, or nothing can be written there.
+        StemsError: the folder holds foreign files, or cannot be written.
     """
     folder = resolve_output(path, field)
     clean_up(folder)
@@ -75,10 +75,10 @@ def check_folder(path: Path | str, field: str = "output", ours: Callable[[Path],
 
 
 def check_file(path: Path | str, field: str, ours: Callable[[Path], bool]) -> Path:
-    """Refuse, before the work, a file that is there and not ours, or that cannot be written.
+    """Refuse, before the work, an existing foreign file, or a file that cannot be written.
 
     Raises:
-        StemsError: naming it.
+        StemsError: names the file.
     """
     file = resolve_output(path, field)
     clean_up(file)
@@ -102,17 +102,17 @@ def replacing(
     listed: bool = True,
     ours: Callable[[Path], bool] = is_model,
 ) -> Iterator[Path]:
-    """An empty folder to fill, which then takes the place of ``folder``; nothing is left of it after an error.
+    """An empty folder to fill, which then replaces ``folder``; after an error nothing of it remains.
 
     Args:
-        folder: to be made, or replaced if it is ours.
-        needs: bytes that will be written, as far as that is known.
+        folder: the folder to create, or to replace if it is ours.
+        needs: bytes to write, as far as known.
         field: the setting that names the folder.
-        listed: whether to write a list of the files; a song's manifest is one already.
-        ours: as of :func:`check_folder`.
+        listed: whether to write a list of the files; a song's manifest already is one.
+        ours: see :func:`check_folder`.
 
     Raises:
-        StemsError: it cannot be written. If others put files there meanwhile, the new folder is kept beside it.
+        StemsError: it cannot be written. If foreign files appeared in it meanwhile, the new folder is kept beside it.
     """
     target = resolve_output(folder, field)
     with storage_errors(target, needs, field):
@@ -135,13 +135,11 @@ def replacing(
 def _kept_beside(staged: Path, target: Path, field: str) -> StemsError:
     kept = _free_name(target)
     staged.rename(kept)
-    return StemsError(
-        f"Files of others came into '{target}' meanwhile.", f"What was made is in '{kept}'.", field=field
-    )
+    return StemsError(f"Other files appeared in '{target}' meanwhile.", f"The result is in '{kept}'.", field=field)
 
 
 def _settle(staged: Path, target: Path, *, inside: bool) -> None:
-    """Put a new folder in its place."""
+    """Move a new folder to its final path."""
     if inside:
         _fill(staged, target)
     elif not os.path.lexists(target):
@@ -161,7 +159,7 @@ def _settle(staged: Path, target: Path, *, inside: bool) -> None:
 
 
 def _exchange(staged: Path, target: Path) -> bool:
-    """Let two folders change their names in one step; False where the system cannot."""
+    """Swap the names of two folders in one step; False where the system cannot."""
     call = getattr(ctypes.CDLL(None), "renameat2", None)
     return call is not None and not call(
         *(_AT_FDCWD, os.fsencode(staged), _AT_FDCWD, os.fsencode(target), _RENAME_EXCHANGE)
@@ -169,7 +167,7 @@ def _exchange(staged: Path, target: Path) -> bool:
 
 
 def _swap(staged: Path, target: Path) -> None:
-    """The same in two steps; what a crash between them leaves, :func:`clean_up` brings back."""
+    """The same in two steps; after a crash between them, :func:`clean_up` restores the old folder."""
     old = hidden(target, OLD)
     target.rename(old)
     try:
@@ -181,9 +179,9 @@ def _swap(staged: Path, target: Path) -> None:
 
 
 def _fill(staged: Path, target: Path) -> None:
-    """Replace the files of a folder that must stay what it is: a mount, or somebody's working directory.
+    """Replace the files of a folder that must itself stay: a mount, or a shell's working directory.
 
-    New files take their places one by one, the list last; then files that the new list has not are removed.
+    New files replace old ones one by one, the list last; then files that the new list does not name are removed.
     """
     before = [name for name in entries(target) if not is_hidden(name.split("/")[0])]
     after = entries(staged)
@@ -201,7 +199,7 @@ def _fill(staged: Path, target: Path) -> None:
 
 
 def _by_name(folder: Path) -> bool:
-    """Whether another folder can take a folder's name: not for mounts, nor where a shell stands."""
+    """Whether another folder can take this folder's name: not for mounts, nor for working directories."""
     try:
         here = Path.cwd()
     except OSError:
@@ -227,10 +225,10 @@ def _free_name(target: Path) -> Path:
 
 
 def _check_writable(folder: Path, target: Path, field: str) -> None:
-    """Make something in a folder, or in the nearest parent that exists, and remove it."""
+    """Create and remove an entry in a folder, or in its nearest existing parent."""
     nearest = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
     if not nearest.is_dir():
-        raise StemsError(f"'{nearest}' is a file, so '{target}' cannot be made.", "Name another place.", field=field)
+        raise StemsError(f"'{nearest}' is a file; '{target}' cannot be created.", "Name another path.", field=field)
     with suppress(FileNotFoundError):
         target.lstat()  # a name may be too long
     probe = hidden(nearest / target.name)

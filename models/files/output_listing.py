@@ -1,8 +1,8 @@
-"""Which files of a folder are ours: those that its list names.
+"""Which files of a folder this project wrote: those that the folder's list names.
 
-A folder that we write has a list of its files: ``manifest.json`` where it is a song, else ``.stems.json``, a hidden
-file, which is no part of a model's digest. Older releases wrote no list; their songs are known by what the manifest
-says of the stems, their models by the title of the README and by the names that all files have.
+A folder that we write has a list of its files: ``manifest.json`` for a song, else ``.stems.json``, a hidden file that
+is not part of a model's digest. Older releases wrote no list; their songs are recognised by the stems in the
+manifest, their models by the title of the README and by their file names.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from models.files.storage import storage_errors
 LIST, MANIFEST = ".stems.json", "manifest.json"
 
 _DROPPINGS = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
-"""What file managers leave in every folder that they show."""
+"""Files that file managers leave in the folders that they show."""
 
 _TITLES = ("# Multi-stem language model", "# Stem codec", "# Separator")
 _PART = r"(config\.json|model\.safetensors|[\w-]+\.(json|safetensors)|README\.md|LICENCE\.md)"
@@ -32,7 +32,7 @@ _EARLIER_FORMATS = {"wav", "flac", "opus", "ogg", "mp3"}
 
 
 def is_model(folder: Path) -> bool:
-    """Whether a folder holds a model of ours, or a part of one, and nothing else; or nothing at all."""
+    """Whether a folder is empty, or holds only a model that we wrote or a part of one."""
     files = _counting(folder)
     found = _json(folder / LIST)
     listed = None if found is None else _own_list(found)
@@ -40,7 +40,7 @@ def is_model(folder: Path) -> bool:
 
 
 def is_song(folder: Path) -> bool:
-    """Whether a folder holds a song of ours, and nothing else; or nothing at all."""
+    """Whether a folder is empty, or holds only a song that we wrote."""
     files = _counting(folder)
     found = _json(folder / MANIFEST)
     listed = None if found is None else _song_list(found)
@@ -54,13 +54,13 @@ def listed_files(folder: Path) -> set[str]:
 
 
 def _counting(folder: Path) -> list[str]:
-    """Its files, without what file managers leave and what is just being written."""
+    """The files of a folder, without those of file managers and those still being written."""
     names = [name for name in entries(folder) if name.rsplit("/", 1)[-1] not in _DROPPINGS]
     return [name for name in names if not is_hidden(name.split("/")[0])]
 
 
 def entries(folder: Path) -> list[str]:
-    """Files, links and empty folders below a folder, by their paths in it; links are not followed."""
+    """Relative paths of files, links and empty folders below a folder; links are not followed."""
     found: list[str] = []
     for place, folders, files in os.walk(folder, onerror=_raise):
         inside = Path(place).relative_to(folder)
@@ -78,7 +78,7 @@ def write_list(folder: Path) -> None:
 
 
 def mark_working(folder: Path) -> None:
-    """Make a folder that is to grow, such as a training run's, and note in it that it is ours."""
+    """Create a folder that will grow, such as a training run's, and mark it as ours."""
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         if not is_working(folder):
@@ -86,26 +86,26 @@ def mark_working(folder: Path) -> None:
 
 
 def is_working(folder: Path) -> bool:
-    """Whether :func:`mark_working` made it."""
+    """Whether :func:`mark_working` marked the folder."""
     found = _json(folder / LIST)
     return found is not None and found.get("working") is True
 
 
-def _own_list(said: dict[str, Any]) -> set[str] | None:
-    files = said.get("files")
+def _own_list(found: dict[str, Any]) -> set[str] | None:
+    files = found.get("files")
     return {str(name) for name in files} if isinstance(files, list) else None
 
 
-def _song_list(said: dict[str, Any]) -> set[str] | None:
-    """Of a song: `files`, or by what releases without that key said: `stems generate`, then the service."""
-    if not {"seed", "model", "stems", "sample_rate"} <= said.keys() or not isinstance(said["stems"], list):
+def _song_list(found: dict[str, Any]) -> set[str] | None:
+    """A song's `files`, or the names that earlier manifests imply: of `stems generate`, then of the service."""
+    if not {"seed", "model", "stems", "sample_rate"} <= found.keys() or not isinstance(found["stems"], list):
         return None
-    if isinstance(said.get("files"), list):
-        return _own_list(said)
-    if all(isinstance(stem, str) for stem in said["stems"]) and "layout" in said:
-        return {*(f"{stem}.wav" for stem in said["stems"]), *_SONG_FILES}
-    if all(isinstance(stem, dict) and "file" in stem for stem in said["stems"]) and "mix" in said:
-        names = {str(stem["file"]) for stem in said["stems"]} | {str(said["mix"])}
+    if isinstance(found.get("files"), list):
+        return _own_list(found)
+    if all(isinstance(stem, str) for stem in found["stems"]) and "layout" in found:
+        return {*(f"{stem}.wav" for stem in found["stems"]), *_SONG_FILES}
+    if all(isinstance(stem, dict) and "file" in stem for stem in found["stems"]) and "mix" in found:
+        names = {str(stem["file"]) for stem in found["stems"]} | {str(found["mix"])}
         endings = {name.rpartition(".")[2] for name in names}
         return names | set(_SONG_FILES[1:]) if endings <= _EARLIER_FORMATS else None
     return None
@@ -131,4 +131,4 @@ def _json(file: Path) -> dict[str, Any] | None:
 
 
 def _raise(error: OSError) -> None:
-    raise error  # a folder that cannot be looked into may hold anything
+    raise error  # an unreadable folder may hold anything

@@ -1,8 +1,8 @@
-"""Hidden names for what is being written, by which the next run knows what a dead process left behind.
+"""Hidden names for files and folders while they are written, by which the next run finds those of dead processes.
 
-``.NAME.HERE-PID-START-N.partial`` is filled by process PID of machine HERE, which started at START; the same with
-``.old`` is what it is to replace. A name of another machine (or container) on a shared file system, or of an older
-release, tells nothing of whether its writer lives: that is taken for dead once nothing in it has changed for a day.
+``.NAME.HERE-PID-START-N.partial`` is being written by process PID of machine HERE, which started at START; the same
+with ``.old`` is the version to be replaced. For a name of another machine (or container) on a shared file system, or
+of an older release, the writer's state is unknown: it counts as dead once nothing has changed for a day.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ _count = itertools.count()
 
 
 def hidden(path: Path, kind: str = PARTIAL) -> Path:
-    """A new name beside ``path`` for what is to become, or was, ``path``."""
+    """A new name beside ``path`` for its next or its previous version."""
     return path.with_name(f".{_label(path)}.{_here()}-{_this()}-{next(_count)}.{kind}")
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder of this name is one of these."""
+    """Whether this name is such a hidden name."""
     return bool(_NAME.fullmatch(name) or _EARLIER.fullmatch(name))
 
 
 def clean_up(path: Path, now: float | None = None) -> None:
-    """Remove what dead processes left half-written of ``path``; bring back what one had moved away.
+    """Remove incomplete versions of ``path`` of dead processes; restore a version that one had moved away.
 
     Args:
         path: a file or folder; it need not exist.
@@ -60,7 +60,7 @@ def clean_up(path: Path, now: float | None = None) -> None:
 
 
 def discard(path: Path) -> None:
-    """Remove a file or a folder, as far as that goes."""
+    """Remove a file or a folder as far as possible, without errors."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -83,12 +83,12 @@ def _is_dead(found: re.Match[str], left: Path, now: float) -> bool:
 
 
 def _changed(path: Path) -> float:
-    """When anything in a file or folder was last written, in seconds since 1970."""
+    """Time of the last change in a file or folder, in seconds since 1970."""
     return max(part.lstat().st_mtime for part in (path, *path.rglob("*")))
 
 
 def _this() -> str:
-    return _process(os.getpid())  # which changes where a process forks
+    return _process(os.getpid())  # the id changes when a process forks
 
 
 @cache
@@ -98,16 +98,16 @@ def _process(pid: int) -> str:
 
 @cache
 def _here() -> str:
-    """The machine, or the container in it: where a process id means one process."""
+    """The machine, or the container on it: the scope of process ids."""
     try:
-        space = os.readlink("/proc/self/ns/pid")  # noqa: PTH115 - no path, but the name of a namespace
+        space = os.readlink("/proc/self/ns/pid")  # noqa: PTH115 - not a path, but the name of a namespace
     except OSError:
         space = ""
     return hashlib.blake2b(f"{socket.gethostname()} {space}".encode(), digest_size=4).hexdigest()
 
 
 def _started(pid: int) -> int | None:
-    """When a process started, in seconds since 1970; None where there is none of this id."""
+    """Start time of a process, in seconds since 1970; None if there is no such process."""
     try:
         return int(psutil.Process(pid).create_time())
     except psutil.Error:

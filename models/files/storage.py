@@ -1,4 +1,4 @@
-"""Why something could not be written: no room, no right, a broken disk; as an error that a person can act on."""
+"""Errors for failed writes: no space, no permission, a broken disk; as errors that a user can fix."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _REFUSED = frozenset(
         *(errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EBUSY, errno.EFBIG),
     }
 )
-# Libraries that write through C, C++ or Rust tell of the system's error in words alone.
+# Libraries that write through C, C++ or Rust report the system's error only as text.
 _TEXTS = {
     os.strerror(errno.ENOSPC): errno.ENOSPC,
     os.strerror(errno.EDQUOT): errno.EDQUOT,
@@ -34,7 +34,7 @@ _TEXTS = {
 
 
 def storage_reason(error: BaseException) -> int | None:
-    """The system's error number, where ``error`` or what caused it is a disk that does not take what is written."""
+    """The system's error number if ``error`` or its cause is a failed write; else None."""
     seen: set[int] = set()
     pending: list[BaseException | None] = [error]
     while pending:
@@ -48,7 +48,7 @@ def storage_reason(error: BaseException) -> int | None:
         for text, number in _TEXTS.items():
             if text in said:
                 return number
-        failures = getattr(one, "failures", None)  # of a distributed checkpoint: one for each worker
+        failures = getattr(one, "failures", None)  # of a distributed checkpoint: one per worker
         nested = [part[0] for part in failures.values()] if isinstance(failures, dict) else []
         pending += [one.__cause__, one.__context__, *(part for part in nested if isinstance(part, BaseException))]
     return None
@@ -57,12 +57,12 @@ def storage_reason(error: BaseException) -> int | None:
 def storage_error(
     error: BaseException, folder: Path | str, needs: float = 0, field: str = "output"
 ) -> StemsError | None:
-    """The error for a place that did not take what was written; None where ``error`` is about something else.
+    """The error for a folder that could not be written; None if ``error`` has another cause.
 
     Args:
-        error: what was raised.
-        folder: where it was written.
-        needs: bytes that all of it takes, as far as that is known.
+        error: the error that was raised.
+        folder: the folder of the output.
+        needs: bytes of the whole output, as far as known.
         field: the setting that names the folder.
     """
     reason = storage_reason(error)
@@ -76,23 +76,23 @@ def storage_error(
         )  # fmt: skip
     what = f"The disk of '{folder}' is full" if reason == errno.ENOSPC else f"Your quota on '{folder}' is used up"
     free = free_bytes(folder) if reason == errno.ENOSPC else None
-    room = f"about {human_bytes(needs)} are needed" if needs else "there is not enough room"
+    room = f"about {human_bytes(needs)} are needed" if needs else "there is not enough space"
     left = "" if free is None else f", and {human_bytes(free)} are free"
     return StemsError(
-        f"{what}: {room}{left}.", "Free some room, or name a folder on another disk.",
+        f"{what}: {room}{left}.", "Free some space, or name a folder on another disk.",
         code=CODE, field=field,
     )  # fmt: skip
 
 
 def _is_elsewhere(error: BaseException, folder: Path) -> bool:
-    """Whether an error names a file that lies neither in a folder nor beside it."""
+    """Whether an error names a file that is neither in a folder nor beside it."""
     name = getattr(error, "filename", None)
     return isinstance(name, str) and not Path(name).absolute().is_relative_to(folder.absolute().parent)
 
 
 @contextmanager
 def storage_errors(folder: Path | str, needs: float = 0, field: str = "output") -> Iterator[None]:
-    """Raise as StemsError what :func:`storage_error` knows; everything else as it is."""
+    """Turn errors that :func:`storage_error` knows into StemsErrors; others pass unchanged."""
     try:
         yield
     except StemsError:
@@ -105,7 +105,7 @@ def storage_errors(folder: Path | str, needs: float = 0, field: str = "output") 
 
 
 def free_bytes(folder: Path | str) -> int | None:
-    """Bytes that a disk has free for this user; None where the file system does not say."""
+    """Free bytes of a disk for this user; None where the file system does not report them."""
     place = Path(folder)
     for parent in (place, *place.parents):
         try:

@@ -1,1 +1,1 @@
-"""Released checkpoints in."""
+"""Import of released checkpoints."""

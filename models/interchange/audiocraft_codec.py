@@ -10,7 +10,7 @@ from models.codec.codec import StemCodec
 from models.errors import StemsError, first_line
 from models.interchange.audiocraft_lm import ReleasedFile
 
-# Their parameter names to transformers', in order.
+# Map their parameter names to transformers', in order.
 _RENAMES = (
     (r"^(encoder|decoder)\.model\.", r"\1.layers."),
     (r"\.(?:conv\.conv|convtr\.convtr)\.weight_g$", ".conv.parametrizations.weight.original0"),

@@ -24,7 +24,7 @@ _REFERENCE = re.compile(r"\$\{([\w.]+)\}")
 
 _TEXT = "condition_provider.conditioners.description.output_proj"
 
-# What this transformer is. Releases may say otherwise in settings that are not sizes; those are refused.
+# The properties of this transformer. Releases with other settings (beside sizes) are refused.
 _KNOWN: dict[str, Any] = {
     "activation": "gelu",
     "norm": "layer_norm",
@@ -56,7 +56,7 @@ class ReleasedFile:
 
 
 def read_released(path: Path) -> ReleasedFile:
-    """Open a released file without running anything in it; StemsError for what is missing or hostile."""
+    """Open a released file without running code in it; StemsError for a missing or hostile file."""
     if not path.is_file():
         raise StemsError(f"There is no '{path}'.", "Give the directory of a released checkpoint.", code="missing")
     try:
@@ -69,7 +69,7 @@ def read_released(path: Path) -> ReleasedFile:
             code="unreadable",
             field="source",
         ) from error
-    except Exception as error:  # a damaged file may make torch or yaml raise anything at all
+    except Exception as error:  # a damaged file may make torch or yaml raise anything
         raise StemsError(
             f"'{path}' is not a released checkpoint ({type(error).__name__}: {first_line(error)}).",
             "It needs the entries best_state and xp.cfg.",
@@ -111,7 +111,7 @@ def load_transformer(released: ReleasedFile) -> StemTransformer:
     """Build the transformer that the configuration describes and fill in its weights.
 
     Raises:
-        StemsError: the configuration asks for what is not built here, or the weights do not fit it.
+        StemsError: the configuration is not supported, or the weights do not fit it.
     """
     config = _supported(released.config)
     try:
@@ -137,14 +137,14 @@ def load_transformer(released: ReleasedFile) -> StemTransformer:
 
 
 def _supported(config: dict[str, Any]) -> dict[str, Any]:
-    """The transformer's part of a configuration, if everything it says is known here."""
+    """The transformer's part of a configuration, if all of it is supported."""
     found: dict[str, Any] = config["transformer_lm"]
-    said = found | (config.get("instrument_masking") or {})
+    settings = found | (config.get("instrument_masking") or {})
     for name, value in _KNOWN.items():
-        if said.get(name, value) != value:
+        if settings.get(name, value) != value:
             raise StemsError(
-                f"The release has {name}={said[name]!r}.",
-                f"Only {name}={value!r} is known here, as in musicgen-stem-6cb and -7cb.",
+                f"The release has {name}={settings[name]!r}.",
+                f"Only {name}={value!r} is supported, as in musicgen-stem-6cb and -7cb.",
                 code="unsupported",
                 field="source",
             )

@@ -1,4 +1,4 @@
-"""A whole release of the authors' (``facebook/musicgen-stem-6cb`` and its like) to a model directory of ours."""
+"""Convert a whole release of the authors (such as ``facebook/musicgen-stem-6cb``) to this project's model."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from models.stems import Stem, StemLayout
 
 LM_FILE = "state_dict.bin"
 CODEC_FILES = "compression_state_dict_*.bin"
-"""Names of the authors' released files; the codecs' end in their stem."""
+"""Names of the authors' released files; a codec's name ends in its stem."""
 
 
 def load_release(directory: Path) -> Assembly:
-    """Load a release: the language model and every codec, all sizes read from it. It has no separator.
+    """Load a release: the language model and all codecs, with sizes read from it. A release has no separator.
 
-    Streams follow the stems' names in alphabetical order, which is the released one: bass, drums, other.
+    Streams follow the stems in alphabetical order, which is the released one: bass, drums, other.
     """
     released = read_released(directory / LM_FILE)
     files = {_stem_of(file): file for file in sorted(directory.glob(CODEC_FILES))}

@@ -1,4 +1,4 @@
-"""`stems import`: released models, by hub name or directory, to directories of ours."""
+"""`stems import`: released models, by hub name or directory, to this project's model directories."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from models.files.output_folder import check_folder, replacing
 
 LICENCE = (
     "Weights released as MusicGen-Stem, MusicGen or EnCodec are licensed CC-BY-NC 4.0: not for commercial use. "
-    "The licence of the weights holds for this directory and for models trained from it."
+    "The licence of the weights applies to this directory and to models trained from it."
 )
 
 
 class ImportConfig(BaseModel):
-    """Bring a released model into this project's format."""
+    """Convert a released model to this project's format."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -30,14 +30,14 @@ class ImportConfig(BaseModel):
     """Hub name or directory: facebook/musicgen-stem-6cb or -7cb, facebook/musicgen-*, facebook/encodec_32khz."""
 
     output: str
-    """Directory to write: a whole model, or a codec where the source is one."""
+    """Directory to write: a whole model, or a codec if the source is a codec."""
 
 
 def import_model(config: ImportConfig) -> Path:
-    """Load, convert, write, and say the licence; the directory appears whole or not at all.
+    """Load, convert and write a model, and print its licence; the directory appears complete or not at all.
 
     Raises:
-        StemsError: the source is nowhere, or of no known format, or the output exists.
+        StemsError: the source is missing or in an unknown format, or the output exists.
     """
     output = check_folder(config.output)
     if output.is_dir() and any(output.iterdir()):
@@ -64,7 +64,7 @@ def _write_as_ours(source: Path, kind: str, output: Path) -> None:
     from models.interchange.audiocraft_release import CODEC_FILES, load_release
     from models.interchange.musicgen import load_musicgen
 
-    # MusicGens on the hub hold the authors' files beside transformers', but no codecs of stems.
+    # MusicGens on the hub hold the authors' files beside transformers', but no stem codecs.
     if any(source.glob(CODEC_FILES)):
         load_release(source).save(output)
     elif kind == "musicgen":
@@ -75,37 +75,37 @@ def _write_as_ours(source: Path, kind: str, output: Path) -> None:
         StemCodec.load(source).save(output)
     else:
         raise StemsError(
-            f"'{source}' is of no format that is known here (model type '{kind or 'none'}').",
+            f"'{source}' has an unknown format (model type '{kind or 'none'}').",
             f"Give a directory with {CODEC_FILES}, or a MusicGen or EnCodec as transformers saves them.",
             field="source",
         )
 
 
 def _locate(source: str) -> Path:
-    """A local directory as it is, or a snapshot of the hub's."""
+    """A local directory unchanged, or a snapshot from the hub."""
     if Path(source).is_dir():
         return Path(source)
     from huggingface_hub import HfApi, snapshot_download
 
-    logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)  # what is wrong, it raises, too
+    logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)  # it raises its errors, too
 
     try:
         try:
             files = HfApi().list_repo_files(source)
-        except Exception:  # no connection, each with errors of its own
-            return Path(snapshot_download(source, local_files_only=True))  # what was fetched before
+        except Exception:  # no connection; the errors differ by library
+            return Path(snapshot_download(source, local_files_only=True))  # from the cache
         return Path(snapshot_download(source, allow_patterns=wanted_files(files)))
-    except Exception as error:  # whatever the network, the cache and the hub may raise
+    except Exception as error:  # any error of the network, the cache or the hub
         raise StemsError(
-            f"'{source}' is no directory, and the hub gives no such model: {first_line(error)}.",
-            "Check the name and the connection, or download it and give its directory.",
+            f"'{source}' is not a directory, and the hub has no such model: {first_line(error)}.",
+            "Check the name and the connection, or download the model and give its directory.",
             code="missing",
             field="source",
         ) from error
 
 
 def wanted_files(files: Sequence[str]) -> list[str]:
-    """Of a hub's files, those that an import reads: it holds some weights several times over."""
+    """The hub files that an import reads: the hub holds some weights several times."""
     from models.interchange.audiocraft_release import CODEC_FILES, LM_FILE
 
     settings = [name for name in files if name.endswith((".json", ".model", ".txt"))]

@@ -19,13 +19,13 @@ from models.song.assembly import Assembly
 from models.stems import Stem, StemLayout
 
 SEGMENT_SECONDS = 30.0
-"""MusicGen's training segment (Copet et al., 2023); its configuration does not say it."""
+"""MusicGen's training segment (Copet et al., 2023), which its configuration does not state."""
 
 MIX = "mix"
 
 
 def load_musicgen(name_or_directory: str | Path) -> Assembly:
-    """A MusicGen by hub name or directory, as a model of one stem."""
+    """Load a MusicGen by hub name or directory, as a model of one stem."""
     from transformers import MusicgenForConditionalGeneration
 
     hint = "Give a hub name such as facebook/musicgen-small, or a directory."
@@ -39,7 +39,7 @@ def load_musicgen(name_or_directory: str | Path) -> Assembly:
     if theirs.decoder.config.audio_channels != 1:
         raise StemsError(
             f"'{name_or_directory}' is a stereo MusicGen.",
-            "Give a mono one, such as facebook/musicgen-small.",
+            "Give a mono MusicGen, such as facebook/musicgen-small.",
             code="unsupported",
             field="source",
         )
@@ -69,7 +69,7 @@ def transformer_from_musicgen(decoder: Any, text_projection: Any) -> StemTransfo
 
     Args:
         decoder: the language model.
-        text_projection: the linear layer before cross-attention; None where text is as wide as the model.
+        text_projection: the linear layer before cross-attention; None if text is as wide as the model.
     """
     config = decoder.config
     text_dim = text_projection.in_features if text_projection is not None else config.hidden_size

@@ -1,14 +1,13 @@
-"""From MusicGen's weights to a model of several stems: a start that already knows music and text.
+"""Start a model of several stems from MusicGen's weights, which already know music and text.
 
-The body, the text projection and the positions are MusicGen's. A stream's table and head are those of the MusicGen
-codebook at the same depth: the first codebook of every stem comes from MusicGen's first, its residual codebook j from
-codebook j; stems with more codebooks repeat the last.
+The body, the text projection and the positions are MusicGen's. A stream's table and head come from the MusicGen
+codebook at the same depth: the first codebook of every stem from MusicGen's first, residual codebook j from codebook
+j; stems with more codebooks repeat the last.
 
 The input is the sum of the streams' embeddings, so a codebook that now serves n streams would count n times. Its
-copies are divided by n: where all stems say the same, the body reads exactly what MusicGen gave it, and where they
-differ it reads their average, never more than it is used to. (Dividing by sqrt(n) would keep the spread of unrelated
-stems, but lift what stems share, and the special id, out of the range that the body knows.) Heads are copied as they
-are.
+copies are divided by n: where all stems agree, the body's input is exactly MusicGen's, and where they differ it is
+their average, within the range of its training. (Dividing by sqrt(n) would keep the spread of unrelated stems, but
+lift shared parts, and the special id, out of that range.) Heads are copied unchanged.
 """
 
 from __future__ import annotations
@@ -27,9 +26,9 @@ def warm_start(musicgen: StemLM, layout: StemLayout, codecs: dict[str, str]) -> 
     """A language model of ``layout`` that starts from MusicGen's weights.
 
     Args:
-        musicgen: a model of the one stem ``mix``, as `stems import facebook/musicgen-small` makes it.
+        musicgen: a model with the single stem ``mix``, as from `stems import --source facebook/musicgen-small`.
         layout: the stems of the new model.
-        codecs: digests of the codecs whose tokens it will read, by stem.
+        codecs: digests of the codecs of its tokens, by stem.
 
     Raises:
         StemsError: the given model has other stems.
@@ -61,5 +60,5 @@ def check_warm_start(found: StemLayout, wanted: StemLayout) -> None:
 
 
 def codebook_sources(layout: StemLayout) -> tuple[int, ...]:
-    """For each stream, which of MusicGen's codebooks (from 0) it comes from."""
+    """The MusicGen codebook (from 0) that each stream comes from."""
     return tuple(min(depth, MUSICGEN.streams - 1) for stem in layout.stems for depth in range(stem.codebooks))

@@ -1,8 +1,8 @@
 """Causal self-attention for training in bfloat16 on the CPU.
 
-There, PyTorch's fused kernel takes longer than the matrix products it is made of. Here rows are taken in blocks, each
-with the keys that it may see, so that nearly all of the work is batched products; the shares are kept for the
-gradient, a third more memory than the layer's other activations take.
+There, PyTorch's fused kernel takes longer than its matrix products alone. Here rows are processed in blocks, each
+with the keys that it may see, so that nearly all of the work is batched products; the attention weights are kept for
+the gradient, which takes a third more memory than the layer's other activations.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 ROWS = 192
-"""Rows of a block: enough for a fast product, few enough that little is computed beyond the diagonal."""
+"""Rows per block: enough for a fast product, few enough to compute little beyond the diagonal."""
 
 
 def causal_attention(
@@ -24,7 +24,7 @@ def causal_attention(
     k: BFloat16[Tensor, "batch heads steps dim"],
     v: BFloat16[Tensor, "batch heads steps dim"],
 ) -> BFloat16[Tensor, "batch heads steps dim"]:
-    """What ``scaled_dot_product_attention(q, k, v, is_causal=True)`` gives; scores are rounded to bfloat16."""
+    """The same as ``scaled_dot_product_attention(q, k, v, is_causal=True)``, with scores rounded to bfloat16."""
     mixed: Tensor = _CausalAttention.apply(q, k, v)
     return mixed
 

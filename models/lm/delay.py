@@ -1,8 +1,8 @@
 """Codes to delayed sequences and back.
 
 A grid of codes ``[streams, frames]`` becomes a sequence ``[streams, steps]``: stream k is shifted right by
-``1 + delay[k]``, and every place that no code lands on holds the special id. Step 0 is all special; there
-are ``frames + max(delay) + 1`` steps (as in the reference).
+``1 + delay[k]``, and the places without a code hold the special id. Step 0 is all special; there are
+``frames + max(delay) + 1`` steps (as in the reference).
 """
 
 from collections.abc import Sequence
@@ -33,11 +33,11 @@ def undelay_codes(
 
 
 def delay_mask(columns: Bool[Tensor, "batch frames"], delays: Sequence[int]) -> Bool[Tensor, "batch streams frames"]:
-    """Where a delayed sequence predicts marked columns, at its first ``frames`` steps.
+    """Where a delayed sequence predicts marked columns, among its first ``frames`` steps.
 
     Step s predicts step s + 1, so column t of stream k is predicted at step ``t + delay[k]``. The steps after
-    ``frames`` are left out, and with them the last ``delay[k]`` columns of stream k: there, not every stream is
-    defined.
+    ``frames`` are left out, and with them the last ``delay[k]`` columns of stream k, since not every stream is
+    defined there.
     """
     frames = columns.shape[-1]
     return torch.stack([F.pad(columns, (lag, 0))[:, :frames] for lag in delays], dim=1)

@@ -1,8 +1,8 @@
 """The editing sequence and the training mixture, as pure functions of codes and random draws.
 
 An editing example is ``prefix | transition | target`` (as in the reference): every 5th frame of the target with the
-masked streams hidden, one column of special ids, then the target at full rate. The model reads what it may
-know of the whole excerpt, then writes the excerpt itself.
+masked streams hidden, one column of special ids, then the target at full rate. The model first reads the visible part
+of the whole excerpt, then writes the excerpt itself.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ PREFIX_STRIDE = 5  # 50 Hz -> 10 Hz (paper §III)
 
 
 def edit_frames(segment_frames: int, stride: int = PREFIX_STRIDE) -> int:
-    """Target frames of an editing example cut from a segment: the first 5/6, so that the prefix fits too."""
+    """Target frames of an editing example cut from a segment: the first 5/6, so that the prefix fits as well."""
     return segment_frames * stride // (stride + 1)
 
 
 def prefix_frames(target_frames: int, stride: int = PREFIX_STRIDE) -> int:
-    """Columns of the prefix: one for every ``stride``-th target frame."""
+    """Columns of the prefix: one per ``stride`` target frames."""
     return math.ceil(target_frames / stride)
 
 
@@ -36,13 +36,13 @@ def prompt_columns(
     special: int,
     stride: int = PREFIX_STRIDE,
 ) -> Int[Tensor, "*batch streams columns"]:
-    """The prefix and the transition column that tell the model which music to fit.
+    """The prefix and the transition column, which give the model its musical context.
 
     Args:
         codes: the excerpt's codes.
-        hidden: those that the prefix hides: whole streams in the paper, a time of some in a region edit.
+        hidden: the codes that the prefix hides: whole streams in the paper, a time span of some in a region edit.
         special: the special id.
-        stride: frames of target for each prefix column.
+        stride: target frames per prefix column.
     """
     prefix = codes[..., ::stride].masked_fill(hidden[..., ::stride], special)
     transition = prefix.new_full((*prefix.shape[:-1], 1), special)
@@ -77,9 +77,9 @@ def draw_masked_streams(layout: StemLayout, rng: np.random.Generator, partial: b
 
 @dataclass(frozen=True)
 class TrainingExample:
-    """One row of a training batch: ``columns`` int64 ``[streams, C]`` and where the loss is taken, bool ``[C]``.
+    """One row of a training batch: ``columns`` int64 ``[streams, C]`` and where the loss applies, bool ``[C]``.
 
-    ``masked`` says which streams an editing example hides; it is empty for text-to-music.
+    ``masked`` marks the streams that an editing example hides; it is empty for text-to-music.
     """
 
     columns: np.ndarray
@@ -109,7 +109,7 @@ def training_example(
     partial_masks: bool = True,
     span_share: float = 0.0,
 ) -> TrainingExample:
-    """Cut a segment out of a song and make it a text-to-music or an editing example.
+    """Cut a segment out of a song and turn it into a text-to-music or an editing example.
 
     Args:
         codes: the song's codes ``[streams, frames]``; songs shorter than the segment are padded by special
@@ -118,9 +118,9 @@ def training_example(
         special: the special id.
         segment_frames: frames of the segment (1,500 in the paper).
         edit_share: probability of an editing example (0.5 in the paper), drawn for each example.
-        rng: the only source of chance.
+        rng: the only source of randomness.
         partial_masks: see :func:`draw_masked_streams`.
-        span_share: probability that an edit hides a time of its stems only, as region edits do (0 in the paper).
+        span_share: probability that an edit hides only a time span of its stems, as region edits do (0 in the paper).
     """
     frames = codes.shape[1]
     edit = rng.random() < edit_share and len(layout.stems) > 1
@@ -133,7 +133,7 @@ def training_example(
 
 
 def draw_span(frames: int, rng: np.random.Generator) -> slice:
-    """A time to hide: from a tenth of the excerpt to all of it, anywhere."""
+    """A time span to hide: from a tenth of the excerpt to all of it, anywhere."""
     length = max(1, round(frames * rng.uniform(0.1, 1.0)))
     start = int(rng.integers(0, frames - length + 1))
     return slice(start, start + length)
@@ -148,7 +148,7 @@ def assemble_example(
 ) -> TrainingExample:
     """Lay out one example in ``columns`` columns; an empty mask means text-to-music.
 
-    The masked streams are hidden for the time of ``span``.
+    The masked streams are hidden within ``span``.
     """
     hidden = torch.zeros(codes.shape, dtype=torch.bool)
     hidden[torch.from_numpy(masked), span] = True

@@ -1,4 +1,4 @@
-"""What the language model is asked to fill: a grid of codes, some of which are known.
+"""A grid of codes for the language model to fill; some of its codes are known.
 
 Text-to-music, continuation, editing with kept stems, free variation, texture variation and region edits are one
 operation. Only the grid differs.
@@ -27,7 +27,7 @@ class Grid:
 
     @classmethod
     def blank(cls, streams: int, columns: int) -> Grid:
-        """Nothing known."""
+        """A grid without known codes."""
         return cls(
             torch.zeros((streams, columns), dtype=torch.int64),
             torch.zeros((streams, columns), dtype=torch.bool),
@@ -35,11 +35,11 @@ class Grid:
 
     @property
     def columns(self) -> int:
-        """How many there are."""
+        """Number of columns."""
         return self.codes.shape[1]
 
     def after(self, prompt: Int[Tensor, "streams prompt_columns"]) -> Grid:
-        """The same grid with known columns before it."""
+        """The same grid with known columns in front."""
         return Grid(
             torch.cat([prompt, self.codes], dim=1),
             torch.cat([torch.ones_like(prompt, dtype=torch.bool), self.known], dim=1),
@@ -59,6 +59,6 @@ class Grid:
         if known.numel() and (int(known.min()) < 0 or int(known.max()) > special):
             raise StemsError(
                 f"The grid has known codes from {int(known.min())} to {int(known.max())}.",
-                f"Codes run from 0 to {special - 1}; {special} says that there is none.",
+                f"Codes run from 0 to {special - 1}; {special} stands for no code.",
                 field="grid",
             )

@@ -26,14 +26,14 @@ from models.stems import StemLayout
 WEIGHTS = "model.safetensors"
 CPU = torch.device("cpu")
 MAX_SECONDS = 600.0
-"""The longest song that may be asked for, where nothing else is said."""
+"""Default length limit of a song, in seconds."""
 
 
 @dataclass(frozen=True)
 class LMConfig:
     """Everything needed to rebuild a language model, except its weights.
 
-    ``segment_frames`` is the longest sequence of frames it was trained on (1,500 = 30 s in the paper).
+    ``segment_frames`` is the longest sequence of frames in training (1,500 = 30 s in the paper).
     ``codecs`` are the digests of the codecs that made its training tokens, by stem.
     """
 
@@ -50,7 +50,7 @@ class LMConfig:
 
     @property
     def size(self) -> TransformerSize:
-        """The transformer's."""
+        """Sizes of the transformer."""
         return TransformerSize(
             streams=self.layout.streams,
             cardinality=self.cardinality,
@@ -68,7 +68,7 @@ class LMConfig:
         device: torch.device = CPU,
         longest_seconds: float = MAX_SECONDS,
     ) -> EnginePlan:
-        """What an engine takes; see :func:`~models.lm.engine.plan.plan_engine`."""
+        """The memory plan of an engine; see :func:`~models.lm.engine.plan.plan_engine`."""
         return plan_engine(
             self.size,
             self.layout.delays,
@@ -128,21 +128,21 @@ class StemLM(nn.Module):
         return self.config.cardinality
 
     def conditions(self, prompts: Sequence[str]) -> list[Condition | None]:
-        """One condition a prompt, each encoded alone so that it does not depend on the others; None for no text."""
+        """One condition per prompt, each encoded alone so that it does not depend on the others; None for no text."""
         for prompt in prompts:
             if any("\ud800" <= sign <= "\udfff" for sign in prompt):
-                raise StemsError("The prompt has signs that are no text.", "Write it in UTF-8.", field="prompt")
+                raise StemsError("The prompt has characters that are not text.", "Use UTF-8.", field="prompt")
         return [self.text.encode([prompt]) if prompt.strip() else None for prompt in prompts]
 
     def engine(
         self, slots: int = 1, precision: Precision | None = None, longest_seconds: float = MAX_SECONDS
     ) -> Engine:
-        """An engine for this model; StemsError if its memory is not there. See :meth:`LMConfig.plan`."""
+        """An engine for this model; StemsError if the memory does not suffice. See :meth:`LMConfig.plan`."""
         plan = self.config.plan(slots, precision, self.transformer.heads.weight.device, longest_seconds)
         return Engine(self.transformer, self.layout.delays, plan)
 
     def digest(self) -> str:
-        """A short hash of configuration and weights: the same model, the same digest."""
+        """A short hash of configuration and weights, so that equal models have equal digests."""
         sha = hashlib.sha256(json.dumps(self.config.to_dict(), sort_keys=True).encode())
         for name, tensor in sorted(self.state_dict().items()):
             sha.update(name.encode())
@@ -167,14 +167,14 @@ class StemLM(nn.Module):
 
     @classmethod
     def check(cls, directory: Path | str) -> LMConfig:
-        """Refuse what :meth:`load` refuses, without the memory of the model; returns its configuration."""
+        """Make the checks of :meth:`load` without the memory of the model; returns its configuration."""
         config = LMConfig.load(directory)
         check_weights(Path(directory) / WEIGHTS, _shapes(config), "model")
         return config
 
 
 def _shapes(config: LMConfig) -> dict[str, torch.Size]:
-    """Of the weights of such a model."""
+    """Shapes of the weights of such a model."""
     with torch.device("meta"):
         return {name: tensor.shape for name, tensor in StemLM(config).state_dict().items()}
 
@@ -186,7 +186,7 @@ def _readme(model: StemLM) -> str:
         f"# Multi-stem language model\n\n"
         f"- Stems and codebooks: {config.layout} (delays {list(config.layout.delays)})\n"
         f"- {parameters:,} parameters: width {config.dim}, {config.heads} heads, {config.layers} layers, "
-        f"{config.cardinality} codes a stream\n"
+        f"{config.cardinality} codes per stream\n"
         f"- Trained on up to {config.segment_frames} frames at {config.frame_rate:g} Hz\n"
         f"- Text: {config.text.kind} {config.text.name}\n"
         f"- Digest: {model.digest()}\n"

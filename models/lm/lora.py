@@ -1,7 +1,7 @@
-"""Low-rank adapters (LoRA, Hu et al., 2021): train a few numbers beside a frozen transformer, merge them in the end.
+"""Low-rank adapters (LoRA, Hu et al., 2021): train few parameters beside a frozen transformer, then merge them.
 
-An adapted linear layer computes ``W x + (alpha / rank) · up (down x)``. Only ``down`` and ``up`` are trained; all
-of ``W`` stays in the module's state beside them, so that checkpoints are whole and shards are shards.
+An adapted linear layer computes ``W x + (alpha / rank) · up (down x)``. Only ``down`` and ``up`` are trained; ``W``
+stays in the module's state beside them, so that checkpoints are complete and sharding works as without adapters.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from models.lm.transformer import StemTransformer
 
 
 class LoRALinear(Projection):
-    """A frozen linear layer without bias, and its adapter. It starts as the layer that it replaces."""
+    """A frozen linear layer without bias, and its adapter. Initially it equals the layer that it replaces."""
 
     def __init__(self, base: nn.Linear, rank: int, alpha: float) -> None:
         super().__init__(base.in_features, base.out_features, bias=False, device="meta")
@@ -33,17 +33,17 @@ class LoRALinear(Projection):
         return super().forward(input) + self.scale * F.linear(F.linear(input, self.down), self.up)
 
     def matrix(self) -> Float[Tensor, "outputs inputs"]:
-        """What it multiplies by: a plain layer of this weight computes the same."""
+        """The weight matrix in effect: a plain layer with it computes the same."""
         return self.weight + self.scale * (self.up @ self.down)
 
 
 def add_adapters(transformer: StemTransformer, rank: int, alpha: float) -> None:
-    """Freeze a transformer and put an adapter on every linear layer of its blocks: attention and feed-forward.
+    """Freeze a transformer and add an adapter to every linear layer of its blocks: attention and feed-forward.
 
     Args:
         transformer: changed in place.
         rank: inner width of the adapters.
-        alpha: their weight is ``alpha / rank``.
+        alpha: the adapters' weight is ``alpha / rank``.
     """
     transformer.requires_grad_(False)
     for parent in list(transformer.blocks.modules()):
@@ -54,7 +54,7 @@ def add_adapters(transformer: StemTransformer, rank: int, alpha: float) -> None:
 
 @torch.no_grad()
 def merged(transformer: StemTransformer) -> StemTransformer:
-    """An ordinary transformer that computes what this one does with its adapters."""
+    """A plain transformer that computes the same as this one with its adapters."""
     adapters = {name: part for name, part in transformer.named_modules() if isinstance(part, LoRALinear)}
     state = transformer.state_dict()
     for name, adapter in adapters.items():

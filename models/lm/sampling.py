@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from models.errors import StemsError
+from models.request_bounds import SamplingFields
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,11 @@ class Sampling:
             raise StemsError(f"top_k is {self.top_k}.", "Give 0 (off) or a positive number.", field="top_k")
         if self.seed is not None and not 0 <= self.seed < 2**63:
             raise StemsError(f"seed is {self.seed}.", "Give a number from 0 to 2^63 - 1.", field="seed")
+
+    @classmethod
+    def of(cls, fields: SamplingFields) -> Sampling:
+        """The sampling parameters of a request."""
+        return cls(fields.guidance, fields.temperature, fields.top_k, fields.top_p, fields.seed)
 
     def seeded(self) -> int:
         """The seed; if there is none, a random one that is short enough to type."""

@@ -1,4 +1,4 @@
-"""A language model's ``config.json`` as it lies on disk: types and bounds, checked before anything is built."""
+"""A language model's ``config.json`` on disk: types and bounds, checked before anything is built."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def read_lm_config(directory: Path | str) -> dict[str, Any]:
     """The settings of a saved language model.
 
     Raises:
-        StemsError: the file is missing or damaged, or a value is none that a model could have.
+        StemsError: the file is missing or damaged, or has an impossible value.
     """
     file = Path(directory) / "config.json"
     settings = read_settings(file, "model")
@@ -65,10 +65,10 @@ def read_lm_config(directory: Path | str) -> dict[str, Any]:
         ("text.dim", config.text.dim, text_divides),
     ):
         if dim % divisor:
-            raise unreadable(file, f"{name} is {dim}, no multiple of {divisor}", "model")
+            raise unreadable(file, f"{name} is {dim}, not a multiple of {divisor}", "model")
     return settings
 
 
 def naming_file(directory: Path | str, error: StemsError) -> StemsError:
-    """An error about a value in a saved configuration, which then names the file."""
+    """The same error, extended by the file name of the saved configuration."""
     return unreadable(Path(directory) / "config.json", error.message.rstrip("."), "model", error.hint)

@@ -1,4 +1,4 @@
-"""Text conditioning: a frozen T5, or a small byte-level encoder that is trained along and needs no download."""
+"""Text conditioning: a frozen T5, or a small byte-level encoder that is trained too and needs no download."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class TextConfig:
 
     @property
     def positions(self) -> int:
-        """States of the longest text."""
+        """Number of states of the longest text."""
         return math.ceil(self.max_length / 4) if self.kind == "bytes" else self.max_length
 
     def to_dict(self) -> dict[str, Any]:
@@ -40,7 +40,7 @@ class TextConfig:
 
 
 class TextConditioner(nn.Module):
-    """Prompts in, :class:`Condition` out. An empty prompt is no text at all."""
+    """Prompts in, :class:`Condition` out. An empty prompt counts as no text."""
 
     dim: int
 
@@ -50,7 +50,7 @@ class TextConditioner(nn.Module):
 
 
 class ByteConditioner(TextConditioner):
-    """UTF-8 bytes, two strided convolutions, one self-attention layer: one state for every four bytes."""
+    """UTF-8 bytes, two strided convolutions, one self-attention layer: one state per four bytes."""
 
     def __init__(self, config: TextConfig) -> None:
         super().__init__()
@@ -70,12 +70,12 @@ class ByteConditioner(TextConditioner):
         there = tokens != _PAD
         x = self.embedding(tokens).transpose(1, 2)
         for convolution in self.convolutions:
-            # Zeroed padding keeps a prompt's states independent of its neighbours' lengths.
+            # Zeroed padding keeps a prompt's states independent of other prompts' lengths.
             there = there[:, ::2]
             x = F.gelu(convolution(x)) * there[:, None, :]
         x = x.transpose(1, 2)
         x = x + sinusoidal_positions(torch.arange(x.shape[1], device=x.device), self.dim).to(x.dtype)
-        # A row of nothing but padding would make attention divide by zero: its first place may be seen.
+        # A row of only padding would make attention divide by zero, so its first position stays visible.
         hidden = ~there
         hidden[:, 0] = False
         return Condition.of(self.norm(self.mixer(x, src_key_padding_mask=hidden)), there)
@@ -84,13 +84,13 @@ class ByteConditioner(TextConditioner):
 class T5Conditioner(TextConditioner):
     """The frozen encoder of a T5, by hub name or local directory (``t5-base`` in the paper).
 
-    It is loaded when the first prompt comes, and never saved with the language model.
+    It is loaded for the first prompt, and never saved with the language model.
     """
 
     def __init__(self, config: TextConfig) -> None:
         super().__init__()
         self.dim, self.max_length, self.name = config.dim, config.max_length, config.name
-        # Outside the module tree: its weights are not the language model's.
+        # Outside the module tree: its weights do not belong to the language model.
         self._loaded: list[Any] = []
         self.register_buffer("_place", torch.zeros(()), persistent=False)
 
@@ -110,7 +110,7 @@ class T5Conditioner(TextConditioner):
         if not self._loaded:
             from transformers import AutoTokenizer, T5EncoderModel
 
-            hint = "Put a T5 there or name its directory; without a prompt the model needs none."
+            hint = "Put a T5 there or name its directory. Without a prompt the model needs no T5."
             what = f"The text encoder '{self.name}'"
             with foreign(what, "text_encoder", hint), quiet_transformers():
                 tokenizer = AutoTokenizer.from_pretrained(self.name)
@@ -129,7 +129,7 @@ class T5Conditioner(TextConditioner):
 
 
 def t5_config(name: str) -> TextConfig:
-    """The configuration of a T5 by hub name or directory; reads its width."""
+    """The configuration of a T5, given by hub name or directory; reads its width."""
     from transformers import AutoConfig
 
     with foreign(f"The T5 '{name}'", "text_encoder", 'Give the hub name or the directory of a T5, or "bytes".'):
@@ -137,7 +137,7 @@ def t5_config(name: str) -> TextConfig:
 
 
 def build_conditioner(config: TextConfig) -> TextConditioner:
-    """The conditioner that a configuration names."""
+    """Build the conditioner of a configuration."""
     if config.kind == "t5":
         return T5Conditioner(config)
     return ByteConditioner(config)

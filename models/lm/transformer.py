@@ -1,7 +1,7 @@
 """The multi-stream transformer: MusicGen's decoder over any number of streams, as in the reference.
 
 Pre-norm layers of causal self-attention, cross-attention to text and a GELU feed-forward, no biases; the input
-is the sum of one embedding a stream, the output one linear head a stream.
+is the sum of one embedding per stream, the output one linear head per stream.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from models.lm.attention import CrossAttention, SelfAttention
 
 @dataclass(frozen=True)
 class TransformerSize:
-    """Sizes of the transformer. ``cardinality`` is the number of codes a stream, without the special id."""
+    """Sizes of the transformer. ``cardinality`` is the number of codes per stream, without the special id."""
 
     streams: int
     cardinality: int
@@ -44,11 +44,11 @@ class TransformerSize:
 
 @dataclass(frozen=True)
 class Condition:
-    """Text states to attend to, as the text encoder gave them (before the projection).
+    """Text states to attend to: the output of the text encoder, before the projection.
 
-    ``valid`` marks real positions: the others are zeroed after the projection. ``attended`` marks the positions
-    that attention sees at all; the reference lets it see the zeroed padding, which makes a prompt's music depend
-    on its batch, so batches made here leave padding out. A row without text attends to one zero.
+    ``valid`` marks real positions: the others are zeroed after the projection. ``attended`` marks the positions that
+    attention sees; the reference includes the zeroed padding, which makes a prompt's music depend on its batch, so
+    batches made here exclude it. A row without text attends to one zero.
     """
 
     states: Float[Tensor, "batch length text_dim"]
@@ -57,19 +57,19 @@ class Condition:
 
     @classmethod
     def of(cls, states: Float[Tensor, "batch length text_dim"], valid: Bool[Tensor, "batch length"]) -> Condition:
-        """Attend to what is valid, and to the first position of rows where nothing is."""
+        """Attend to the valid positions, and to the first position of rows without valid ones."""
         attended = valid.clone()
         attended[:, 0] |= ~valid.any(dim=1)
         return cls(states, valid, attended)
 
     @classmethod
     def null(cls, batch: int, text_dim: int, device: torch.device | None = None) -> Condition:
-        """No text: the unconditional side of guidance."""
+        """The condition without text: the unconditional side of guidance."""
         none = torch.zeros((batch, 1), dtype=torch.bool, device=device)
         return cls.of(torch.zeros((batch, 1, text_dim), device=device), none)
 
     def padded(self, length: int) -> Condition:
-        """The same with unattended positions up to a length."""
+        """The same condition, padded with unattended positions to a length."""
         extra = length - self.states.shape[1]
         return replace(
             self,
@@ -101,15 +101,15 @@ def sinusoidal_positions(
 
 
 class Norm(nn.LayerNorm):
-    """Layer norm in the precision of what it is given, whatever that of its parameters."""
+    """Layer norm in the precision of its input, whatever the precision of its parameters."""
 
     def forward(self, x: Float[Tensor, "batch steps dim"]) -> Float[Tensor, "batch steps dim"]:
         """Normalise every step."""
         return F.layer_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.bias.to(x.dtype), self.eps)
 
 
-class Layer(nn.Module):
-    """Self-attention, cross-attention, feed-forward; each on the normalised input, each added to it."""
+class TransformerLayer(nn.Module):
+    """Self-attention, cross-attention, feed-forward; each on normalised input with a residual connection."""
 
     def __init__(self, size: TransformerSize) -> None:
         super().__init__()
@@ -124,7 +124,7 @@ class Layer(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch steps dim"], text: Float[Tensor, "batch length dim"], text_mask: Tensor
     ) -> Float[Tensor, "batch steps dim"]:
-        """One layer over whole sequences with their text."""
+        """Apply the layer to whole sequences with their text."""
         keys, values = self.cross_attention.keys_values(text)
         x = x + self.self_attention(self.self_norm(x))
         x = x + self.cross_attention(self.cross_norm(x), keys, values, text_mask)
@@ -138,11 +138,11 @@ class StemTransformer(nn.Module):
         super().__init__()
         self.size = size
         self.recompute = False
-        """Whether training keeps only the layers' inputs and computes the rest again for the gradient."""
-        # One table and one matrix for all streams, stacked: stream k owns rows k * rows … (k + 1) * rows.
+        """Activation checkpointing: keep only the layers' inputs and recompute the rest for the gradient."""
+        # One table and one matrix for all streams, stacked: stream k has the rows k * rows … (k + 1) * rows.
         self.embedding = nn.Embedding(size.streams * (size.cardinality + 1), size.dim)
         self.text_projection = nn.Linear(size.text_dim, size.dim)
-        self.blocks = nn.ModuleList(Layer(size) for _ in range(size.layers))
+        self.blocks = nn.ModuleList(TransformerLayer(size) for _ in range(size.layers))
         self.final_norm = Norm(size.dim, eps=1e-5)
         self.heads = nn.Linear(size.dim, size.streams * size.cardinality, bias=False)
         self.offsets: Tensor
@@ -151,9 +151,9 @@ class StemTransformer(nn.Module):
         self.reset_parameters()
 
     @property
-    def layers(self) -> list[Layer]:
+    def layers(self) -> list[TransformerLayer]:
         """The layers, first to last."""
-        return [layer for layer in self.blocks if isinstance(layer, Layer)]
+        return [layer for layer in self.blocks if isinstance(layer, TransformerLayer)]
 
     @property
     def special(self) -> int:
@@ -172,7 +172,7 @@ class StemTransformer(nn.Module):
                     _truncated_normal(part.weight, part.in_features, 1 / math.sqrt(2 * (index + 1)))
 
     def project_text(self, condition: Condition) -> tuple[Float[Tensor, "batch length dim"], Tensor]:
-        """Project the text states, zero what is not text, and make the attention mask."""
+        """Project the text states, zero the padding, and build the attention mask."""
         text = self.text_projection(condition.states.to(self.text_projection.weight.dtype))
         return text * condition.valid[..., None], condition.attended[:, None, None, :]
 

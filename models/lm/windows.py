@@ -1,4 +1,4 @@
-"""Songs longer than the model's window: where each window starts, and what it already knows."""
+"""Songs longer than the model's window: the start of each window, and its known frames."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Window:
-    """Frames ``start … end`` of a song; those before ``known_until`` were written by the window before."""
+    """Frames ``start … end`` of a song; the previous window wrote those before ``known_until``."""
 
     start: int
     known_until: int
@@ -15,7 +15,7 @@ class Window:
 
 
 def slide(frames: int, longest: int) -> list[Window]:
-    """Cover a song by windows of at most ``longest`` frames; each begins with a third of the one before."""
+    """Cover a song with windows of at most ``longest`` frames; each begins with a third of the previous one."""
     if frames <= longest:
         return [Window(0, 0, frames)]
     hop = max(1, longest - longest // 3)

@@ -1,4 +1,4 @@
-"""Taking a song apart: Demucs, batched across songs, and its probe for vocals."""
+"""Source separation: Demucs, batched across songs, and its probe for vocals."""
 
 from models.separation.directory import load_separator_directory, save_separator
 from models.separation.network import SeparatorSize, build_htdemucs

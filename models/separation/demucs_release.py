@@ -1,4 +1,4 @@
-"""Separators that others released: by name from the hub, or from a local demucs repository.
+"""Released separators: by name from the hub, or from a local demucs repository.
 
 Only Hybrid Transformer Demucs is accepted. Weights are read as safetensors (hub) or with torch's
 restricted unpickler (local repositories), so a checkpoint cannot run code.
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
     from demucs.htdemucs import HTDemucs
 
 RELEASED = ("htdemucs", "htdemucs_ft", "htdemucs_6s")
-_MEND = "Train one with `stems train separator`, or pass the directory of one."
+_HINT = "Train one with `stems train separator`, or pass the directory of one."
 
 
 def load_released(name: str) -> tuple[list[HTDemucs], list[list[float]]]:
-    """The networks of a released separator and each one's weight for each source.
+    """The networks of a released separator and their weights per source.
 
     Raises:
-        StemsError: there is none of that name, or it could not be fetched.
+        StemsError: the name is unknown, or the separator could not be downloaded.
     """
     if name not in RELEASED:
         raise StemsError(
             f"'{name}' is neither a directory nor a released separator ({', '.join(RELEASED)}).",
-            _MEND,
+            _HINT,
             code="not_found",
             field="separator",
         )
@@ -37,10 +37,10 @@ def load_released(name: str) -> tuple[list[HTDemucs], list[list[float]]]:
 
     try:
         found = get_model(f"hf://{name}")  # the hub's safetensors; never the older pickled files
-    except Exception as error:  # whatever the network, the cache and the hub may raise
+    except Exception as error:  # any error of the network, the cache or the hub
         raise StemsError(
-            f"The released separator '{name}' could not be fetched ({type(error).__name__}: {first_line(error)}).",
-            _MEND,
+            f"The released separator '{name}' could not be downloaded ({type(error).__name__}: {first_line(error)}).",
+            _HINT,
             code="unreachable",
             field="separator",
         ) from error
@@ -53,7 +53,7 @@ def load_repository(path: Path) -> tuple[list[HTDemucs], list[list[float]]]:
     `path` is a bag's yaml file, a `.th` file, or a folder that holds exactly one bag or model.
 
     Raises:
-        StemsError: nothing to load there, several things to choose from, or a file that is damaged.
+        StemsError: there is no model, several models, or a damaged file.
     """
     file = path if path.is_file() else _only_model(path)
     from demucs.repo import AnyModelRepo, BagOnlyRepo
@@ -61,10 +61,10 @@ def load_repository(path: Path) -> tuple[list[HTDemucs], list[list[float]]]:
     models = _repository(file.parent)
     try:
         found = AnyModelRepo(models, BagOnlyRepo(file.parent, models)).get_model(_signature(file))
-    except Exception as error:  # a damaged file may raise anything at all
+    except Exception as error:  # a damaged file may raise anything
         raise StemsError(
             f"'{file}' cannot be read as a demucs model: {first_line(error)}.",
-            _MEND,
+            _HINT,
             code="unreadable",
             field="separator",
         ) from error
@@ -81,7 +81,7 @@ def _only_model(folder: Path) -> Path:
     if len(found) == 1:
         return found[0]
     what = f"holds {len(found)} models" if found else "holds neither config.json nor a demucs model"
-    hint = f"Name one of: {', '.join(str(f) for f in found)}." if found else _MEND
+    hint = f"Name one of: {', '.join(str(f) for f in found)}." if found else _HINT
     raise StemsError(f"'{folder}' {what}.", hint, code="not_found", field="separator")
 
 
@@ -92,7 +92,7 @@ def _repository(folder: Path) -> Any:
     from demucs.states import load_model
 
     class Repository(LocalRepo):
-        """demucs' repository, read with the restricted unpickler."""
+        """A demucs repository, read with the restricted unpickler."""
 
         def get_model(self, sig: str) -> HTDemucs:
             if sig not in self._models:

@@ -1,4 +1,4 @@
-"""A separator as a directory: config.json, model.safetensors and a README for whoever opens it."""
+"""A separator as a directory: config.json, model.safetensors and a README."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WEIGHTS = "model.safetensors"
 
 
 class _Arguments(BaseModel):
-    """Those that could hang the network's making or its memory; HTDemucs checks the rest."""
+    """Arguments that could hang the construction or exhaust memory; HTDemucs checks the rest."""
 
     model_config = ConfigDict(extra="allow", strict=True)
 
@@ -45,10 +45,10 @@ class _Config(BaseModel):
 
 
 def save_separator(model: HTDemucs, directory: Path | str, vocal_threshold: float | None = None) -> Path:
-    """Write a separator's constructor arguments and weights to a directory, made where it is missing.
+    """Write a separator's constructor arguments and weights to a directory, created if missing.
 
-    `vocal_threshold` is the vocal score above which a song counts as sung, where it was measured. The version of that
-    score is stored with it.
+    `vocal_threshold` is the measured vocal score above which a song counts as sung, or None. The version of the score
+    is stored with it.
     """
     from safetensors.torch import save_file
 
@@ -65,9 +65,9 @@ def save_separator(model: HTDemucs, directory: Path | str, vocal_threshold: floa
 
 
 def stored_threshold(config: Mapping[str, Any]) -> float | None:
-    """The vocal threshold of a separator's configuration, if it has one of the present score."""
+    """The vocal threshold in a separator's configuration, if it has one for the current score version."""
     threshold = config.get("vocal_threshold")
-    # What is no number is refused where the separator is loaded.
+    # Loading the separator refuses values that are not numbers.
     return float(threshold) if isinstance(threshold, int | float) and not outdated_threshold(config) else None
 
 
@@ -77,7 +77,7 @@ def outdated_threshold(config: Mapping[str, Any]) -> bool:
 
 
 def load_separator_directory(directory: Path | str) -> tuple[HTDemucs, dict[str, Any]]:
-    """The network that :func:`save_separator` wrote, in evaluation mode, and its configuration.
+    """Load the network that :func:`save_separator` wrote, in evaluation mode, and its configuration.
 
     Raises:
         StemsError: the directory lacks a file, or its weights do not fit its configuration.
@@ -96,7 +96,7 @@ def load_separator_directory(directory: Path | str) -> tuple[HTDemucs, dict[str,
 
 
 def _checked_arguments(file: Path, config: dict[str, Any]) -> dict[str, Any]:
-    """The network's arguments, without those that would take forever or all memory."""
+    """The network's arguments, after refusing those that would take forever or all memory."""
     try:
         about = _Config.model_validate(config)
     except ValidationError as error:
@@ -111,8 +111,8 @@ def _checked_arguments(file: Path, config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _constructor_arguments(model: HTDemucs) -> dict[str, Any]:
-    # demucs keeps the arguments of every model that it builds; fill in the defaults, so that the file
-    # still says the same when a later demucs has others.
+    # demucs keeps the arguments of every model that it builds; add the defaults, so that the file keeps its meaning
+    # when a later demucs has other defaults.
     args, kwargs = model._init_args_kwargs
     bound = inspect.signature(type(model)).bind(*args, **kwargs)
     bound.apply_defaults()
@@ -127,7 +127,7 @@ def _readme(config: dict[str, Any]) -> str:
     return (
         "# Separator\n\n"
         f"Hybrid Transformer Demucs: {arguments['samplerate']} Hz stereo in, one stereo signal out "
-        f"for each of {', '.join(arguments['sources'])}. It hears {arguments['segment']} s at a time.\n\n"
+        f"for each of {', '.join(arguments['sources'])}. Its segment is {arguments['segment']} s.\n\n"
         "`config.json` holds the arguments of `demucs.htdemucs.HTDemucs`, `model.safetensors` its weights.\n"
         "Open it with `models.separation.Separator.load(directory)`.\n"
     )

@@ -1,4 +1,4 @@
-"""One Demucs, or several whose outputs are weighted by source, as one function: where and in what they compute."""
+"""One Demucs, or several with outputs weighted per source, as one function with a device and a precision."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Ensemble:
     """Networks on one device.
 
     Args:
-        networks: moved to the device, in evaluation mode from here on.
-        weights: each network's weight for each source, in any unit.
-        device: where they compute.
-        precision: of convolutions and matrix products. Spectrograms, normalisations and what comes out stay in
-            float32. None: what the device is fastest in.
+        networks: the networks; they are moved to the device and set to evaluation mode.
+        weights: each network's weight per source, in any unit.
+        device: the device that computes.
+        precision: of convolutions and matrix products; spectrograms, normalisations and the output stay in float32.
+            None chooses the fastest for the device.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Ensemble:
         self._weights = (rows / rows.sum(0))[:, :, None, None].to(device)
 
     def start(self, inputs: Batch) -> Callable[[], Output]:
-        """Begin to compute a batch; the call that comes back waits for its output, in float32 on the CPU."""
+        """Start to compute a batch; the returned function waits for the output, in float32 on the CPU."""
         outputs = self._compute(inputs.to(self._device))
         if self._device.type != "cuda":
             return outputs.cpu
@@ -72,10 +72,10 @@ def _fastest(device: torch.device) -> torch.dtype:
 
 @contextmanager
 def _fused_attention() -> Iterator[None]:
-    """Without the "fast path" of `nn.MultiheadAttention`, which is slower than what it is meant to speed up.
+    """Disable the "fast path" of `nn.MultiheadAttention`, which is slower than the normal path.
 
-    It writes all weights of the attention to memory (231 MB a window and layer in the released networks); the other
-    path does not.
+    It writes all attention weights to memory (231 MB per window and layer in the released networks); the normal path
+    does not.
     """
     before = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)

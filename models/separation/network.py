@@ -1,7 +1,7 @@
-"""The separator's network: Hybrid Transformer Demucs in the sizes that we train.
+"""The separator's network: Hybrid Transformer Demucs in this project's sizes.
 
 The network itself is `demucs.htdemucs.HTDemucs` (Rouard et al., "Hybrid Transformers for Music Source
-Separation", 2023); this file only chooses its numbers.
+Separation", 2023); this file only chooses its sizes.
 """
 
 from __future__ import annotations
@@ -15,22 +15,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SeparatorSize:
-    """The numbers that make a separator, as HTDemucs names them.
+    """The sizes of a separator.
 
     Attributes:
         sources: names of the separated stems, in the order of the network's outputs.
-        segment: seconds of audio that the network sees at once, in training and in use.
-        channels: width of the first spectrogram layer; it grows by `growth` a layer.
-        channels_time: the same for the waveform branch; 0 = `channels`. The two must agree where there
-            are transformer layers.
+        segment: seconds of audio per network input, in training and inference.
+        channels: width of the first spectrogram layer; it grows by `growth` per layer.
+        channels_time: the same for the waveform branch; 0 = `channels`. With transformer layers, the two must agree.
         depth: layers in each encoder and decoder, each of stride 4.
-        nfft: window of the spectrogram in samples; its hop is a quarter of it.
-        bottom_channels: width inside the transformer; 0 = that of the last encoder layer.
+        nfft: window of the spectrogram in samples; the hop is a quarter of it.
+        bottom_channels: width inside the transformer; 0 = width of the last encoder layer.
         transformer_layers: layers of the cross-domain transformer between encoder and decoder; 0 = none.
-        transformer_heads: its attention heads.
+        transformer_heads: attention heads of the transformer.
         convolution_depth: layers in each dilated residual branch.
-        complex_output: predict the spectrogram as real and imaginary parts; otherwise magnitudes, which
-            take the phase of the song.
+        complex_output: predict the spectrogram as real and imaginary parts; otherwise as magnitudes with the song's
+            phase.
     """
 
     sources: tuple[str, ...]
@@ -48,7 +47,7 @@ class SeparatorSize:
 
 
 def build_htdemucs(size: SeparatorSize) -> HTDemucs:
-    """A separator of this size with random weights: stereo at 44.1 kHz in, one stereo signal a source out."""
+    """A separator of this size with random weights: stereo at 44.1 kHz in, one stereo signal per source out."""
     from demucs.htdemucs import HTDemucs
 
     return HTDemucs(

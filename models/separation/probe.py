@@ -1,7 +1,7 @@
-"""A first answer on singing: a song is sung if a few stretches of it are, which is heard before it is separated.
+"""A cheap test for vocals: separate a few stretches of a song first; if they are sung, the song is.
 
-What a stretch gives are the very blocks of the separated song, and a score can only grow with more blocks. So a song
-that is left out for a probe's score would be left out in any case.
+A stretch yields exactly the blocks of the separated song, and a score can only grow with more blocks. So a song that
+is dropped for its probe's score would be dropped in any case.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from models.separation.overlap_add import OVERLAP, Window
+from models.separation.overlap_add import OVERLAP, SegmentWindow
 from models.separation.vocals import Energies
 
 STRETCHES = 4
-"""Stretches of a song that a probe hears, each the loudest of its quarter."""
+"""Stretches per song, each the loudest of its quarter."""
 
 STRETCH_SECONDS = 9.0
-"""Seconds of each, at least, whose separation is complete: two windows of the released separators."""
+"""Minimum length of a completely separated stretch, in seconds: two windows of the released separators."""
 
 
 @dataclass(frozen=True)
 class Probe:
-    """What listening to a song gave: a bound of its vocal score, and what need not be computed again to separate it.
+    """Result of probing a song: a lower bound of its vocal score, and outputs to reuse when separating it.
 
     Attributes:
         score: at most the vocal score of the whole song.
-        heard: the network's output for some of the song's windows, by the sample at which they start.
+        heard: the network's outputs for some of the song's windows, by the window's first sample.
     """
 
     score: float
@@ -39,25 +39,25 @@ class Probe:
 
 @dataclass(frozen=True)
 class Stretch:
-    """Neighbouring windows of a song, and the blocks of it to which no other window adds anything.
+    """Neighbouring windows of a song, and its blocks that no other window contributes to.
 
     Attributes:
-        windows: in order.
-        blocks: numbers of the blocks, counted from the song's beginning.
+        windows: the windows, in order.
+        blocks: indices of the blocks in the song.
     """
 
-    windows: Sequence[Window]
+    windows: Sequence[SegmentWindow]
     blocks: range
 
 
-def stretches(plan: Sequence[Window], energies: Energies, block: int, rate: int) -> list[Stretch]:
-    """The stretches of a song to listen to, in order; those that touch are one.
+def stretches(plan: Sequence[SegmentWindow], energies: Energies, block: int, rate: int) -> list[Stretch]:
+    """The stretches of a song to probe, in order; adjacent ones are merged.
 
     Args:
         plan: all windows of the song, in order.
-        energies: of the song's blocks, by which the loudest stretches are chosen.
-        block: samples of a block.
-        rate: samples a second.
+        energies: energies of the song's blocks, which select the loudest stretches.
+        block: samples per block.
+        rate: samples per second.
     """
     segment = plan[0].segment / rate
     each = min(len(plan), math.ceil((STRETCH_SECONDS / segment + OVERLAP) / (1 - OVERLAP)))
@@ -73,8 +73,8 @@ def stretches(plan: Sequence[Window], energies: Energies, block: int, rate: int)
     return [Stretch(plan[a:b], _complete(plan, a, b, block)) for a, b in _joined(firsts, each)]
 
 
-def _complete(plan: Sequence[Window], first: int, last: int, block: int) -> range:
-    """The blocks of a song that the windows from `first` up to `last` separate alone."""
+def _complete(plan: Sequence[SegmentWindow], first: int, last: int, block: int) -> range:
+    """The blocks of a song that the windows from `first` up to `last` separate completely."""
     begin = plan[first - 1].start + plan[first - 1].length if first else 0
     samples = plan[-1].start + plan[-1].length
     stop = plan[last].start // block if last < len(plan) else math.ceil(samples / block)
@@ -82,7 +82,7 @@ def _complete(plan: Sequence[Window], first: int, last: int, block: int) -> rang
 
 
 def _joined(firsts: Sequence[int], each: int) -> list[tuple[int, int]]:
-    """Runs of `each` from these numbers on; where one ends as the next begins they are one."""
+    """Runs of `each` items from these indices; adjacent runs are merged."""
     runs: list[tuple[int, int]] = []
     for first in firsts:
         if runs and runs[-1][1] == first:

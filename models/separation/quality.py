@@ -1,4 +1,4 @@
-"""How well a song was taken apart, without knowing what its stems should be."""
+"""Quality of a separation without reference stems."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ FLOOR_DB = -120.0
 
 
 def residual_db(mix: Float[np.ndarray, "channels _"], stems: Mapping[str, Float[np.ndarray, "channels _"]]) -> float:
-    """The energy of a song that is in none of its stems, against that of the song, in dB.
+    """The energy of a song that is in none of its stems, relative to the energy of the song, in dB.
 
-    Sources that add up to the song give `FLOOR_DB`, sources that share nothing with it 0 or more. A silent song has
-    nothing to compare with and gives 0. Offsets, the means of channels, count on neither side, as no source has them.
+    Sources that add up to the song give `FLOOR_DB`, unrelated sources 0 or more. A silent song gives 0. Offsets (the
+    means of channels) are removed from both sides, since no source has them.
 
     Args:
         mix: the song.
-        stems: all sources that it was taken apart into, as long as the song.
+        stems: all separated sources, as long as the song.
     """
     whole = _energy(mix)
     if whole == 0:

@@ -1,4 +1,4 @@
-"""The separator that jobs, services and assemblies use."""
+"""The separator of jobs, services and assemblies."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from models.errors import StemsError, not_finite
 from models.separation.demucs_release import load_released, load_repository
 from models.separation.directory import CONFIG, load_separator_directory, stored_threshold
 from models.separation.ensemble import Ensemble, Precision
-from models.separation.overlap_add import CrossFade, Level, Window, run_windows, windows
+from models.separation.overlap_add import CrossFade, Level, SegmentWindow, run_windows, windows
 from models.separation.probe import Probe, Stretch, stretches
 from models.separation.vocals import (
     DEFAULT_THRESHOLD,
@@ -35,30 +35,30 @@ if TYPE_CHECKING:
     from demucs.htdemucs import HTDemucs
 
 PROCEDURE = 2
-"""Version of how songs are separated, which is part of a separator's id wherever results are kept by it.
+"""Version of the separation procedure, which is part of a separator's id in stored results.
 
-1 gave each source the song's mean; 2 gives it to none."""
+1 added the song's mean to each source; 2 adds it to none."""
 
 Wave = Float[np.ndarray, "2 _"]
 
 
 class Separator:
-    """Takes songs apart with one Demucs, or with a weighted bag of them, many songs to a batch.
+    """Separates songs with one Demucs, or with a weighted bag of them, many songs per batch.
 
     Args:
-        networks: one, or several of one kind.
-        weights: each network's weight for each source, in any unit; None: all the same.
-        device: where they compute.
+        networks: one network, or several of one kind.
+        weights: each network's weight per source, in any unit; None: equal weights.
+        device: the device that computes.
         vocal_threshold: see below.
         batch: see below.
-        precision: what they compute in; None: float32 on a CPU, otherwise bfloat16 or, on older GPUs, float16.
+        precision: None: float32 on a CPU, otherwise bfloat16 or, on older GPUs, float16.
 
     Attributes:
         sources: names of the stems, in the network's order.
         sample_rate: the rate of songs and stems in Hz (44,100 for every released network).
         vocal_threshold: the vocal score above which a song counts as sung: measured in training, else 0.045.
-        batch: segments that go through the network at once: 16, but one on a CPU. There more take memory and hardly
-            less time, and one alone gives a song the same bits whatever songs are beside it.
+        batch: segments per network call: 16, but one on a CPU. There larger batches take memory and hardly less time,
+            and with one segment a song's bits do not depend on other songs.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Separator:
         first = networks[0]
         if any(n.segment != first.segment or n.samplerate != first.samplerate for n in networks):
             raise StemsError(
-                "The networks of this separator differ in segment or sample rate.",
+                "The networks of this separator differ in segment length or sample rate.",
                 "Use networks of one kind, or one of them alone.",
                 code="unsupported",
                 field="separator",
@@ -91,10 +91,10 @@ class Separator:
     def load(cls, name_or_directory: str | Path, device: str = "cpu") -> Separator:
         """Open a directory that `save_separator` wrote, a local demucs repository, or a released name.
 
-        Bags of networks are applied as demucs does: each network's outputs, weighted by source.
+        Bags of networks are applied as in demucs: the networks' outputs, weighted per source.
 
         Raises:
-            StemsError: there is none, it is damaged, or (released names) it cannot be fetched.
+            StemsError: it is missing, damaged, or (for released names) cannot be downloaded.
         """
         path = Path(name_or_directory)
         if (path / CONFIG).exists():
@@ -105,20 +105,20 @@ class Separator:
 
     @property
     def segment_seconds(self) -> float:
-        """Seconds of audio that the network hears at once."""
+        """Seconds of audio per network input."""
         return self._segment / self.sample_rate
 
     def listen(self, songs: Sequence[np.ndarray], enough: float = 1.0) -> list[Probe]:
-        """Whether each song is sung, as far as a few of the windows that :meth:`separate` computes tell.
+        """Probe songs for vocals by computing a few of the windows of :meth:`separate`.
 
-        See :mod:`models.separation.probe`. A probe needs the memory of the separated windows until it is dropped.
+        See :mod:`models.separation.probe`. A probe holds the separated windows in memory.
 
         Args:
             songs: stereo float32 at `sample_rate`.
-            enough: to a song whose score is above it after every other stretch, the probe does not listen further.
+            enough: a song whose score exceeds this after every other stretch is not probed further.
 
         Raises:
-            StemsError: this separator has no vocals.
+            StemsError: this separator has no source for vocals.
         """
         if VOCALS not in self.sources:
             raise self._no_vocals()
@@ -142,12 +142,12 @@ class Separator:
         return [Probe(song_score(known), of) for known, of in zip(shares, heard, strict=True)]
 
     def vocal_score(self, songs: Sequence[np.ndarray]) -> list[float]:
-        """The vocal score of each song as a whole, see :func:`models.separation.vocals.vocal_score`.
+        """The vocal score of each whole song, see :func:`models.separation.vocals.vocal_score`.
 
-        For songs whose stems are not wanted: they are separated one after the other, and dropped.
+        Songs are separated in turn, and their stems dropped.
 
         Raises:
-            StemsError: this separator has no vocals.
+            StemsError: this separator has no source for vocals.
         """
         if VOCALS not in self.sources:
             raise self._no_vocals()
@@ -156,15 +156,15 @@ class Separator:
     def separate(
         self, songs: Sequence[np.ndarray], probes: Sequence[Probe | None] | None = None
     ) -> list[dict[str, Wave]]:
-        """Take songs apart: stereo float32 at `sample_rate` in, for each song one such wave a source out.
+        """Separate songs: stereo float32 at `sample_rate` in, for each song one such waveform per source out.
 
-        A song's offset, the mean of each channel, is in none of its sources.
-        Segments of all songs share batches; where there are several in one, the songs beside it change how a
-        song's last bits are rounded, and nothing else. A song's result needs `len(sources)` times its own memory.
+        A song's offset, the mean of each channel, is in none of its sources. Segments of all songs share batches;
+        with several segments per batch, other songs in it change only the rounding of a song's last bits. A song's
+        result needs `len(sources)` times its own memory.
 
         Args:
-            songs: what to take apart.
-            probes: what :meth:`listen` gave for these very songs; it saves time and changes nothing else.
+            songs: the songs to separate.
+            probes: results of :meth:`listen` for the same songs; they only save time.
         """
         waves = [_as_tensor(song) for song in songs]
         plans = [self._plan(k, wave) for k, wave in enumerate(waves)]
@@ -175,19 +175,21 @@ class Separator:
             self._assemble(wave, plan, known, outputs) for wave, plan, known in zip(waves, plans, heard, strict=True)
         ]
 
-    def stems(self, song: Audio, names: Sequence[str]) -> dict[str, Audio]:
-        """These stems of a mixed song of any rate and channels, in stereo, at `sample_rate`."""
+    def stems(self, song: Audio, names: Sequence[str], rate: int) -> dict[str, Audio]:
+        """The named stems of a mixed song of any rate and channels, mono, at `rate` Hz."""
+        return {name: stem.mono().resample(rate) for name, stem in self.stereo_stems(song, names).items()}
+
+    def stereo_stems(self, song: Audio, names: Sequence[str]) -> dict[str, Audio]:
+        """The same in stereo, at `sample_rate`."""
         if lost := [name for name in names if name not in self.sources]:
-            raise StemsError(
-                f"The separator does not give {', '.join(lost)}.", "Give those stems as files.", field="song"
-            )
+            raise StemsError(f"The separator has no {', '.join(lost)}.", "Give those stems as files.", field="song")
         [waves] = self.separate([song.stereo().resample(self.sample_rate).samples])
         return {name: Audio(waves[name], self.sample_rate) for name in names}
 
-    def _plan(self, song: int, wave: Tensor) -> list[Window]:
+    def _plan(self, song: int, wave: Tensor) -> list[SegmentWindow]:
         return windows(song, wave.shape[-1], self._segment)
 
-    def _outputs(self, waves: list[Tensor], todo: Iterable[Window]) -> Iterator[Tensor]:
+    def _outputs(self, waves: list[Tensor], todo: Iterable[SegmentWindow]) -> Iterator[Tensor]:
         return run_windows(self._networks.start, waves, [Level.of(wave) for wave in waves], todo, self.batch)
 
     def _shares(self, stretch: Stretch, heard: Mapping[int, Tensor], level: Level, levels: Energies) -> Energies:
@@ -199,7 +201,7 @@ class Separator:
         return vocal_shares(energies[self.sources.index(VOCALS)], np.sum(energies, axis=0), levels)
 
     def _assemble(
-        self, wave: Tensor, plan: Sequence[Window], heard: Mapping[int, Tensor], outputs: Iterator[Tensor]
+        self, wave: Tensor, plan: Sequence[SegmentWindow], heard: Mapping[int, Tensor], outputs: Iterator[Tensor]
     ) -> dict[str, Wave]:
         separated = self._fade(plan, heard, outputs, Level.of(wave))
         if not np.isfinite(separated).all():
@@ -207,9 +209,9 @@ class Separator:
         return dict(zip(self.sources, separated, strict=True))
 
     def _fade(
-        self, plan: Sequence[Window], heard: Mapping[int, Tensor], outputs: Iterator[Tensor], level: Level
+        self, plan: Sequence[SegmentWindow], heard: Mapping[int, Tensor], outputs: Iterator[Tensor], level: Level
     ) -> Float[np.ndarray, "sources channels _"]:
-        """Neighbouring windows as one sound; what was not heard comes from `outputs`."""
+        """Cross-fade windows to one sound; outputs missing from `heard` come from `outputs`."""
         begin, last = plan[0].start, plan[-1]
         channels = len(level.offset)
         fade = CrossFade(len(self.sources), channels, last.start + last.length - begin, last.segment)
@@ -220,8 +222,8 @@ class Separator:
 
     def _no_vocals(self) -> StemsError:
         return StemsError(
-            f"This separator cannot score singing: its sources are {', '.join(self.sources)}.",
-            f"Use one with the source '{VOCALS}', such as htdemucs.",
+            f"This separator cannot score vocals: its sources are {', '.join(self.sources)}.",
+            f"Use a separator with the source '{VOCALS}', such as htdemucs.",
             code="no_vocals",
             field="separator",
         )

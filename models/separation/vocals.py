@@ -1,4 +1,4 @@
-"""Is there singing? One score for any song whose stems are known, separated or given."""
+"""The vocal score: how vocal a song is, computed from its stems, separated or given."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ import numpy as np
 from jaxtyping import Float
 
 VOCALS = "vocals"
-"""The source that a vocal score is about, as every Demucs names it."""
+"""The source of vocals, as every Demucs names it."""
 
 SCORE_VERSION = 2
-"""Thresholds are of one version of the score. 1: of a few excerpts alone, as releases before had it."""
+"""A threshold is valid for one version of the score. Version 1, of earlier releases, used a few excerpts only."""
 
 DEFAULT_THRESHOLD = 0.045
-"""Score above which a song counts as sung, for separators that come without a measured one, such as htdemucs: that of
-a voice 13 dB below the rest. docs/BENCHMARKS.md says what it was tried on."""
+"""Score above which a song counts as sung, for separators without a measured threshold, such as htdemucs: the score
+of a voice 13 dB below the rest. docs/BENCHMARKS.md lists the songs that it was tested on."""
 
 BLOCK_SECONDS = 2.0
-"""Songs are looked at in blocks of this length."""
+"""Length of the blocks of a song."""
 
 SUNG_SECONDS = 16.0
-"""A song is as vocal as its most vocal blocks, of so many seconds together."""
+"""The score is that of the most vocal blocks, this long in total."""
 
 MOST_VOCAL = 0.75
-"""Of a song that is too short for that, this share of its blocks counts."""
+"""Share of blocks that count in a shorter song."""
 
-_QUIET = 0.01  # of a block's mean energy in the song, which is 20 dB below it
-_LEAKAGE = 0.02  # vocal shares below this are what any separator takes for a voice
+_QUIET = 0.01  # of the song's mean block energy, which is 20 dB below it
+_LEAKAGE = 0.02  # vocal shares below this are leakage of the separator
 _FLOOR = 1e-4  # scores below this count as this
 
 Wave = Float[np.ndarray, "channels _"]
@@ -36,15 +36,15 @@ Energies = Float[np.ndarray, "_"]
 
 
 def vocal_score(mix: Wave, stems: Mapping[str, Wave], rate: int) -> float:
-    """How vocal a song is, in 0..1: the mean vocal share of its most vocal 16 seconds, wherever they are.
+    """How vocal a song is, in 0..1: the mean vocal share of its most vocal 16 seconds, at any position.
 
-    So a verse counts as much in a long song as in a short one, also if the voice pauses. The mean is a geometric one,
-    of shares of 0.02 at least: an instrument that is taken for a voice for two seconds does not make a song sung.
+    So a verse counts as much in a long song as in a short one, also if the voice pauses. The mean is geometric, over
+    shares of at least 0.02: an instrument mistaken for a voice for two seconds does not make a song sung.
 
     Args:
         mix: the song.
-        stems: all sources that it consists of, as long as the song; without vocals among them the score is 0.
-        rate: samples a second.
+        stems: all sources of the song, as long as the song; without vocals among them the score is 0.
+        rate: samples per second.
     """
     block = block_samples(rate)
     if VOCALS not in stems:
@@ -60,53 +60,53 @@ def block_samples(rate: int) -> int:
 
 
 def block_energies(wave: Wave, block: int) -> Energies:
-    """The energy of each block of a sound without its mean, which is not heard. The last block may be shorter."""
+    """The energy of each block of a sound, without its inaudible mean. The last block may be shorter."""
     starts = range(0, wave.shape[1], block)
     parts = (wave[:, start : start + block] for start in starts)
     return np.array([part.var(axis=1, dtype=np.float64).sum() * part.shape[1] for part in parts])
 
 
 def vocal_shares(vocals: Energies, total: Energies, level: Energies) -> Energies:
-    """The vocal share of each block, in 0..1, less where it is quiet.
+    """The vocal share of each block, in 0..1, reduced in quiet blocks.
 
     Args:
-        vocals: energies of the voice in some of a song's blocks.
-        total: those of all sources together.
-        level: how loud those blocks are, see :func:`block_levels`.
+        vocals: energies of the voice per block.
+        total: energies of all sources together.
+        level: levels of the blocks, see :func:`block_levels`.
     """
     return level * np.divide(vocals, total, out=np.zeros_like(vocals), where=total > 0)
 
 
 def block_levels(mix: Energies) -> Energies:
-    """1 for blocks of a song, less for those that are more than 20 dB below its mean, in proportion to their energy.
+    """1 for most blocks of a song; below 1, in proportion to energy, for blocks more than 20 dB below its mean.
 
-    In them a voice cannot be told from what a separator leaves over.
+    In such blocks a voice cannot be distinguished from leakage.
     """
     return np.minimum(1.0, mix / (_QUIET * mix.mean())) if mix.any() else np.zeros_like(mix)
 
 
 def song_score(shares: Energies) -> float:
-    """The geometric mean of the vocal shares of the most vocal blocks, each 0.02 at least; 0 where no block has any.
+    """The geometric mean of the vocal shares (each at least 0.02) of the most vocal blocks; 0 if all shares are 0.
 
-    Shares that are not known count as 0: once they are, the score is the same or higher.
+    Unknown shares count as 0, so the score can only rise once they are known.
 
     Args:
-        shares: of all blocks of the song.
+        shares: shares of all blocks of the song.
     """
     if not shares.any():
         return 0.0
     count = min(math.ceil(SUNG_SECONDS / BLOCK_SECONDS), math.ceil(MOST_VOCAL * len(shares)))
     most = np.maximum(np.sort(shares)[-count:], _LEAKAGE)
-    # As tables store it, so that a stored score decides as it did when it was measured.
+    # float32 as in tables, so that a stored score gives the same decision as the measured one.
     return float(np.float32(np.exp(np.log(most).mean())))
 
 
 def best_threshold(instrumental: Sequence[float], sung: Sequence[float]) -> tuple[float, float]:
-    """The score that best parts songs without singing from songs with it, and the share it gets right.
+    """The score that best separates instrumental from sung songs, and the share that it classifies correctly.
 
-    Both kinds count the same, however many there are of each. Where several thresholds part them equally
-    well it is in the middle of the widest gap, on a logarithmic scale, as scores of instrumental songs lie
-    close to 0. The default threshold where one kind is missing.
+    Both classes have equal weight, independent of their sizes. Among equally good thresholds it takes the middle of
+    the widest gap, on a logarithmic scale, since scores of instrumental songs are close to 0. If one class is empty
+    it returns the default threshold.
     """
     if not instrumental or not sung:
         return DEFAULT_THRESHOLD, 0.0

@@ -1,4 +1,4 @@
-"""A whole model: language model, one codec a stem, and (where there is one) the separator. Audio in, audio out."""
+"""A whole model: language model, one codec per stem, and optionally the separator. Audio in, audio out."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ from models.lm.grid import Grid
 from models.lm.language_model import MAX_SECONDS, StemLM
 from models.lm.sampling import Sampling
 from models.separation import Separator
-from models.song.continuation import Continuation, continuation_grid
+from models.song.continuation import Continuation
 from models.song.draft import Draft, mirrored
-from models.song.edit import Edit, edit_grid
+from models.song.edit import Edit
+from models.song.grids import continuation_grid, edit_grid
 from models.song.model_directory import check_codecs, load_separator, read_max_seconds, write_about
 from models.song.song import Song
 from models.song.song_decoder import SongDecoder
@@ -94,7 +95,7 @@ class Assembly:
 
     @property
     def frame_rate(self) -> float:
-        """Frames of codes a second."""
+        """Frames of codes per second."""
         return self._any_codec.frame_rate
 
     @property
@@ -232,10 +233,9 @@ class Assembly:
         """The stems of a mixed song: mono, at the codecs' rate; or else in stereo, at the separator's."""
         if self.separator is None:
             raise StemsError("This model has no separator.", "Give the stems one by one.", field="song")
-        stems = self.separator.stems(song, self.layout.names)
-        if not mono:
-            return stems
-        return {name: stem.mono().resample(self.sample_rate) for name, stem in stems.items()}
+        if mono:
+            return self.separator.stems(song, self.layout.names, self.sample_rate)
+        return self.separator.stereo_stems(song, self.layout.names)
 
     def encode_stem(self, name: str, samples: np.ndarray) -> Tensor:
         """Codes ``[codebooks, frames]`` of one stem's mono samples at :attr:`sample_rate`."""
@@ -244,8 +244,8 @@ class Assembly:
     def _frames(self, seconds: float) -> int:
         if not 0 < seconds <= self.max_seconds:  # also refuses NaN
             raise StemsError(
-                f"{seconds:g} seconds cannot be made.",
-                f"Ask for more than 0 and at most {self.max_seconds:g}.",
+                f"Cannot generate {seconds:g} s.",
+                f"Give a length above 0 and up to {self.max_seconds:g} s.",
                 field="seconds",
             )
         return max(1, round(seconds * self.frame_rate))

@@ -1,4 +1,4 @@
-"""Trained parts into one model directory."""
+"""Assemble trained parts to one model directory."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def assemble(
 ) -> Assembly:
     """Copy trained parts into one directory that :meth:`Assembly.load` opens, and open it.
 
-    A model that is there is replaced once the new one was opened.
+    An existing model is replaced after the new one was opened.
 
     Raises:
-        StemsError: a part is missing or does not fit the others, or something else lies in ``directory``.
+        StemsError: a part is missing or does not fit the others, or ``directory`` holds something else.
     """
     target = check_assembly_folder(directory)
     if separator is not None and not (separator / CONFIG).is_file():
@@ -63,7 +63,7 @@ def _check_separator(model: Assembly) -> None:
     sources = model.separator.sources if model.separator else model.layout.names
     if lost := [name for name in model.layout.names if name not in sources]:
         raise StemsError(
-            f"The separator does not give {', '.join(lost)}: its sources are {', '.join(sources)}.",
-            "Take the one that made the token table, or leave it out.",
+            f"The separator has no {', '.join(lost)}: its sources are {', '.join(sources)}.",
+            "Use the separator of the token table, or leave it out.",
             field="separator",
         )

@@ -1,16 +1,12 @@
-"""How a song goes on, and the grid that asks a language model for it."""
+"""How a song goes on. Imports no torch: a service checks requests by it."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from jaxtyping import Bool, Int
-from torch import Tensor
-
 from models.errors import StemsError
-from models.lm.grid import Grid
 from models.stems import StemLayout
 
 
@@ -47,20 +43,3 @@ class Continuation:
     def going_on(self, layout: StemLayout) -> tuple[str, ...]:
         """The stems that go on."""
         return layout.names if self.stems is None else tuple(name for name in layout.names if name in self.stems)
-
-
-def continuation_grid(
-    layout: StemLayout, codes: Mapping[str, Int[Tensor, "codebooks _"]], frames: int
-) -> tuple[Grid, Bool[Tensor, "streams frames"] | None]:
-    """The grid of a continuation, and what its prefix hides: None for no prefix, where all stems go on.
-
-    Args:
-        layout: the stems.
-        codes: of each stem, what is known of it from its first frame on.
-        frames: of the song with its new part.
-    """
-    grid = Grid.blank(layout.streams, frames)
-    for name, known in codes.items():
-        grid.codes[layout.slice(name), : known.shape[1]] = known
-        grid.known[layout.slice(name), : known.shape[1]] = True
-    return grid, ~grid.known if bool(grid.known[:, -1].any()) else None

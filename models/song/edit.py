@@ -1,17 +1,23 @@
-"""What is to be done with a song's stems, and the grid that asks a language model for it."""
+"""What is to be done with a song's stems. Imports no torch: a service checks requests by it."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 
-import torch
-from jaxtyping import Bool, Int
-from torch import Tensor
-
 from models.errors import StemsError
-from models.lm.grid import Grid
 from models.stems import StemLayout
+
+
+@dataclass(frozen=True)
+class FromText:
+    """A song that is generated from text alone.
+
+    Args:
+        seconds: its length.
+    """
+
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -46,18 +52,18 @@ class Edit:
         for name in self.silent:
             if name in (*given, *self.regenerate, *self.texture):
                 raise StemsError(
-                    f"'{name}' cannot be silent and also given or wanted.", "Choose one.", field="silent"
+                    f"'{name}' cannot be silent and also given or regenerated.", "Choose one.", field="silent"
                 )
         for name in self.texture:
             self._check_texture(name, layout, given)
         self._check_region(given)
         if not self.wanted(layout, given) and not self.texture:
             raise StemsError(
-                "There is nothing to write: every stem is kept.", "Name a stem to regenerate.", field="regenerate"
+                "Nothing would change: every stem is kept.", "Name a stem to regenerate.", field="regenerate"
             )
         if self.region is None and not self.texture and not set(given) - self.wanted(layout, given):
             raise StemsError(
-                "No stem is left to fit the new ones to.",
+                "Every stem would be regenerated, and none is left as context.",
                 "Keep at least one, or generate a song.",
                 field="regenerate",
             )
@@ -82,12 +88,12 @@ class Edit:
             return
         if not (self.regenerate or self.texture):
             raise StemsError(
-                "A region of nothing is to be written.", "Name a stem to regenerate.", field="regenerate"
+                "A region was given, but no stem to change in it.", "Name a stem to regenerate.", field="regenerate"
             )
         for name in self.regenerate:
             if name not in given:
                 raise StemsError(
-                    f"'{name}' is not given: it has nothing to keep outside the region.",
+                    f"'{name}' is not given, so nothing of it can be kept outside the region.",
                     "Give it, or leave the region out.",
                     field="region",
                 )
@@ -110,34 +116,3 @@ class Edit:
             )
         first = min(int(start * frame_rate), count - 1)
         return slice(first, max(first + 1, min(count, round(end * frame_rate))))
-
-
-def edit_grid(
-    layout: StemLayout, codes: Mapping[str, Int[Tensor, "codebooks frames"]], edit: Edit, region: slice
-) -> tuple[Grid, Bool[Tensor, "streams frames"]]:
-    """The grid of an edit, and what its prefix hides.
-
-    Args:
-        layout: the stems.
-        codes: of given and of silent stems; those that are wanted everywhere may be missing.
-        edit: what to do.
-        region: the frames to write of stems that are regenerated or get another texture.
-    """
-    frames = next(iter(codes.values())).shape[1]
-    grid = Grid.blank(layout.streams, frames)
-    hidden = torch.zeros(grid.codes.shape, dtype=torch.bool)
-    for name in layout.names:
-        part = layout.slice(name)
-        if name in edit.texture:
-            hidden[part.start + 1 : part.stop, region] = True
-        elif name in edit.regenerate:
-            hidden[part, region] = True
-        elif name not in codes:
-            hidden[part] = True
-        if name in codes:
-            grid.codes[part] = codes[name]
-    grid.known[:] = ~hidden
-    if not edit.exact:
-        silent = torch.tensor(layout.stream_mask(edit.silent))
-        grid.known[~silent, region] = False
-    return grid, hidden

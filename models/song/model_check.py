@@ -1,4 +1,4 @@
-"""Whether a model could be loaded, found out before anything is started for it."""
+"""Check that a model can be loaded, before anything is started for it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from models.song.model_directory import check_codecs, read_max_seconds
 
 
 def check_model(directory: Path | str) -> None:
-    """Refuse a model directory that :meth:`~models.song.assembly.Assembly.load` refuses.
+    """Refuse every model directory that :meth:`~models.song.assembly.Assembly.load` refuses.
 
     Reads every weight, but holds no more than the codecs, the separator and one tensor of the language model.
 
     Raises:
-        StemsError: what is missing, damaged, not finite or does not fit; it names the file.
+        StemsError: a part is missing, damaged, not finite, or does not fit; the error names the file.
     """
     directory = Path(directory)
     read_max_seconds(directory)
@@ -31,7 +31,7 @@ def check_model(directory: Path | str) -> None:
 
 
 def check_parts(lm: Path, codecs: Mapping[str, Path], separator: Path | None) -> None:
-    """Refuse parts that could not be one model; the same for parts that lie in different places."""
+    """The same check for parts in different directories."""
     config = StemLM.check(lm)
     check_codecs(config, {name: StemCodec.load(folder) for name, folder in codecs.items()})
     if separator is not None:

@@ -1,4 +1,4 @@
-"""What the model gives back."""
+"""A generated or edited song."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from models.stems import StemLayout
 
 
 def mixed(stems: Mapping[str, np.ndarray]) -> np.ndarray:
-    """The sum of stems that are equally long."""
+    """The sum of stems of equal length."""
     return np.stack(list(stems.values())).sum(axis=0, dtype=np.float32)
 
 
@@ -20,8 +20,8 @@ def mixed(stems: Mapping[str, np.ndarray]) -> np.ndarray:
 class Song:
     """A generated or edited song.
 
-    ``codes`` int16 ``[streams, frames]``; ``stems`` mono float32 samples by name, all equally long, at ``rate``. With
-    the same model, request, ``seed`` and ``precision`` comes the same song.
+    ``codes`` int16 ``[streams, frames]``; ``stems`` mono float32 samples by name, all equally long, at ``rate``. The
+    same model, request, ``seed`` and ``precision`` give the same song.
     """
 
     codes: np.ndarray

@@ -1,4 +1,4 @@
-"""A song's frames to the sound of its stems, while the song is still being written."""
+"""Decode a song's frames to the sound of its stems while the song is still being generated."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from models.song.draft import Draft
 from models.stems import StemLayout
 
 FRAMES = 50
-"""Frames that are decoded together, a second of them: each time, some around them are computed again."""
+"""Frames decoded together, one second of them: context frames around them are computed twice."""
 
 
 class SongDecoder:
-    """Frames in, as they come; sound of all stems out, each second of them.
+    """Frames in, as they arrive; sound of all stems out, second by second.
 
-    All that comes out, joined, is what the codecs make of the whole song, to 90 dB and more; and where a draft keeps
-    the sound that was given, it is that.
+    The joined output equals the codecs' output for the whole song, to 90 dB and more; where a draft keeps given
+    sound, it is that sound.
     """
 
     def __init__(self, codecs: Mapping[str, StemCodec], layout: StemLayout, draft: Draft) -> None:
@@ -31,10 +31,10 @@ class SongDecoder:
         self._decoders = {name: StreamDecoder(codecs[name]) for name in layout.names if draft.decodes(name)}
         self._waiting: list[Tensor] = []
         self.samples = 0
-        """Samples that have come out of each stem."""
+        """Samples returned so far per stem."""
 
     def push(self, codes: Int[Tensor, "streams frames"], *, last: bool) -> dict[str, np.ndarray]:
-        """More frames. Returns mono samples by stem, equally many; nothing as long as too few frames wait.
+        """Add frames. Returns mono samples by stem, all equally long; an empty dict while too few frames wait.
 
         Raises:
             StemsError: a codec's sound is not finite.

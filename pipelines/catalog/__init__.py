@@ -1,1 +1,1 @@
-"""From a folder or a manifest of audio to one schema: what there is, and what it is said to be."""
+"""Read catalogs in any format, from a folder or a manifest of audio, into one schema."""

@@ -1,4 +1,4 @@
-"""`stems catalog`: list the songs of a source in one file, or say what is wrong with it."""
+"""`stems catalog`: write the songs of a source to one file, or report its problems."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from pipelines.catalog.storage.addresses import lies_in
 
 
 def write_catalog(config: CatalogConfig) -> CatalogReport:
-    """Read a source, measure what its files' headers say, and write the catalog.
+    """Read a source, take lengths from its files' headers, and write the catalog.
 
-    A dry run writes nothing, and reports what must be corrected instead of raising it.
+    A dry run writes nothing, and reports errors instead of raising them.
 
     Raises:
-        StemsError: something must be corrected first; or there is neither an output nor a dry run.
+        StemsError: the catalog has an error, or there is neither an output nor a dry run.
     """
     if not (config.output or config.dry_run):
-        raise StemsError("There is nowhere to write to.", "Give --output, or --dry_run true.", field="output")
+        raise StemsError("There is nowhere to write to.", "Give --output, or --dry-run.", field="output")
     source = Source(config.source, config.manifest, tuple(config.allow_hosts))
     if not config.dry_run:
         check_catalog_file(config.output)
@@ -42,11 +42,11 @@ def write_catalog(config: CatalogConfig) -> CatalogReport:
 
 
 def _check_is_no_manifest(output: str, source: Source) -> None:
-    """Refuse a catalog that the next run would take for its source's manifest."""
+    """Refuse an output that the next run would read as a manifest of its source."""
     name = output.rpartition("/")[2].lower()
     if source.is_folder and name in MANIFEST_NAMES and lies_in(output, source.path):
         raise StemsError(
-            f"'{output}' would be read as what '{source.path}' says of its songs.",
+            f"'{output}' would be read as a manifest of '{source.path}'.",
             "Give another name.",
             field="output",
         )

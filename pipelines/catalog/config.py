@@ -24,24 +24,25 @@ Format = Literal[
 
 
 class CatalogConfig(BaseModel):
-    """From a source of songs to one typed catalog, or a report on it."""
+    """List the songs of a source in one catalog, or report its problems."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     source: str
-    """Folder of audio or of multitrack songs, or a manifest; local, s3:// or, of an allowed host, http(s)://."""
+    """Folder of audio or of multitrack songs, or a manifest; local, s3://, or http(s):// on an allowed host."""
 
     manifest: str = ""
-    """Captions, tags and titles for a folder's files: JSONL, CSV or Parquet; metadata.* in it is found by itself."""
+    """Captions, tags and titles of a folder's files: JSONL, CSV or Parquet. A metadata.* in the folder needs no
+    option."""
 
     format: Format = "auto"
-    """What the source is; by default found out by looking at it."""
+    """Format of the source; auto detects it."""
 
     allow_hosts: list[str] = []
-    """Hosts from which http(s) addresses may be read."""
+    """Hosts whose http(s) addresses may be read."""
 
     output: str = ""
     """Parquet file to write the catalog to, local or s3://, which `stems prepare` reads as its catalog."""
 
     dry_run: bool = False
-    """Report only: counts, hours, formats and every problem, and nothing is written."""
+    """Report counts, hours, formats and every problem; write nothing."""

@@ -1,4 +1,4 @@
-"""Which format a catalog is, by its layout, or by the first line of its manifest."""
+"""Detect the format of a catalog by its layout, or by the first line of its manifest."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pipelines.catalog.source import Source, has_suffix
 
 
 def detect(source: Source) -> Format:
-    """The format of a source; a folder of audio, or a plain manifest, where nothing speaks for another."""
+    """The format of a source; by default a folder of audio or a plain manifest."""
     if source.is_folder and not source.given_manifest:
         return _of_folder(source)
     found = _of_manifest(source)
-    # A plain manifest beside a folder only says more about the folder.
+    # A plain manifest beside a folder only adds to the folder.
     return _of_folder(source) if source.is_folder and found == "manifest" else found
 
 
@@ -57,14 +57,14 @@ def _of_keys(keys: set[str]) -> Format:
 
 
 def _names_files(text: str) -> bool:
-    """Whether a header names a column of files as plain manifests do, and is none of MTG-Jamendo's."""
+    """Whether a header has a file column of plain manifests, and is not MTG-Jamendo's."""
     header = text.partition("\n")[0].split("\t")
     named = set(map(column_key, header)) & set(map(column_key, FILE_COLUMNS))
     return bool(named) and not set(header) & set(jamendo.HEADER)
 
 
 def _first_keys(text: str) -> set[str]:
-    """The keys of the first object; none where it is no JSON, which its reader will say."""
+    """The keys of the first object; empty if it is not JSON, which its reader will report."""
     first = text.lstrip().partition("\n")[0]
     try:
         values = json.loads(first)

@@ -1,4 +1,4 @@
-"""How long songs are, by their files' headers, where the catalog does not say."""
+"""Lengths of songs from their files' headers, where the catalog does not state them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Import a catalog, whatever its format: songs in a stable order, as typed entries."""
+"""Import a catalog in any format: songs in a stable order, as typed entries."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def import_catalog(
 ) -> list[CatalogEntry]:
     """List the songs of a catalog in a stable order (by name; of a manifest, in its order).
 
-    Audio is not opened: whatever is wrong with it is found by the job that reads it.
+    Audio files are not opened: the job that reads them finds their errors.
 
     Args:
         path: a folder, or a manifest (names in it are relative to its own folder). Local, ``s3://``, or of a
@@ -59,22 +59,22 @@ def import_catalog(
         manifest: a manifest beside the folder. Of the plain kind (``metadata.jsonl``, ``.csv`` or ``.parquet``, in
             the folder found by itself) it says more about the folder's files, before their sidecars do, and may name
             others; of any other kind it names the songs, relative to the folder.
-        format: what it is; by default found out by looking at it.
+        format: format of the catalog; detected by default.
         allow_hosts: hosts that may be read from over HTTP.
 
     Raises:
-        StemsError: nothing there, no audio, a bad line (naming file and line), a host that is not allowed.
+        StemsError: nothing exists there, there is no audio, a line is bad, or a host is not allowed.
     """
     source = Source(path, manifest, tuple(allow_hosts))
     entries = read_songs(source, format)
     source.problems.raise_fatal()
     if source.problems.found:
-        logger.warning("%d problems in '%s': `stems catalog --dry_run` lists them.", len(source.problems.found), path)
+        logger.warning("%d problems in '%s': `stems catalog --dry-run` lists them.", len(source.problems.found), path)
     return entries
 
 
 def read_songs(source: Source, format: Format = "auto") -> list[CatalogEntry]:
-    """The songs of a source; what is wrong with lines and files is noted in its problems.
+    """The songs of a source; errors in lines and files are noted in its problems.
 
     Raises:
         StemsError: nothing can be read at all.
@@ -89,7 +89,9 @@ def read_songs(source: Source, format: Format = "auto") -> list[CatalogEntry]:
             field="catalog",
         )
     if (format in _NEEDS_FOLDER or format == "folder") and not source.is_folder:
-        raise StemsError(f"'{source.path}' is no folder, as the format '{format}' is.", "Name one.", field="catalog")
+        raise StemsError(
+            f"'{source.path}' is not a folder, but '{format}' is one.", "Name a folder.", field="catalog"
+        )
     entries = READERS[format](source)
     if not entries and not source.problems.any_fatal:
         raise _no_songs(source, format)
@@ -99,7 +101,7 @@ def read_songs(source: Source, format: Format = "auto") -> list[CatalogEntry]:
 def _no_songs(source: Source, format: Format) -> StemsError:
     hint = f"Give a folder with {listed_suffixes()} files, or a manifest that names some."
     if format in _NEEDS_FOLDER:
-        hint = f"Check that it is laid out as '{format}' is, or leave the format to be found out."
+        hint = f"Check that it has the layout of '{format}', or leave out the format to detect it."
     elif format == "folder":
         tables = [file.name for file in source.files if has_suffix(file.name, (".parquet", ".jsonl", ".csv"))]
         hint = f"It holds '{tables[0]}': if that lists songs, name it as the catalog." if tables else hint

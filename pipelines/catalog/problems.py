@@ -1,4 +1,4 @@
-"""What is wrong with a catalog: collected while it is read, so that all of it can be said at once."""
+"""Problems of a catalog, collected during reading and reported together."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from models.errors import StemsError
 
 
 @dataclass(frozen=True)
-class Problem:
-    """One thing that is wrong.
+class CatalogProblem:
+    """One problem.
 
     Args:
         place: the file, or file and line.
-        what: a sentence on what is wrong there.
-        hint: what to do about it.
+        what: a sentence on the problem.
+        hint: how to fix it.
         fatal: the catalog cannot be used until it is corrected; otherwise the rest of it can.
         code, field: as of a StemsError.
     """
@@ -34,19 +34,23 @@ class Problem:
 class Problems:
     """Problems in the order in which they were found."""
 
-    found: list[Problem] = field(default_factory=list)
+    found: list[CatalogProblem] = field(default_factory=list)
 
     def note(self, place: str, what: str, hint: str) -> None:
-        """Something that the catalog can be used in spite of."""
-        self.found.append(Problem(place, what, hint))
+        """Add a problem that does not prevent the use of the catalog."""
+        self.found.append(CatalogProblem(place, what, hint))
 
     def bad_line(self, place: str, what: str, hint: str) -> None:
         """A line that cannot be understood: fatal."""
-        self.found.append(Problem(place, f"the line {what}.", hint, fatal=True, code="bad_line", field="manifest"))
+        self.found.append(
+            CatalogProblem(place, f"the line {what}.", hint, fatal=True, code="bad_line", field="manifest")
+        )
 
     def fatal(self, error: StemsError) -> None:
         """An error that ended the reading."""
-        self.found.append(Problem("", error.message, error.hint, fatal=True, code=error.code, field=error.field))
+        self.found.append(
+            CatalogProblem("", error.message, error.hint, fatal=True, code=error.code, field=error.field)
+        )
 
     @property
     def any_fatal(self) -> bool:
@@ -59,5 +63,5 @@ class Problems:
         if not fatal:
             return
         first = fatal[0]
-        more = f" `stems catalog --dry_run` lists {len(fatal) - 1} more." if len(fatal) > 1 else ""
+        more = f" `stems catalog --dry-run` lists {len(fatal) - 1} more." if len(fatal) > 1 else ""
         raise StemsError(str(first), f"{first.hint}{more}", code=first.code, field=first.field)

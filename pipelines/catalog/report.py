@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from models.audio.formats import is_audio_name
-from pipelines.catalog.problems import Problem
+from pipelines.catalog.problems import CatalogProblem
 from pipelines.catalog.schema import CatalogEntry
 from pipelines.catalog.source import suffix
 
@@ -41,7 +41,7 @@ class CatalogReport:
     formats: dict[str, int]
     captioned: int
     tagged: int
-    problems: tuple[Problem, ...]
+    problems: tuple[CatalogProblem, ...]
     output: str = ""
 
     @property
@@ -73,7 +73,7 @@ class CatalogReport:
         return [f"… and {count:,} more: {escape(hint)}" for hint, count in more.items()]
 
 
-def report_on(entries: Sequence[CatalogEntry], problems: Sequence[Problem], output: str = "") -> CatalogReport:
+def report_on(entries: Sequence[CatalogEntry], problems: Sequence[CatalogProblem], output: str = "") -> CatalogReport:
     """Count a catalog; lengths are those that its entries declare."""
     return CatalogReport(
         songs=len(entries),
@@ -95,7 +95,7 @@ def sound_file(entry: CatalogEntry) -> str:
     return entry.stems[0].uris[0] if is_folder else entry.uri
 
 
-def _line(problem: Problem) -> str:
+def _line(problem: CatalogProblem) -> str:
     must = "[bold]must be corrected[/bold]: " if problem.fatal else ""
     said = f"{problem} {problem.hint}".encode(errors="replace").decode()  # a name may be what no terminal takes
     return f"{must}{escape(said)}".strip()

@@ -1,4 +1,4 @@
-"""One entry of a catalog: where a song's file is, and what is said about it."""
+"""One entry of a catalog: a song's file, and its title, caption and tags."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class CatalogEntry:
         uri: absolute path, ``file://`` (names that are not UTF-8, percent-encoded), ``s3://`` or ``https://``; of a
             multitrack song its mix, or its folder where it has no mix.
         fingerprint: cheap identity of the source, see :func:`fingerprint`.
-        title: the song's title; its file name without the suffix where nobody says.
+        title: the song's title; by default its file name without the suffix.
         caption: what is heard, in words; may be empty.
         tags: short labels, as given.
         size: bytes, of given stems all together.
@@ -53,7 +53,7 @@ def fingerprint(uri: str, size: int, stamp: str) -> str:
 
 
 def entry_to_json(entry: CatalogEntry) -> str:
-    """An entry as text, for the road between workers."""
+    """An entry as text, to send between workers."""
     return json.dumps(asdict(entry), ensure_ascii=False)
 
 

@@ -1,4 +1,4 @@
-"""What a catalog is read from: a folder, a manifest, or both."""
+"""The source of a catalog: a folder, a manifest, or both."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MANIFEST_SUFFIXES = (".jsonl", ".csv", ".parquet", ".json", ".tsv")
 
 @dataclass(frozen=True)
 class Source:
-    """Where songs are listed. Nothing is read before it is asked for, and nothing twice.
+    """A source of songs. Everything is read on demand, and only once.
 
     Args:
         path: a folder, or a manifest.

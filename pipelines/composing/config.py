@@ -32,7 +32,7 @@ class GenerateConfig(DecodingConfig):
     """What it should sound like; empty for anything."""
 
     seconds: Seconds = 10.0
-    """Length of the song."""
+    """Length of the song, in seconds."""
 
     output: str = "runs/song"
     """Folder for stems, mix and manifest."""
@@ -65,6 +65,13 @@ class EditConfig(DecodingConfig):
     prompt: Prompt = ""
     """What the result should sound like; empty to go by the music alone."""
 
+    rest: bool = True
+    """Keep in the mix what a mixed song holds beside the stems, such as vocals, and write it as rest.wav."""
+
+    source_quality: bool = False
+    """Write stems at the rate and in the channels of the song, as 32-bit floats; kept ones stay as they are to the bit.
+    Otherwise stems are mono, at the model's rate."""
+
     output: str = "runs/edit"
     """Folder for stems, mix and manifest."""
 
@@ -76,6 +83,35 @@ class EditConfig(DecodingConfig):
             return values
         rest = {name: value for name, value in values.items() if name != "exact"}
         return {"keep": "exact" if values["exact"] else "free", **rest}
+
+
+class ExtendConfig(DecodingConfig):
+    """Let a song go on: what it is stays, and a new part follows."""
+
+    model: str
+    """Directory of the model, such as runs/demo/model."""
+
+    song: str
+    """A mixed song, which is separated first; or a folder with one audio file per stem, named for it."""
+
+    seconds: Seconds = 10.0
+    """Length of the new part."""
+
+    stems: StemNames = Field(default=[])
+    """Stems that go on, while the files of the others last up to the new end; by default all."""
+
+    prompt: Prompt = ""
+    """What the new part should sound like; empty to go by the music alone."""
+
+    rest: bool = True
+    """Keep in the mix what a mixed song holds beside the stems, such as vocals, and write it as rest.wav."""
+
+    source_quality: bool = False
+    """Write stems at the rate and in the channels of the song, as 32-bit floats; kept ones stay as they are to the bit.
+    Otherwise stems are mono, at the model's rate."""
+
+    output: str = "runs/extended"
+    """Folder for stems, mix and manifest."""
 
 
 class AssembleConfig(BaseModel):
@@ -96,7 +132,7 @@ class AssembleConfig(BaseModel):
     """Directory of a separator, for edits of mixed songs; without one, edits take stems only."""
 
     max_seconds: float = Field(default=600.0, gt=0)
-    """Longest song that may be requested of the model."""
+    """Longest song that may be requested of the model, in seconds."""
 
 
 class EnginePlanConfig(BaseModel):
@@ -111,7 +147,7 @@ class EnginePlanConfig(BaseModel):
     """Size of the language model: tiny, small, medium or large."""
 
     slots: int = Field(default=1, ge=1)
-    """Guided requests at once."""
+    """Guided requests to decode at once."""
 
     precision: Precision | None = None
     """Number format in which the language model decodes; by default the fastest that is sound on the device."""

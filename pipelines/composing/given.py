@@ -79,7 +79,8 @@ def _mixed(assembly: Assembly, file: Path, rest: bool) -> GivenSong:
     if not rest or REST in stems:
         return GivenSong(sources, originals, None, None)
     mono = song.mono().resample(assembly.sample_rate)
-    return GivenSong(sources, originals, rest_of(song, originals.values()), rest_of(mono, stems.values()))
+    at_rate = [stem.mono().resample(mono.rate) for stem in stems.values()]
+    return GivenSong(sources, originals, rest_of(song, originals.values()), rest_of(mono, at_rate))
 
 
 def _all_like(stems: Mapping[str, Audio], song: Audio) -> dict[str, Audio]:

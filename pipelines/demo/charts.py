@@ -21,7 +21,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Frame:
+class ChartFrame:
     """Size of a chart in SVG units and the margins that hold its labels (left, right, top, bottom)."""
 
     width: int = 640
@@ -30,7 +30,7 @@ class Frame:
 
 
 def line_chart(
-    lines: Sequence[Line], level: tuple[str, float] | None, frame: Frame, title: str, x_name: str = "step"
+    lines: Sequence[Line], level: tuple[str, float] | None, frame: ChartFrame, title: str, x_name: str = "step"
 ) -> str:
     """An SVG of lines over steps, with a dashed line at ``level`` (name, value) to compare them with.
 

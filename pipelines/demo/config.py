@@ -14,22 +14,22 @@ class DemoConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     output: str = "runs/demo"
-    """Folder of everything the demo makes; the report is report.html in it."""
+    """Folder for everything that the demo makes; its report is report.html."""
 
     seed: int = Field(default=7, ge=0)
-    """Another seed renders other songs and trains other models."""
+    """Seed of the songs and the models."""
 
     training_songs: int = Field(default=24, ge=4)
     """Multitracks that the separator and the codecs learn from; half of them are sung."""
 
     training_seconds: float = Field(default=16.0, ge=4)
-    """Length of each."""
+    """Length of each multitrack, in seconds."""
 
     catalog_songs: int = Field(default=44, ge=4)
     """Songs of the catalog that is prepared; a quarter of them are sung."""
 
     catalog_seconds: float = Field(default=20.0, ge=10)
-    """Length of each."""
+    """Length of each song of the catalog, in seconds."""
 
     separator_steps: int = Field(default=400, ge=1)
     """Training steps of the separator."""
@@ -44,4 +44,4 @@ class DemoConfig(BaseModel):
     """What the generated song should sound like."""
 
     seconds: float = Field(default=10.0, gt=0, le=60)
-    """Length of the generated song."""
+    """Length of the generated song, in seconds."""

@@ -35,8 +35,8 @@ from pipelines.training.loop.train import TrainingResult
 
 
 @dataclass(frozen=True)
-class Edit:
-    """A finished edit: the song's title, its stems before (as separated), the result, and what was written anew."""
+class FinishedEdit:
+    """A finished edit: the song's title, its stems before (as separated), the result, and its regenerated stems."""
 
     title: str
     source: Mapping[str, Audio]
@@ -125,7 +125,7 @@ def generated_clips(song: Song, folder: Path) -> GeneratedSong:
     return GeneratedSong(song.prompt, clips["mix"], tuple(clips[name] for name in song.stems))
 
 
-def edited_clips(edit: Edit, model: Assembly, folder: Path) -> EditedSong:
+def edited_clips(edit: FinishedEdit, model: Assembly, folder: Path) -> EditedSong:
     """Players and pictures of an edit in ``folder``, and which stems kept their tokens to the bit."""
     before = folder / "source"
     source = {name: audio.samples[0] for name, audio in edit.source.items()}

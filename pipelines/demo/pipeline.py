@@ -1,4 +1,4 @@
-"""The whole road in one job: render, train, prepare, train, make, edit, measure, report."""
+"""The whole pipeline in one job: render, train, prepare, train, make, edit, measure, report."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ from rich.table import Table
 from models.files.output_folder import check_folder
 from models.files.output_listing import is_working, mark_working
 from models.lm.sampling import Sampling
-from models.song import edit as edits
 from models.song.assembly import Assembly
 from models.song.assembly_builder import assemble
+from models.song.edit import Edit
 from models.song.song import Song
+from models.song.source import Source
 from pipelines.composing.folder import write_song
 from pipelines.demo.band.render import RenderedSong, render_catalog, render_multitracks
 from pipelines.demo.config import DemoConfig
 from pipelines.demo.measure import (
-    Edit,
+    FinishedEdit,
     codec_row,
     context_rows,
     edited_clips,
@@ -41,7 +42,7 @@ from pipelines.demo.measure import (
     vocal_filter,
 )
 from pipelines.demo.report import write_report
-from pipelines.demo.results import DemoFacts, StepTime
+from pipelines.demo.results import DemoResults, StepTime
 from pipelines.demo.side_by_side import Job, run_side_by_side
 from pipelines.table.token_table import TokenTable
 from pipelines.tokens.config import PrepareConfig
@@ -86,7 +87,7 @@ LM: dict[str, Any] = {
 
 NOTE = (
     "Everything here was learned in minutes by very small models from music that a program wrote. It shows that "
-    "the road holds, not how good the models can be."
+    "the pipeline works, not how good the models can be."
 )
 
 T = TypeVar("T")
@@ -109,7 +110,7 @@ class Trained:
     lm: TrainingResult
 
 
-class Road:
+class DemoRun:
     """One demo: its folder, its console, and the seconds that each step took."""
 
     def __init__(self, config: DemoConfig) -> None:
@@ -149,29 +150,29 @@ def _holds_demo(folder: Path) -> bool:
     return is_working(folder) or ((folder / "seconds.json").is_file() and (folder / "band").is_dir())
 
 
-def run_demo(config: DemoConfig) -> DemoFacts:
+def run_demo(config: DemoConfig) -> DemoResults:
     """Run the demo, or go on with one that was stopped, and write ``report.html`` into its folder."""
-    road = Road(config)
-    band = road.step("Rendering the band", lambda: _render(road))
-    separator, codecs = road.step("Training the separator and the codecs", lambda: _train_parts(road))
-    codec_folder = _gather(road, codecs)
-    road.step("Preparing the catalog", lambda: _prepare(road, separator.directory, codec_folder))
-    lm = road.step("Training the language model", lambda: _train_lm(road, codec_folder))
+    run = DemoRun(config)
+    band = run.step("Rendering the band", lambda: _render(run))
+    separator, codecs = run.step("Training the separator and the codecs", lambda: _train_parts(run))
+    codec_folder = _gather(run, codecs)
+    run.step("Preparing the catalog", lambda: _prepare(run, separator.directory, codec_folder))
+    lm = run.step("Training the language model", lambda: _train_lm(run, codec_folder))
     model = assemble(
-        road.folder / "model", lm.directory, {s: codec_folder / s for s in CODEBOOKS}, separator.directory
+        run.folder / "model", lm.directory, {s: codec_folder / s for s in CODEBOOKS}, separator.directory
     )
-    generated = road.step("Generating a song", lambda: _generate(road, model))
-    edit = road.step("Editing a held-out song", lambda: _edit(road, model, band.held_out))
+    generated = run.step("Generating a song", lambda: _generate(run, model))
+    edit = run.step("Editing a held-out song", lambda: _edit(run, model, band.held_out))
     parts = Trained(codecs, lm)
-    facts = road.step("Measuring", lambda: _measure(road, band, model, parts, generated, edit))
-    facts = replace(facts, steps=tuple(StepTime(name, seconds) for name, seconds in road.seconds.items()))
-    _summarise(facts, write_report(facts, road.folder))
-    return facts
+    results = run.step("Measuring", lambda: _measure(run, band, model, parts, generated, edit))
+    results = replace(results, steps=tuple(StepTime(name, seconds) for name, seconds in run.seconds.items()))
+    _summarise(results, write_report(results, run.folder))
+    return results
 
 
-def _render(road: Road) -> Band:
+def _render(run: DemoRun) -> Band:
     """Everything that is rendered; what was rendered before is only read, so that the catalog's files stay as old."""
-    config, folder = road.config, road.folder / "band"
+    config, folder = run.config, run.folder / "band"
     done = folder / "rendered.json"
     if done.exists():
         return TypeAdapter(Band).validate_json(done.read_bytes())
@@ -199,49 +200,49 @@ def _render(road: Road) -> Band:
     return band
 
 
-def _train_parts(road: Road) -> tuple[TrainingResult, dict[str, TrainingResult]]:
+def _train_parts(run: DemoRun) -> tuple[TrainingResult, dict[str, TrainingResult]]:
     """The separator and the codecs do not wait for each other: they train side by side, a core each."""
-    create_store(road.tracking)
-    separator = _separator_config(road)
-    codecs = {stem: _codec_config(road, stem) for stem in CODEBOOKS}
+    create_store(run.tracking)
+    separator = _separator_config(run)
+    codecs = {stem: _codec_config(run, stem) for stem in CODEBOOKS}
     jobs: list[Job] = [(separator, partial(train_separator, separator))]
     jobs += [(config, partial(train_codec, config)) for config in codecs.values()]
     first, *others = run_side_by_side(jobs)
     return first, dict(zip(CODEBOOKS, others, strict=True))
 
 
-def _separator_config(road: Road) -> SeparatorTraining:
+def _separator_config(run: DemoRun) -> SeparatorTraining:
     return SeparatorTraining(
-        output=str(road.folder / "separator"),
-        tracking=road.tracking,
-        data=str(road.folder / "band" / "multitracks"),
+        output=str(run.folder / "separator"),
+        tracking=run.tracking,
+        data=str(run.folder / "band" / "multitracks"),
         preset="tiny",
-        steps=road.config.separator_steps,
-        seed=road.config.seed,
+        steps=run.config.separator_steps,
+        seed=run.config.seed,
         **SEPARATOR,
     )
 
 
-def _codec_config(road: Road, stem: str) -> CodecTraining:
+def _codec_config(run: DemoRun, stem: str) -> CodecTraining:
     return CodecTraining(
         name=f"codec-{stem}",
-        output=str(road.folder / "codec-training" / stem),
-        tracking=road.tracking,
-        stems=str(road.folder / "band" / "multitracks"),
+        output=str(run.folder / "codec-training" / stem),
+        tracking=run.tracking,
+        stems=str(run.folder / "band" / "multitracks"),
         stem=stem,
         codebooks=CODEBOOKS[stem],
         preset="tiny",
-        steps=road.config.codec_steps,
-        seed=road.config.seed,
+        steps=run.config.codec_steps,
+        seed=run.config.seed,
         **CODEC,
     )
 
 
-def _prepare(road: Road, separator: Path, codecs: Path) -> PrepareReport:
+def _prepare(run: DemoRun, separator: Path, codecs: Path) -> PrepareReport:
     return prepare(
         PrepareConfig(
-            catalog=str(road.folder / "band" / "catalog"),
-            table=str(road.folder / "tokens"),
+            catalog=str(run.folder / "band" / "catalog"),
+            table=str(run.folder / "tokens"),
             separator=str(separator),
             codecs=str(codecs),
             layout=LAYOUT,
@@ -252,50 +253,53 @@ def _prepare(road: Road, separator: Path, codecs: Path) -> PrepareReport:
     )
 
 
-def _train_lm(road: Road, codecs: Path) -> TrainingResult:
+def _train_lm(run: DemoRun, codecs: Path) -> TrainingResult:
     return train_lm(
         LMTraining(
-            output=str(road.folder / "lm"),
-            tracking=road.tracking,
-            table=str(road.folder / "tokens"),
+            output=str(run.folder / "lm"),
+            tracking=run.tracking,
+            table=str(run.folder / "tokens"),
             codecs=str(codecs),
             preset="tiny",
-            steps=road.config.lm_steps,
-            seed=road.config.seed,
+            steps=run.config.lm_steps,
+            seed=run.config.seed,
             **LM,
         )
     )
 
 
-def _gather(road: Road, codecs: dict[str, TrainingResult]) -> Path:
+def _gather(run: DemoRun, codecs: dict[str, TrainingResult]) -> Path:
     """One directory that holds the codecs under their stems' names."""
     for stem, result in codecs.items():
-        shutil.copytree(result.directory, road.folder / "codecs" / stem, dirs_exist_ok=True)
-    return road.folder / "codecs"
+        shutil.copytree(result.directory, run.folder / "codecs" / stem, dirs_exist_ok=True)
+    return run.folder / "codecs"
 
 
-def _generate(road: Road, model: Assembly) -> Song:
-    song = model.generate(road.config.prompt, road.config.seconds, Sampling(seed=road.config.seed))
-    forget_clips(road.folder / "generated", song)
-    write_song(road.folder / "generated", song, model.digest)
+def _generate(run: DemoRun, model: Assembly) -> Song:
+    song = model.generate(run.config.prompt, run.config.seconds, Sampling(seed=run.config.seed))
+    forget_clips(run.folder / "generated", song)
+    write_song(run.folder / "generated", song, model.digest)
     return song
 
 
-def _edit(road: Road, model: Assembly, held_out: RenderedSong) -> Edit:
+def _edit(run: DemoRun, model: Assembly, held_out: RenderedSong) -> FinishedEdit:
     """Separate a song that no model has heard, and give it another bass line."""
     mix = mixture(held_out)
     source = model.separate(mix)
-    song = model.edit(source, edits.Edit([REGENERATED]), sampling=Sampling(seed=road.config.seed))
-    forget_clips(road.folder / "edited", song)
-    write_song(road.folder / "edited", song, model.digest)
-    return Edit(held_out.name, source, song, (REGENERATED,))
+    sources = {name: Source(stem) for name, stem in source.items()}
+    song = model.edit(sources, Edit([REGENERATED]), sampling=Sampling(seed=run.config.seed))
+    forget_clips(run.folder / "edited", song)
+    write_song(run.folder / "edited", song, model.digest)
+    return FinishedEdit(held_out.name, source, song, (REGENERATED,))
 
 
-def _measure(road: Road, band: Band, model: Assembly, parts: Trained, generated: Song, edit: Edit) -> DemoFacts:
-    table = TokenTable(str(road.folder / "tokens"))
+def _measure(
+    run: DemoRun, band: Band, model: Assembly, parts: Trained, generated: Song, edit: FinishedEdit
+) -> DemoResults:
+    table = TokenTable(str(run.folder / "tokens"))
     instrumental = [song for song in band.catalog if not song.sung]
     counts, quarantine = prepared(table)
-    return DemoFacts(
+    return DemoResults(
         counts=counts,
         quarantine=quarantine,
         separation=separation_rows(model, instrumental[:SEPARATION_SONGS]),
@@ -304,21 +308,21 @@ def _measure(road: Road, band: Band, model: Assembly, parts: Trained, generated:
         loss=loss_curve(parts.lm, table, model),
         context=context_rows(parts.lm, model.layout.names),
         steps=(),
-        generated=generated_clips(generated, road.folder / "generated"),
-        edited=edited_clips(edit, model, road.folder / "edited"),
+        generated=generated_clips(generated, run.folder / "generated"),
+        edited=edited_clips(edit, model, run.folder / "edited"),
         machine=f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
         notes=(NOTE,),
     )
 
 
-def _summarise(facts: DemoFacts, report: Path) -> None:
+def _summarise(results: DemoResults, report: Path) -> None:
     table = Table("step", "seconds", title="The demo")
     table.columns[1].justify = "right"
-    for step in facts.steps:
+    for step in results.steps:
         table.add_row(step.name, f"{step.seconds:.0f}")
-    table.add_row("all", f"{sum(step.seconds for step in facts.steps):.0f}", style="bold")
+    table.add_row("all", f"{sum(step.seconds for step in results.steps):.0f}", style="bold")
     console = Console()
     console.print(table)
-    for lost in facts.lost():
+    for lost in results.shortfalls():
         console.print(f"Fell short: {lost}")
     console.print(f"Open {report}", soft_wrap=True)

@@ -10,26 +10,26 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from pipelines.demo.charts import Frame, Line, line_chart
-from pipelines.demo.results import DemoFacts, LossCurve, number
+from pipelines.demo.charts import ChartFrame, Line, line_chart
+from pipelines.demo.results import DemoResults, LossCurve, number
 
 REPORT_FILE = "report.html"
 _TEMPLATE = Path(__file__).with_name("report_template.html")
-_SMALL = Frame(width=300, height=170, margins=(38, 10, 8, 28))
+_SMALL = ChartFrame(width=300, height=170, margins=(38, 10, 8, 28))
 
 
-def write_report(facts: DemoFacts, folder: Path) -> Path:
+def write_report(results: DemoResults, folder: Path) -> Path:
     """Write ``report.html`` into ``folder``; audio and pictures are linked relative to it."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"link": lambda path: _link(path, folder), "duration": _duration, "number": number}
     page = environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
-        facts=facts,
-        lost=facts.lost(),
-        total=sum(step.seconds for step in facts.steps),
-        slowest=max((step.seconds for step in facts.steps), default=1.0) or 1.0,
+        results=results,
+        lost=results.shortfalls(),
+        total=sum(step.seconds for step in results.steps),
+        slowest=max((step.seconds for step in results.steps), default=1.0) or 1.0,
         # Our own SVG: its text is escaped where it is drawn.
-        mean_chart=Markup(mean_chart(facts.loss)),
-        stream_charts=[(name, Markup(stream_chart(facts.loss, name))) for name in facts.loss.entropy],
+        mean_chart=Markup(mean_chart(results.loss)),
+        stream_charts=[(name, Markup(stream_chart(results.loss, name))) for name in results.loss.entropy],
     )
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / f".{REPORT_FILE}.{os.getpid()}.partial"
@@ -42,7 +42,7 @@ def mean_chart(loss: LossCurve) -> str:
     validation = [(step, float(np.mean(list(streams.values())))) for step, streams in loss.validation]
     lines = [Line("training", loss.training, "line-0"), Line("validation", validation, "line-1")]
     level = ("unigram entropy", float(np.mean(list(loss.entropy.values()))))
-    return line_chart(lines, level, Frame(), "Loss by step, mean over streams")
+    return line_chart(lines, level, ChartFrame(), "Loss by step, mean over streams")
 
 
 def stream_chart(loss: LossCurve, stream: str) -> str:

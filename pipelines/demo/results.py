@@ -42,7 +42,7 @@ class SeparationRow:
     mixture_sdr: float
 
     @property
-    def won(self) -> bool:
+    def passed(self) -> bool:
         """Whether separating beats doing nothing."""
         return self.sdr > self.mixture_sdr
 
@@ -74,7 +74,7 @@ class CodecRow:
         return self.mel_trained / self.mel_untrained
 
     @property
-    def won(self) -> bool:
+    def passed(self) -> bool:
         """Whether the distance is at most ``MEL_GOAL`` of the untrained one, and below that of silence."""
         return self.ratio <= MEL_GOAL and self.mel_trained < self.mel_silence
 
@@ -89,7 +89,7 @@ class VocalFilter:
     kept: int
 
     @property
-    def won(self) -> bool:
+    def passed(self) -> bool:
         """Whether both shares reach ``VOCAL_GOAL``."""
         return self.dropped >= VOCAL_GOAL * self.sung and self.kept >= VOCAL_GOAL * self.instrumental
 
@@ -113,7 +113,7 @@ class LossCurve:
         """Validation loss by stream at the last step."""
         return self.validation[-1][1]
 
-    def won(self, stream: str) -> bool:
+    def passed(self, stream: str) -> bool:
         """Whether a stream's last validation loss lies below its entropy."""
         return self.final[stream] < self.entropy[stream]
 
@@ -131,7 +131,7 @@ class ContextRow:
     share: float
 
     @property
-    def won(self) -> bool:
+    def passed(self) -> bool:
         """Whether the right stems help, on the whole and mostly."""
         return self.right < self.wrong and self.share > 0.5
 
@@ -169,7 +169,7 @@ class EditedStem:
     Attributes:
         name: of the stem.
         source, edited: how it was and how it is.
-        regenerated: whether it was to be made anew.
+        regenerated: whether it was regenerated.
         identical: whether its tokens are the source's, bit for bit.
     """
 
@@ -180,7 +180,7 @@ class EditedStem:
     identical: bool
 
     @property
-    def won(self) -> bool:
+    def passed(self) -> bool:
         """Whether a kept stem is identical, and a regenerated one is not."""
         return self.identical != self.regenerated
 
@@ -197,7 +197,7 @@ class EditedSong:
 
 
 @dataclass(frozen=True)
-class DemoFacts:
+class DemoResults:
     """One run of the demo.
 
     Attributes:
@@ -222,20 +222,20 @@ class DemoFacts:
     machine: str
     notes: tuple[str, ...] = field(default=())
 
-    def lost(self) -> list[str]:
+    def shortfalls(self) -> list[str]:
         """Every comparison that did not come out as hoped, in plain words."""
         words = [
             f"separated {row.stem}: SDR {number(row.sdr)} dB, the mixture as estimate {number(row.mixture_sdr)} dB"
             for row in self.separation
-            if not row.won
+            if not row.passed
         ]
         words += [
             f"{row.stem} codec: mel distance is {row.ratio:.2f} of the untrained codec's ({MEL_GOAL} is the goal) "
             f"and {row.mel_trained / row.mel_silence:.2f} of silence's"
             for row in self.codecs
-            if not row.won
+            if not row.passed
         ]
-        if not self.vocal_filter.won:
+        if not self.vocal_filter.passed:
             found = self.vocal_filter
             words.append(
                 f"vocal filter: {found.dropped} of {found.sung} sung songs dropped, "
@@ -244,17 +244,17 @@ class DemoFacts:
         words += [
             f"{stream}: validation loss {loss:.2f} nats, unigram entropy {self.loss.entropy[stream]:.2f}"
             for stream, loss in self.loss.final.items()
-            if not self.loss.won(stream)
+            if not self.loss.passed(stream)
         ]
         words += [
             f"hidden {row.stem}: its own song's other stems tell no more ({row.right:.2f} nats) than another song's "
             f"({row.wrong:.2f})"
             for row in self.context
-            if not row.won
+            if not row.passed
         ]
         words += [
             f"edited {stem.name}: {'nothing changed' if stem.regenerated else 'tokens differ from the source'}"
             for stem in self.edited.stems
-            if not stem.won
+            if not stem.passed
         ]
         return words

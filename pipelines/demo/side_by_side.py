@@ -1,4 +1,4 @@
-"""Trainings that do not wait for each other, each in a Ray task on a core of its own."""
+"""Independent trainings, each in a Ray task with its own core."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Job = tuple[TrainingConfig, Callable[[], TrainingResult]]
 def run_side_by_side(jobs: Sequence[Job]) -> list[TrainingResult]:
     """Run trainings as Ray tasks, as many at once as there are cores; results in order.
 
-    What one of them raises is raised here.
+    An error of one of them is raised here.
     """
     import ray
 

@@ -1,4 +1,4 @@
-"""Title, caption and tags: what a catalog says of a song now, against what the table's rows say."""
+"""A song's title, caption and tags: those that the catalog gives now, and those that the table has."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipelines.catalog.schema import CatalogEntry
 
 @dataclass(frozen=True, slots=True)
 class SongWords:
-    """What is said of one song."""
+    """Title, caption and tags of one song."""
 
     title: str
     caption: str
@@ -20,32 +20,32 @@ class SongWords:
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """A file of the catalog as the table has it: where it is, and what was said of it."""
+    """A file of the catalog as the table has it: its address and its words."""
 
     uri: str
     words: SongWords
 
 
 def words_of(entry: CatalogEntry) -> SongWords:
-    """What a catalog says of a file."""
+    """The words that the catalog gives a file."""
     return SongWords(entry.title, entry.caption, entry.tags)
 
 
 def with_words(entry: CatalogEntry, words: SongWords) -> CatalogEntry:
-    """An entry of which something else is said."""
+    """The entry with other words."""
     return replace(entry, title=words.title, caption=words.caption, tags=words.tags)
 
 
 def words_from_elsewhere(entry: CatalogEntry, before: SongWords | None, row: SongWords) -> SongWords:
-    """The words of a row whose own file this catalog does not list, after an entry with the same audio has spoken.
+    """The words of a row whose own file this catalog does not list, given a listed entry with the same audio.
 
-    Such an entry may be a copy in another collection, of which nothing is said: it erases no words. What it said
-    earlier and no longer says does go.
+    Such an entry may be a copy in another collection that has no words: it erases none. Words that the entry had
+    earlier and has no longer are erased.
 
     Args:
         entry: with the same audio.
-        before: what the table knows that was said of this entry's file.
-        row: the words as they are.
+        before: the words that the table has of this entry's file, if any.
+        row: the words of the row now.
     """
     return SongWords(
         title=entry.title if _has_title(entry, before) else row.title,
@@ -55,12 +55,12 @@ def words_from_elsewhere(entry: CatalogEntry, before: SongWords | None, row: Son
 
 
 def speaks_for(entries: Sequence[CatalogEntry], fingerprints: set[str], uris: set[str]) -> bool:
-    """Whether the file of a row (by its fingerprints and addresses) is among the entries of its song."""
+    """Whether one of a song's entries is the file that its row names, by fingerprint or address."""
     return any(entry.fingerprint in fingerprints or entry.uri in uris for entry in entries)
 
 
 def _has_title(entry: CatalogEntry, before: SongWords | None) -> bool:
-    """Whether somebody gave the song a title, or took one back; otherwise it is the name of a file or a folder."""
+    """Whether the title was given or taken back on purpose; otherwise it is the name of a file or a folder."""
     *_, folder, name = ["", *entry.uri.rstrip("/").split("/")]
     names = (title_of(name), name, folder)
     return entry.title not in names or (before is not None and before.title not in names)

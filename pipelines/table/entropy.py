@@ -1,4 +1,4 @@
-"""What a model that knows only how often each code occurs would score: the baseline of the language model."""
+"""The score of a model that knows only how often each code occurs: the language model's baseline."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pipelines.table.splits import TRAIN, VALID
 
 
 def unigram_entropy(table: pa.Table, layout: StemLayout, split: str | None = None) -> dict[str, float]:
-    """Entropy of each stream's codes in nats a code, by stream name.
+    """Entropy of each stream's codes in nats per code, by stream name.
 
     Args:
-        table: rows of the token table, with ``codes`` (and ``split``, where one is asked for).
-        layout: of those rows.
-        split: only its songs.
+        table: rows of the token table, with ``codes`` (and ``split``, if one is given).
+        layout: layout of those rows.
+        split: count only songs of this split.
 
     Raises:
         StemsError: no songs, or codes of another layout.
@@ -31,7 +31,7 @@ def unigram_entropy(table: pa.Table, layout: StemLayout, split: str | None = Non
 
 
 def unigram_cross_entropy(table: pa.Table, layout: StemLayout, cardinality: int) -> dict[str, float]:
-    """Loss in nats a code of the train split's unigram model on the valid split, by stream name.
+    """Loss in nats per code of the train split's unigram model on the valid split, by stream name.
 
     The honest baseline: counts come from ``train`` with one added to each of the codebook's ``cardinality``
     codes, and are scored on ``valid``, which they have not seen.
@@ -55,7 +55,7 @@ def unigram_cross_entropy(table: pa.Table, layout: StemLayout, cardinality: int)
 
 
 def _counts(table: pa.Table, layout: StemLayout, split: str | None) -> list[np.ndarray]:
-    """How often each code occurs, a stream."""
+    """How often each code occurs, by stream."""
     rows = table if split is None else table.filter(pc.equal(table["split"], split))
     if len(rows) == 0:
         raise StemsError(

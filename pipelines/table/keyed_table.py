@@ -1,8 +1,14 @@
-"""A Delta table in which each key occurs once, whoever else is writing.
+"""A Delta table in which each key occurs once, however many processes write to it.
 
-Every change is planned on the newest version and committed as exactly the next one. If another writer took that
-version, nothing happened, and the change is planned again on what is there now. (Delta's MERGE gives the same, but
-scans the codes of the whole table at each commit.)
+How a change is made:
+
+1. ``plan(newest version)`` says which data files go and which of the given rows are new, or None for no change.
+2. ``content(newest version, plan)`` gives the rows to write; they go into new data files that no reader sees yet.
+3. One log entry, the next version, adds the new files and removes the old ones. It is written only if no other writer
+   has written that version; otherwise nothing happened, and step 1 runs again on what is there now.
+
+For example, :meth:`KeyedTable.delete` plans "the files that hold matching rows go", and its content is the rows of
+those files that do not match. (Delta's MERGE gives the same, but scans the codes of the whole table at each commit.)
 """
 
 from __future__ import annotations
@@ -16,9 +22,11 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from models.errors import StemsError
-from pipelines.table.delta.change import Change, Plan
-from pipelines.table.delta.commit import CHECKPOINT_EVERY, DataFile
+from pipelines.table.delta.change import Change, CommitPlan
+from pipelines.table.delta.commit import DataFile
 from pipelines.table.delta.data_files import FILES_AT_A_TIME, KnownKeys, Version, few_rows, groups_of, key_tuples
+from pipelines.table.delta.opening import create_table, open_version, table_exists
+from pipelines.table.delta.readable import readable_rows
 from pipelines.table.delta.rewrite import Rewriting, Values
 from pipelines.table.delta.storage import DeltaStorage
 from pipelines.table.delta.vacuum import delete_files, unneeded_files
@@ -66,48 +74,11 @@ class KeyedTable:
 
     def exists(self) -> bool:
         """Whether the table has been created."""
-        from deltalake import DeltaTable
-        from deltalake.exceptions import TableNotFoundError
-
-        def found() -> bool:
-            try:  # `is_deltatable` would keep all threads of Python waiting for an object store
-                DeltaTable(self.uri, storage_options=self._storage.options, without_files=True)
-            except TableNotFoundError:
-                return False
-            return True
-
-        return self._storage.retried(found)
+        return table_exists(self._storage)
 
     def create(self) -> None:
-        """Create the table empty; nothing happens where it exists."""
-        from deltalake import DeltaTable
-        from deltalake.exceptions import DeltaError
-
-        if self.exists():
-            return
-        configuration = {
-            VERSION_KEY: str(self.schema_version),
-            "delta.checkpointInterval": str(CHECKPOINT_EVERY),
-            # Readers take a column without statistics to be null everywhere, unless told to expect none.
-            "delta.dataSkippingStatsColumns": ",".join(self.key),
-            "delta.enableExpiredLogCleanup": "false",  # a version can be read until a vacuum takes its files
-        }
-
-        def make() -> None:
-            try:
-                DeltaTable.create(
-                    self.uri,
-                    self.schema,
-                    mode="error",
-                    configuration=configuration,
-                    storage_options=self._storage.options,
-                    raise_if_key_not_exists=False,
-                )
-            except DeltaError:
-                if not self.exists():  # otherwise another writer was quicker
-                    raise
-
-        self._storage.retried(make)
+        """Create the table empty; do nothing where it exists."""
+        create_table(self._storage, self.schema, self.key, {VERSION_KEY: str(self.schema_version)})
 
     @property
     def version(self) -> int:
@@ -128,7 +99,7 @@ class KeyedTable:
     def stream(
         self, columns: list[str], filter: Any, version: int | None, batch_rows: int
     ) -> Iterator[pa.RecordBatch]:
-        """The same rows, a few at a time, in an order that is the version's own."""
+        """The same rows, a few at a time, in an order that depends on the version alone."""
         data = self._open(version).dataset(filtered=filter is not None)
         with self._storage.errors():
             yield from data.to_batches(
@@ -145,10 +116,10 @@ class KeyedTable:
         """
         offered = list(enumerate(key_tuples(rows, self.key)))
 
-        def absent(newest: Version) -> Plan | None:
+        def absent(newest: Version) -> CommitPlan | None:
             taken = self._keys.of(newest)
             fresh = {key: row for row, key in reversed(offered) if key not in taken}
-            return Plan(rows=tuple(sorted(fresh.values()))) if fresh else None
+            return CommitPlan(rows=tuple(sorted(fresh.values()))) if fresh else None
 
         done = self._change("insert", absent, lambda _, plan: [rows.take(pa.array(plan.rows, pa.int64()))])
         return len(done.rows) if done else 0
@@ -169,11 +140,11 @@ class KeyedTable:
             return
         wanted = self._among(by, rows[by].unique().to_pylist())
 
-        def content(newest: Version, plan: Plan) -> Iterator[pa.Table]:
+        def content(newest: Version, plan: CommitPlan) -> Iterator[pa.Table]:
             yield rows
             yield from newest.tables(plan.removed, ~wanted)
 
-        self._change("replace", lambda newest: Plan(newest.count_matching(wanted, by)), content)
+        self._change("replace", lambda newest: CommitPlan(newest.count_matching(wanted, by)), content)
 
     def rewrite(self, columns: Sequence[str], now: Callable[[Values], Values | None]) -> None:
         """Change rows where they are: whole data files at a time, some thousand rows in each atomic commit.
@@ -182,9 +153,9 @@ class KeyedTable:
         and the next call finds what is left. Others may write meanwhile.
 
         Args:
-            columns: by which rows are changed, and which are; no value of the key may change.
-            now: a row's values in these columns (lists as tuples) to what they become; None where the row goes.
-                Asked about what it gave, it gives the same.
+            columns: those that ``now`` reads and changes; no value of the key may change.
+            now: maps a row's values in these columns (lists as tuples) to the new ones; None deletes the row.
+                It must return its own results unchanged.
 
         Raises:
             StemsError: other writers were quicker every time, or the object store does not answer.
@@ -206,9 +177,9 @@ class KeyedTable:
         """Delete the rows with these values, in one atomic commit; return how many they were."""
         wanted = self._among(column, values)
 
-        def plan(newest: Version) -> Plan | None:
+        def plan(newest: Version) -> CommitPlan | None:
             found = newest.count_matching(wanted, column)
-            return Plan(found) if found else None
+            return CommitPlan(found) if found else None
 
         done = self._change("delete", plan, lambda newest, plan: newest.tables(plan.removed, ~wanted))
         return sum(done.removed.values()) if done else 0
@@ -224,12 +195,12 @@ class KeyedTable:
         return Compaction(len(before), len(self.files()))
 
     def vacuum(self, hours: float = 168, dry_run: bool = False) -> list[str]:
-        """Delete the files that no version of the last hours (rounded up) needs, those of killed writers too.
+        """Delete the files that no version of the last hours (rounded up) needs, and those of killed writers.
 
-        Versions before that can no longer be read; what others are writing meanwhile stays.
+        Older versions can no longer be read; files that other processes are writing stay.
 
         Args:
-            hours: within which each version shall stay readable; 0 for the newest alone.
+            hours: versions of the last so many hours stay readable; 0 keeps only the newest.
             dry_run: delete nothing.
 
         Returns:
@@ -245,31 +216,35 @@ class KeyedTable:
         """The data files of the newest version."""
         return sorted(self._open().files.values(), key=lambda file: file.path)
 
+    def readable(
+        self, columns: Sequence[str], batch_rows: int, complain: Callable[[str], None]
+    ) -> Iterator[pa.RecordBatch]:
+        """Rows of the newest version, file by file; see :func:`pipelines.table.delta.readable.readable_rows`."""
+        schema = pa.schema([self.schema.field(column) for column in columns])
+        return readable_rows(self._storage, self.files(), schema, batch_rows, complain)
+
     def history(self) -> list[dict[str, Any]]:
-        """The commits, newest first, as Delta tells them; ``stems.operation`` says what each was."""
+        """The commits, newest first, in Delta's form; ``stems.operation`` names what each did."""
         return self._storage.retried(self._open().table.history)
 
     def _change(
         self,
         operation: str,
-        plan: Callable[[Version], Plan | None],
-        content: Callable[[Version, Plan], Iterable[pa.Table]],
-    ) -> Plan | None:
+        plan: Callable[[Version], CommitPlan | None],
+        content: Callable[[Version, CommitPlan], Iterable[pa.Table]],
+    ) -> CommitPlan | None:
         return Change(operation, plan, content).make(self._storage, self._open, self.schema)
 
-    def _sorted(self, newest: Version, plan: Plan) -> list[pa.Table]:
+    def _sorted(self, newest: Version, plan: CommitPlan) -> list[pa.Table]:
         """All rows of some files, so that a row group holds a range of keys and a look-up reads few of them."""
         return [newest.dataset(plan.removed).to_table().sort_by([(column, "ascending") for column in self.key])]
 
     def _among(self, column: str, values: Sequence[str]) -> ds.Expression:
         return ds.field(column).isin(pa.array(values, self.schema.field(column).type))
 
-    def _open(self, version: int | None = None) -> Version:
-        from deltalake import DeltaTable
-
-        options = self._storage.options
-        table = self._storage.retried(lambda: DeltaTable(self.uri, version, options), version)
-        found = table.metadata().configuration.get(VERSION_KEY, "none")
+    def _open(self, number: int | None = None) -> Version:
+        version, configuration = open_version(self._storage, self.key, number)
+        found = configuration.get(VERSION_KEY, "none")
         if found != str(self.schema_version):
             raise StemsError(
                 f"'{self.uri}' has schema version {found}; this release reads {self.schema_version}.",
@@ -277,16 +252,16 @@ class KeyedTable:
                 code="schema",
                 field="table",
             )
-        return Version(table, self._storage.filesystem, self.key)
+        return version
 
 
-def _present(found: Mapping[str, int], newest: Version) -> Plan | None:
+def _present(found: Mapping[str, int], newest: Version) -> CommitPlan | None:
     """Of files, those that are there still, and how many rows of each the change is about."""
     left = {path: count for path, count in found.items() if path in newest.files}
-    return Plan(left) if left else None
+    return CommitPlan(left) if left else None
 
 
-def _merging(group: Sequence[str], newest: Version) -> Plan | None:
+def _merging(group: Sequence[str], newest: Version) -> CommitPlan | None:
     """Merge the files that are there still; those that others removed meanwhile are not brought back."""
     left = {path: newest.files[path].rows for path in group if path in newest.files}
-    return Plan(left) if len(left) > 1 else None
+    return CommitPlan(left) if len(left) > 1 else None

@@ -110,14 +110,36 @@ REMOVED = pa.schema(
         ("uris", pa.list_(pa.string())),  # where its files were
         ("fingerprints", pa.list_(pa.string())),
         ("title", pa.string()),
-        ("reason", pa.string()),  # as whoever removed it gave it
+        ("reason", pa.string()),  # as given to `stems table remove`
     ]
 )
+
+SCHEMAS: dict[str, pa.Schema] = {
+    "tokens": TOKENS,
+    "catalog": CATALOG,
+    "dropped": DROPPED,
+    "quarantine": QUARANTINE,
+    "stems": STEMS,
+    "removed": REMOVED,
+}
+"""The columns of each table."""
+
+KEYS: dict[str, tuple[str, ...]] = {
+    "tokens": ("song_id", "separator", "codecs"),
+    "catalog": ("fingerprint",),
+    "dropped": ("fingerprint", "separator"),
+    "quarantine": ("fingerprint", "separator", "codecs", "limits"),
+    "stems": ("song_id", "separator"),
+    "removed": ("song_id",),
+}
+"""The columns that identify a row of each table."""
+
+TABLES = tuple(SCHEMAS)
 
 
 @dataclass(frozen=True)
 class Identity:
-    """What a run's results depend on beside the song; rows are keyed by it.
+    """What a run's results depend on beside the song. Rows are keyed by it.
 
     Args:
         separator: id of the separator.
@@ -165,7 +187,7 @@ class TokenRow:
 
 @dataclass(frozen=True)
 class CatalogRow:
-    """A readable file of a catalog, and what its sound was found to be. See :data:`CATALOG`."""
+    """A readable file of a catalog, and the measurements of its sound. See :data:`CATALOG`."""
 
     fingerprint: str
     song_id: str
@@ -196,16 +218,19 @@ class DroppedRow:
 
 @dataclass(frozen=True)
 class QuarantineRow:
-    """A file that is no song, and why. See :data:`QUARANTINE`."""
+    """A file that is not a usable song, and why. See :data:`QUARANTINE`.
+
+    Without separator and codecs, the row says something of the file alone, whatever models a run has.
+    """
 
     uri: str
     fingerprint: str
     reason: str
     message: str
-    song_id: str
-    separator: str
-    codecs: str
-    limits: str
+    song_id: str = ""
+    separator: str = ""
+    codecs: str = ""
+    limits: str = ""
 
 
 @dataclass(frozen=True)
@@ -225,7 +250,7 @@ class StemsRow:
 
 @dataclass(frozen=True)
 class RemovedRow:
-    """A song that was taken down, never to return. See :data:`REMOVED`."""
+    """A song that was taken down for good. See :data:`REMOVED`."""
 
     song_id: str
     uris: tuple[str, ...]
@@ -238,7 +263,7 @@ PlainRow = CatalogRow | DroppedRow | QuarantineRow | StemsRow | RemovedRow
 
 
 def tokens_table(rows: Sequence[TokenRow]) -> pa.Table:
-    """Rows as Arrow."""
+    """Rows as an Arrow table."""
     columns = {field.name: [getattr(row, field.name) for row in rows] for field in TOKENS if field.name != "codes"}
     codes = codes_to_arrow([row.codes for row in rows])
     arrays = [codes if f.name == "codes" else pa.array(columns[f.name], f.type) for f in TOKENS]
@@ -246,12 +271,12 @@ def tokens_table(rows: Sequence[TokenRow]) -> pa.Table:
 
 
 def plain_table(rows: Sequence[PlainRow], schema: pa.Schema) -> pa.Table:
-    """Rows of the other tables as Arrow."""
+    """Rows of one of the other tables as an Arrow table."""
     return pa.Table.from_pylist([_as_dict(row) for row in rows], schema=schema)
 
 
 def codes_to_arrow(songs: Sequence[np.ndarray]) -> pa.ListArray:
-    """``[streams, frames]`` int16 arrays to one list-of-lists column, without a Python object a code."""
+    """``[streams, frames]`` int16 arrays to one list-of-lists column, without a Python object per code."""
     for codes in songs:
         if codes.dtype != np.int16 or codes.ndim != 2:
             raise TypeError(f"codes are int16 [streams, frames], not {codes.dtype} {codes.shape}")

@@ -1,4 +1,4 @@
-"""Which songs train and which validate: decided by what is heard, for ever.
+"""Which songs train and which validate: decided by their sound, once and for all.
 
 Recordings with similar signatures (:mod:`models.audio.signature`) are in one split, so that no validation song was
 trained on under another name.
@@ -18,12 +18,12 @@ from models.audio.signature import EMPTY, SLOTS, near, similarity, slots
 
 TRAIN, VALID = "train", "valid"
 SUNG = "sung"
-"""The split of a song with vocals: neither side, and no reason for another song's side."""
+"""The split of a song with vocals: it neither trains nor validates, and does not affect other songs."""
 
-_NEIGHBOURS = 3  # with how many of a bucket each song is compared
+_NEIGHBOURS = 3  # songs of a bucket that each song is compared with
 _BANDS_AT_ONCE = 16
 _PAIRS_AT_ONCE = 4096
-_STEP = 4  # frames of 16 ms: by how much two slots' distance in time is told apart
+_STEP = 4  # frames of 16 ms: resolution of the time between two slots
 
 
 def split_of(song_id: str, valid_share: float) -> str:
@@ -42,8 +42,8 @@ def splits(songs: Mapping[str, bytes], stored: Mapping[str, str], valid_share: f
     (:func:`near_groups`; ties go to the smallest id); a group that is new as a whole is drawn by its name.
 
     Args:
-        songs: signatures by song id, of all songs that are known.
-        stored: splits by song id. Where one is :data:`SUNG`, it says nothing about the rest of the group.
+        songs: signatures of all known songs, by song id.
+        stored: splits by song id; :data:`SUNG` is ignored for the rest of the group.
         valid_share: share of the groups that validate.
     """
     result = {song: stored[song] for song in songs if song in stored}
@@ -62,7 +62,7 @@ def splits(songs: Mapping[str, bytes], stored: Mapping[str, str], valid_share: f
                 result[song] = split_of(group, valid_share)
             elif len(sides) == 1:
                 result[song] = stored[settled[0]]
-            else:  # joined by a song that came after both sides
+            else:  # a later song joined songs of both splits
                 result[song] = stored[_most_similar(song, settled, songs)]
     return result
 
@@ -76,24 +76,24 @@ def near_groups(signatures: Mapping[str, bytes]) -> dict[str, str]:
     """For each song, in order of ids, the smallest id of its group: songs joined by a chain of near ones.
 
     No two songs are compared unless they share a bucket: two neighbouring slots of their signatures with the same
-    values, at the same distance in time. Songs that are just near share one of the 256 such couples in 99 of 100
-    cases, of similarity 0.2 in all but 2 of 10,000. In a bucket, each song is compared with the next
-    three by id, so work grows with songs, not with their pairs, even if all songs share one; a crowd of copies is
-    still chained to one group.
+    values, at the same distance in time. Of songs that are just near, 99 of 100 share one of the 256 such pairs; of
+    songs of similarity 0.2, all but 2 of 10,000. In a bucket, each song is compared with the next
+    three by id, so work grows with songs, not with their pairs, even if all songs share one bucket; many copies of
+    one song still form one group by a chain.
     """
     names = sorted(signatures)
-    told = [name for name in names if signatures[name] != EMPTY]
+    signed = [name for name in names if signatures[name] != EMPTY]
     groups = {name: name for name in names}
-    if len(told) > 1:
-        labels = _components(slots([signatures[name] for name in told]))
-        first = np.full(len(told), len(told))
-        np.minimum.at(first, labels, np.arange(len(told)))
-        groups.update({name: told[i] for name, i in zip(told, first[labels], strict=True)})
+    if len(signed) > 1:
+        labels = _components(slots([signatures[name] for name in signed]))
+        first = np.full(len(signed), len(signed))
+        np.minimum.at(first, labels, np.arange(len(signed)))
+        groups.update({name: signed[i] for name, i in zip(signed, first[labels], strict=True)})
     return groups
 
 
 def _components(songs: np.ndarray) -> np.ndarray:
-    """Which component each song is in, of uint16 ``[songs, 2, SLOTS]``."""
+    """The component of each song, from signatures uint16 ``[songs, 2, SLOTS]``."""
     count = len(songs)
     labels = np.arange(count)
     edges = [np.zeros((0, 2), np.int64)]
@@ -109,7 +109,7 @@ def _components(songs: np.ndarray) -> np.ndarray:
 
 
 def _candidates(songs: np.ndarray) -> Iterator[np.ndarray]:
-    """Pairs of songs that share a bucket, int64 ``[pairs, 2]``, a few bands at a time, each once in those."""
+    """Pairs of songs that share a bucket, int64 ``[pairs, 2]``, a few bands at a time; no pair twice in one band."""
     count = len(songs)
     for start in range(0, SLOTS, _BANDS_AT_ONCE):
         found = [np.zeros(0, np.int64)]
@@ -125,7 +125,7 @@ def _candidates(songs: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _keys(songs: np.ndarray, slot: int) -> np.ndarray:
-    """The bucket of each song for a couple of slots: both values and the time between, uint64 ``[songs]``."""
+    """The bucket of each song for a pair of slots: both values and the time between, uint64 ``[songs]``."""
     values, times = (songs[:, part, [slot, (slot + 1) % SLOTS]] for part in (0, 1))
     apart = (times[:, 1] - times[:, 0]) // _STEP
     return values[:, 0].astype(np.uint64) << 32 | values[:, 1].astype(np.uint64) << 16 | apart

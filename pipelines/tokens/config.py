@@ -8,118 +8,119 @@ from pipelines.catalog.config import Format
 
 
 class TableJob(BaseModel):
-    """What every job that writes tokens is told."""
+    """Settings shared by all jobs that write tokens."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     table: str
-    """Folder of the token table, made where it is missing; local or s3://."""
+    """Folder of the token table, created if missing; local or s3://."""
 
     codecs: str
-    """Directory that holds one codec directory a stem, named for it."""
+    """Directory with one codec directory per stem, named for the stem."""
 
     layout: str = ""
-    """Stems in stream order, as in bass:1,drums:1,other:4; by default every codec, in alphabetical order."""
+    """Stems in stream order with their codebooks, as in bass:1,drums:1,other:4; by default all codecs,
+    alphabetically."""
 
     actors: int = Field(0, ge=0)
-    """Actors that hold the models; 0 starts as many as the nodes have room for, and more when nodes join."""
+    """Actors that hold the models; 0 starts as many as fit on the nodes, and more when nodes join."""
 
     gpus_per_actor: float = Field(0.0, ge=0)
-    """GPUs that each of them takes; 0 computes on the CPU."""
+    """GPUs per actor; 0 computes on the CPU."""
 
     resources_per_actor: dict[str, float] = {}
-    """Custom resources of Ray that each of them takes, by name, where only some nodes shall hold models."""
+    """Custom Ray resources per actor, as in models=1, if only some nodes should hold models."""
 
     threads: int = Field(2, ge=1)
-    """CPU threads of each of them. Rows of two runs are equal to the bit at equal threads."""
+    """CPU threads per actor. Two runs with the same number write rows that are equal to the bit."""
 
     songs_per_batch: int = Field(4, ge=1)
-    """Songs that share the separator's batches."""
+    """Songs that the separator batches together."""
 
     commit_songs: int = Field(64, ge=1)
-    """Songs between commits to the table."""
+    """Songs per commit to the table."""
 
     commit_seconds: float = Field(60.0, ge=0)
-    """Seconds after which songs are committed even if they are fewer."""
+    """Longest time between two commits, in seconds."""
 
     valid_share: float = Field(0.1, ge=0, le=1)
     """Share of songs kept for validation, chosen by a hash of the song; near-duplicates stay together."""
 
     max_error_rate: float = Field(0.5, ge=0, le=1)
-    """Share of files in quarantine above which the job ends with exit code 3. It counts all files of the catalog when
-    the job is done, however few they are, and stops the job before that once 20 files were looked at. Duplicates do
-    not count. Where not one file is a song, the exit code is 3 in any case."""
+    """Share of files in quarantine above which the job ends with exit code 3. The job checks it when it is done, and
+    from the 20th file on also while it runs. Duplicates do not count. If not one file is a song, the exit code is
+    always 3."""
 
     report: str = ""
-    """Folder for the run's report, and for its log where that is no address of a store; by default reports/ in the
-    table."""
+    """Folder for the run's report, and for its log if the folder is local; by default reports/ in the table."""
 
 
 class PrepareConfig(TableJob):
-    """From a catalog to the token table."""
+    """Turn a catalog into a token table."""
 
     catalog: str
-    """Folder of audio, or a manifest, or a catalog that `stems catalog` wrote; local or s3://."""
+    """Folder of audio, a manifest, or a catalog written by `stems catalog`; local or s3://."""
 
     separator: str
     """Directory of a separator, or the name of a released one such as htdemucs."""
 
     manifest: str = ""
-    """Captions, tags and titles: JSONL, CSV or Parquet; metadata.* in the catalog is found by itself."""
+    """Captions, tags and titles: JSONL, CSV or Parquet. A metadata.* in the catalog needs no option."""
 
     format: Format = "auto"
-    """What the catalog is; by default found out by looking at it."""
+    """Format of the catalog; auto detects it."""
 
     allow_hosts: list[str] = []
-    """Hosts from which http(s) addresses in the catalog may be read."""
+    """Hosts whose http(s) addresses in the catalog may be read."""
 
     vocal_threshold: float = Field(0.0, ge=0, le=1)
-    """Vocal score above which a song is dropped; 0 takes the separator's own. A lower one needs no new scores; with a
-    higher one, songs that come back are separated."""
+    """Vocal score above which a song is dropped; 0 takes the separator's own threshold. Lowering it later is cheap;
+    raising it separates the songs that come back."""
 
     vocal_tags: list[str] = ["vocals", "vocal", "voice", "singing", "sung", "singer", "choir", "rap", "acapella"]
-    """Tags that mean singing: such songs are dropped unheard. Case, hyphens and underscores do not matter."""
+    """Tags that mean singing: songs with one are dropped without separation. Case, hyphens and underscores do not
+    matter."""
 
     min_seconds: float = Field(5.0, ge=0.4)
     """Shorter songs are quarantined."""
 
     max_seconds: float = Field(1200.0, gt=0)
-    """Longer songs are quarantined, by what their header says, before they fill the memory."""
+    """Longer songs are quarantined by the length in their header, before they fill the memory."""
 
     max_megabytes: float = Field(1024.0, gt=0)
-    """Larger files are quarantined unread."""
+    """Larger files are quarantined without being read."""
 
     keep_stems: str = ""
-    """Folder for the separated stems (one folder a song, FLAC, the codecs' rate, mono), local or s3://; empty keeps
-    none."""
+    """Folder for the separated stems (one folder per song, mono FLAC at the codecs' rate), local or s3://; empty
+    keeps none."""
 
 
 class RetryConfig(PrepareConfig):
-    """The same, and files that were quarantined are looked at again."""
+    """Prepare a catalog, and try quarantined files again."""
 
     reasons: list[str] = []
-    """Only files quarantined for these reasons, such as unreadable or crashed; all by default."""
+    """Only files quarantined for these reasons, such as unreadable or crashed; by default all."""
 
 
 class PlanConfig(PrepareConfig):
-    """What `stems prepare` with these settings would do, and what it would cost."""
+    """Show what `stems prepare` would do with these settings, and estimate what it would cost."""
 
     sample: int = Field(3, ge=1)
-    """Songs that are worked through, here, to measure the speed; nothing of them is kept."""
+    """Songs to process on this machine to measure the speed; their tokens are not kept."""
 
     workers: list[int] = [1, 8, 64]
-    """Numbers of workers to estimate the time for."""
+    """Numbers of workers for which to estimate the time."""
 
     price_per_hour: float = Field(0.0, ge=0)
-    """What a worker costs an hour, in any currency; 0 leaves prices out."""
+    """Price of a worker per hour, in any currency; 0 leaves prices out."""
 
 
 class RetokenizeConfig(TableJob):
-    """New tokens from kept stems: nothing is separated again."""
+    """Encode kept stems again, with other codecs; nothing is separated."""
 
     separator: str = ""
-    """Only stems that this separator made: its directory, its name, or its id; by default all."""
+    """Only stems made by this separator: its directory, name or id; by default all."""
 
     stems: str = ""
-    """Folder that holds the kept stems now, where they were moved since: it takes the place of the folder that they
-    were kept in, also in the table; local or s3://."""
+    """Folder of the kept stems, if they were moved since; it replaces the old folder in the table, too; local or
+    s3://."""

@@ -1,4 +1,4 @@
-"""`stems prepare plan`: what a run would do and cost, measured on a few songs that are worked through here."""
+"""`stems prepare plan`: estimate what a run would do and cost, from a few songs that are processed here."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from pipelines.catalog.load import import_catalog
 from pipelines.catalog.schema import CatalogEntry, entry_to_json
 from pipelines.table.schema import GIVEN
 from pipelines.table.token_table import TokenTable
-from pipelines.tokens.choose.choose import Chooser
-from pipelines.tokens.choose.table_state import NOTHING_KNOWN, read_known
+from pipelines.tokens.choose.table_state import EMPTY_STATE, read_state
 from pipelines.tokens.config import PlanConfig
 from pipelines.tokens.encode.actor import load_tokenizer
-from pipelines.tokens.encode.steps import SourceSong, Verdict
-from pipelines.tokens.paths import check_apart, check_no_own_stems
-from pipelines.tokens.resolve import identity_of, layout_of, limits_of, vocal_rule
+from pipelines.tokens.encode.results import Failed, SongResult, Sung
+from pipelines.tokens.encode.steps import SourceSong
+from pipelines.tokens.paths import check_apart
+from pipelines.tokens.preparation import Preparation
+from pipelines.tokens.resolve import ResolvedRun, resolve_prepare
 from pipelines.tokens.run.run import tokenizer_settings
 from pipelines.tokens.songs.inspect import Inspected, inspect_file
 from pipelines.tokens.songs.source import fetch
@@ -28,15 +29,15 @@ from pipelines.tokens.songs.work import Work
 
 @dataclass(frozen=True)
 class Speed:
-    """What a second of audio costs one worker, in seconds, by stage; and how songs fared.
+    """What the sample took one worker, and what was in it.
 
     Args:
-        by_stage: seconds of work a second of audio, of songs that reach the stage.
-        songs: worked through.
-        sung: of them.
-        bad: files that are no songs.
+        by_stage: seconds of work per second of audio, of songs that reach the stage.
+        songs: songs that were processed.
+        sung: songs among them with vocals.
+        bad: files that are not usable songs.
         audio_seconds: mean length of a song.
-        cost: seconds of work with the models a second of audio, over all songs, however far each went.
+        cost: seconds of work with the models per second of audio, over all songs, however far each went.
     """
 
     by_stage: Mapping[str, float]
@@ -48,21 +49,21 @@ class Speed:
 
 
 @dataclass(frozen=True)
-class PlanReport:
-    """What a run would do.
+class CostEstimate:
+    """What a run would do, and what it would cost.
 
     Args:
-        files: in the catalog.
-        settled: about which there is nothing to do.
-        to_read: whose sound nobody has looked at.
+        files: files in the catalog.
+        settled: files with nothing to do.
+        to_read: files that have never been read.
         to_tokenize: songs that would reach the models, as far as is known.
         words_to_update: songs whose title, caption or tags have changed.
-        hours: of audio in them, estimated from the sample where nobody says.
-        worker_hours: of one worker with the models.
-        wall_hours: by number of workers; the models' part, which rules.
-        price: by number of workers the same; 0 where no price is given.
-        speed: as measured.
-        device: what it was measured on.
+        hours: hours of audio in the songs that reach the models; lengths that are not known are the sample's mean.
+        worker_hours: hours of one worker with the models.
+        wall_hours: wall time of that work, by number of workers.
+        price: price of the work; 0 if no price per hour is given.
+        speed: measured on the sample.
+        device: where it was measured.
     """
 
     files: int
@@ -89,7 +90,7 @@ class PlanReport:
             ("words to update", f"{self.words_to_update}"),
             ("hours of audio in them", f"{self.hours:.2f}"),
             (f"measured on {self.device}", f"{self.speed.songs} songs, {self.speed.sung} sung, {self.speed.bad} bad"),
-            *((f"  {stage}", f"{each:.3f} s a second of audio") for stage, each in self.speed.by_stage.items()),
+            *((f"  {stage}", f"{each:.3f} s per second of audio") for stage, each in self.speed.by_stage.items()),
             (f"{'GPU' if self.device == 'cuda' else 'worker'}-hours", f"{self.worker_hours:.2f}"),
             *((f"  wall time on {n} workers", f"{hours:.2f} h") for n, hours in self.wall_hours.items()),
         ]
@@ -100,37 +101,34 @@ class PlanReport:
         return table
 
 
-def plan(config: PlanConfig) -> PlanReport:
-    """Say what `stems prepare` with these settings would do. Nothing is written, and no cluster is started.
+def estimate(config: PlanConfig) -> CostEstimate:
+    """Estimate what `stems prepare` with these settings would do. Nothing is written, and no cluster is started.
 
     Raises:
-        StemsError: the catalog or a model is at fault, or none of the songs of the sample could be read.
+        StemsError: the catalog or a model is at fault, or no song of the sample could be processed.
     """
     check_apart(config)
+    resolved = resolve_prepare(config)
     entries = import_catalog(config.catalog, config.manifest, format=config.format, allow_hosts=config.allow_hosts)
-    layout, identity = layout_of(config), identity_of(config)
-    table = TokenTable(config.table)
-    known = read_known(table, identity) if table.tables["tokens"].exists() else NOTHING_KNOWN
-    check_no_own_stems(entries, (row.folder for row in known.stems.values()))
-    chooser = Chooser(known, identity, layout, vocal_rule(config), limits_of(config), keep=bool(config.keep_stems))
-    present = [entry for entry in entries if entry.fingerprint not in known.removed_files]
-    remain, early = chooser.before_reading(present)
-    unread = [entry for entry in remain if entry.fingerprint not in known.facts]
-    choice = chooser.choose(present, known.facts)
-    works = choice.works
-    candidates = unread + [work.entry for work in works]
-    speed = _measure(config, _spread(candidates, config.sample)) if candidates else Speed({}, 0, 0, 0, 0.0, 0.0)
-    # What the sample says of unread files: some are no songs.
+    table = TokenTable(resolved.table)
+    state = read_state(table, resolved.identity) if table.exists() else EMPTY_STATE
+    todo = Preparation.of(resolved, entries, state)
+    choice, unread = todo.choose(state.facts), todo.unread
+    candidates = [*unread, *(work.entry for work in choice.works)]
+    sample = _spread(candidates, config.sample)
+    speed = _measure(resolved, sample) if sample else Speed({}, 0, 0, 0, 0.0, 0.0)
+    # Unread files are songs in the same share as in the sample.
     songs = len(unread) * (1 - speed.bad / max(1, speed.songs + speed.bad))
-    seconds = sum(work.seconds for work in works)
+    seconds = sum(work.seconds for work in choice.works)
     seconds += sum(entry.seconds or speed.audio_seconds for entry in unread) * songs / max(1, len(unread))
-    hours = seconds * speed.cost / 3600
-    return PlanReport(
+    kept = sum(work.seconds for work in choice.works if work.folder)  # only encoded
+    hours = ((seconds - kept) * speed.cost + kept * speed.by_stage.get("encode", speed.cost)) / 3600
+    return CostEstimate(
         files=len(entries),
-        settled=len(entries) - len(unread) - len(works),
+        settled=len(entries) - len(unread) - len(choice.works),
         to_read=len(unread),
-        to_tokenize=round(songs) + len(works),
-        words_to_update=len(early.reworded) + len(choice.reworded),
+        to_tokenize=round(songs) + len(choice.works),
+        words_to_update=len(todo.early.rewording.songs) + len(choice.rewording.songs),
         hours=seconds / 3600,
         worker_hours=hours,
         wall_hours={n: hours / n for n in config.workers},
@@ -145,47 +143,49 @@ def _spread(entries: Sequence[CatalogEntry], count: int) -> list[CatalogEntry]:
     return [entries[k * len(entries) // count] for k in range(min(count, len(entries)))]
 
 
-def _measure(config: PlanConfig, sample: Sequence[CatalogEntry]) -> Speed:
-    limits = limits_of(config)
-    inspected = [(entry, inspect_file(entry_to_json(entry), limits, tuple(config.allow_hosts))) for entry in sample]
+def _measure(resolved: ResolvedRun, sample: Sequence[CatalogEntry]) -> Speed:
+    inspected = [
+        (entry, inspect_file(entry_to_json(entry), resolved.limits, resolved.allow_hosts)) for entry in sample
+    ]
     good = [(entry, found) for entry, found in inspected if not found.reason]
     if not good:
         found = inspected[0][1]
         raise StemsError(
             f"None of the {len(sample)} files of the sample is a song; the first: {found.message}",
-            "Look at `stems catalog --dry_run`, or take a larger sample.",
+            "Look at `stems catalog --dry-run`, or take a larger sample.",
             code="empty",
             field="sample",
         )
     longest = max(found.seconds for _, found in good)
-    settings = replace(tokenizer_settings(config, layout_of(config), longest), keep_stems="")
+    settings = replace(tokenizer_settings(resolved, longest), keep_stems="")
     tokenizer = load_tokenizer(settings)
-    songs = [_source(config, entry, found) for entry, found in good]
-    tokenizer.process(songs[:1])  # the first song pays for warming up
-    verdicts = tokenizer.process(songs)
-    if all(verdict.reason for verdict in verdicts):
+    songs = [_source(resolved, entry, found) for entry, found in good]
+    tokenizer.process(songs[:1])  # the first song warms up the models
+    results = tokenizer.process(songs)
+    failed = [result for result in results if isinstance(result, Failed)]
+    if len(failed) == len(results):
         raise StemsError(
-            f"None of the {len(songs)} songs of the sample could be tokenized; the first: {verdicts[0].message}",
+            f"None of the {len(songs)} songs of the sample could be tokenized; the first: {failed[0].message}",
             "Check the separator and the codecs.",
             code="models_fail",
             field="separator",
         )
-    return _speed(good, verdicts, len(inspected) - len(good))
+    return _speed(good, results, len(inspected) - len(good))
 
 
-def _source(config: PlanConfig, entry: CatalogEntry, found: Inspected) -> SourceSong:
+def _source(resolved: ResolvedRun, entry: CatalogEntry, found: Inspected) -> SourceSong:
     separator = GIVEN if entry.stems else "sample"
-    work = Work(entry, found.song_id, found.seconds, separator, layout_of(config).names)
-    blobs = fetch(entry, allow_hosts=config.allow_hosts, max_bytes=limits_of(config).max_bytes)
+    work = Work(entry, found.song_id, found.seconds, separator, resolved.layout.names)
+    blobs = fetch(entry, allow_hosts=resolved.allow_hosts, max_bytes=resolved.limits.max_bytes)
     return SourceSong(work, blobs)
 
 
-def _speed(good: Sequence[tuple[CatalogEntry, Inspected]], verdicts: Sequence[Verdict], bad: int) -> Speed:
+def _speed(good: Sequence[tuple[CatalogEntry, Inspected]], results: Sequence[SongResult], bad: int) -> Speed:
     seconds = [found.seconds for _, found in good]
     by_stage = {"inspect": sum(found.took for _, found in good) / sum(seconds)}
-    for stage in dict.fromkeys(name for verdict in verdicts for name in verdict.took):
-        reached = [(v.took[stage], s) for v, s in zip(verdicts, seconds, strict=True) if stage in v.took]
+    for stage in dict.fromkeys(name for result in results for name in result.took):
+        reached = [(r.took[stage], s) for r, s in zip(results, seconds, strict=True) if stage in r.took]
         by_stage[stage] = math.fsum(took for took, _ in reached) / math.fsum(s for _, s in reached)
-    sung = sum(verdict.sung for verdict in verdicts)
-    cost = math.fsum(took for verdict in verdicts for took in verdict.took.values()) / math.fsum(seconds)
+    sung = sum(isinstance(result, Sung) for result in results)
+    cost = math.fsum(took for result in results for took in result.took.values()) / math.fsum(seconds)
     return Speed(by_stage, len(good), sung, bad, sum(seconds) / len(seconds), cost)

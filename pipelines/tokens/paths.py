@@ -1,4 +1,4 @@
-"""Where a job's folders are, by names that hold on every machine and after the job's end."""
+"""A job's folders, by names that are valid on every machine and after the job's end."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from pipelines.catalog.schema import CatalogEntry
 from pipelines.catalog.source import Source
 from pipelines.catalog.storage.addresses import leads_to, lies_in
 from pipelines.catalog.storage.files import absolute, is_remote, local_path
-from pipelines.table.token_table import TABLES
+from pipelines.table.schema import TABLES
 from pipelines.tokens.config import PrepareConfig, TableJob
 
 _OUTPUTS = ("table", "report", "keep_stems")
 
 _SUBMITTED = "RAY_JOB_CONFIG_JSON_ENV_VAR"
-"""Set by Ray where a job was submitted to it."""
+"""Ray sets it for a submitted job."""
 
 
 def place(folder: str) -> str:
@@ -33,10 +33,10 @@ def model_place(name: str) -> str:
 
 
 def check_outputs(config: TableJob) -> None:
-    """Refuse a table's folder that holds something else, and folders that cannot be written.
+    """Refuse output folders that cannot be written, and a table's folder that holds something else.
 
-    Also those in a submitted job's working directory: that is a copy, which Ray deletes. And those in the catalog's
-    folder, see :func:`check_apart`.
+    Refused as well are folders in a submitted job's working directory, a copy that Ray deletes, and folders in the
+    catalog's folder, see :func:`check_apart`.
 
     Raises:
         StemsError: naming the setting.
@@ -52,7 +52,7 @@ def check_outputs(config: TableJob) -> None:
 
 
 def check_apart(config: PrepareConfig) -> None:
-    """Refuse a table, a report or kept stems in the folder of songs: the next run would take stems for songs.
+    """Refuse a table, report or kept stems in the catalog's folder: the next run would take stems for songs.
 
     Raises:
         StemsError: naming the setting.
@@ -65,20 +65,20 @@ def check_apart(config: PrepareConfig) -> None:
         if folder and lies_in(folder, config.catalog):
             raise StemsError(
                 f"'{folder}' lies in the catalog's folder '{config.catalog}', where the next run would find it.",
-                f"Give --{field} a folder outside.",
+                f"Give --{field.replace('_', '-')} a folder outside.",
                 field=field,
             )
 
 
 def check_no_own_stems(entries: Iterable[CatalogEntry], folders: Iterable[str]) -> None:
-    """Refuse a catalog with stems that a run on this table kept: they are no songs.
+    """Refuse a catalog with stems that a run on this table kept: they are not songs.
 
     Args:
         entries: of the catalog.
         folders: of the table's kept stems.
 
     Raises:
-        StemsError: naming the first, and how many there are.
+        StemsError: it names the first, and their number.
     """
     kept = {folder.rstrip("/") for folder in folders}
     names = {posixpath.basename(folder) for folder in kept}
@@ -106,7 +106,7 @@ def _is_table(folder: Path) -> bool:
 
 
 def _takes_more(folder: Path) -> bool:
-    """Reports and stems have names of their own: they lie beside whatever is there."""
+    """Reports and stems have unique names, so they can lie beside any other files."""
     return True
 
 

@@ -1,4 +1,4 @@
-"""What every training job can be told. Light to import: no torch, no ray."""
+"""Settings of every training job. Light to import: no torch, no ray."""
 
 from __future__ import annotations
 
@@ -38,23 +38,23 @@ class TrainingConfig(BaseModel):
     )
 
     name: str = "training"
-    """What the run is called in the tracking store."""
+    """Name of the run in MLflow."""
 
     output: str
     """Directory of the run: checkpoints/, metrics.jsonl, and the finished model in model/. With workers on several
-    machines, on a file system that they share."""
+    machines, it must be on a shared file system."""
 
     steps: int = Field(default=1000, ge=1)
-    """Optimizer steps. Raising it later continues the run, the learning rate on the longer schedule."""
+    """Optimizer steps. A higher number later continues the run, on the longer learning-rate schedule."""
 
     batch: int = Field(default=16, ge=1)
-    """Items a step, over all workers together; at least one for each worker."""
+    """Items per step, over all workers together; at least one per worker."""
 
     accumulate: int = Field(default=1, ge=1)
-    """Parts in which each worker takes its share of a batch, one after the other: less memory, the same step."""
+    """Parts in which each worker computes its share of a batch, one after the other: less memory, same step."""
 
     seed: int = Field(default=0, ge=0)
-    """Seeds the initial weights and every draw. The same seed gives the same run."""
+    """Seed of the initial weights and of every draw. The same seed gives the same run."""
 
     learning_rate: float = Field(default=1e-3, gt=0)
     """Peak learning rate."""
@@ -63,13 +63,13 @@ class TrainingConfig(BaseModel):
     """Steps over which the learning rate rises linearly; after them it falls along a cosine to zero."""
 
     gradient_clip: float = Field(default=1.0, ge=0)
-    """Largest gradient norm; longer gradients are scaled down to it. 0 leaves them alone."""
+    """Largest gradient norm; longer gradients are scaled down to it. 0 does not clip."""
 
     average_decay: float = Field(default=0.0, ge=0, lt=1)
-    """Of the moving average of the weights that is validated and exported. 0 exports the last weights."""
+    """Decay of the moving average of the weights that is validated and exported. 0 exports the last weights."""
 
     average_every: int = Field(default=1, ge=1)
-    """Steps between two updates of that average."""
+    """Steps between two updates of the moving average."""
 
     log_every: int = Field(default=10, ge=1)
     """Steps between two rows of metrics."""
@@ -78,39 +78,38 @@ class TrainingConfig(BaseModel):
     """Steps between two validations. There is always one before the first step and one after the last."""
 
     checkpoint_every: int = Field(default=500, ge=1)
-    """Steps between two checkpoints. There is always one after the last step, and one when a machine is about to be
-    taken away."""
+    """Steps between two checkpoints. There is always one after the last step, and one before a machine is taken
+    away."""
 
     sample_every: int = Field(default=0, ge=0)
-    """Steps between two sets of samples, in samples/ and the tracking store. 0 makes none."""
+    """Steps between two sets of samples, in samples/ and MLflow. 0 makes none."""
 
     precision: Literal["float32", "bfloat16", "auto"] = "float32"
-    """In which matrix products and convolutions are computed (weights stay float32); auto takes bfloat16 where the
-    device computes in it."""
+    """Number format of matrix products and convolutions (weights stay float32); auto takes bfloat16 if the device
+    supports it."""
 
     workers: int = Field(default=0, ge=0)
-    """Ray Train workers, one GPU each where there are any. 0 trains in this process, without Ray."""
+    """Ray Train workers, with one GPU each if there are GPUs. 0 trains in this process, without Ray."""
 
     min_workers: int = Field(default=0, ge=0)
-    """With how few workers to go on when machines are taken away, until there is room for all again. 0 waits for all
-    of them."""
+    """Fewest workers with which to go on while machines are away. 0 waits for all workers."""
 
     restarts: int = Field(default=3, ge=0)
-    """Times that workers which died are started again; training continues from the newest checkpoint."""
+    """How often to restart workers that died; training continues from the newest checkpoint."""
 
     resume: bool | Literal["auto"] = "auto"
-    """auto: continue from the newest checkpoint if there is one. true: there must be one. false: start afresh
-    and delete what an earlier run left in the output directory."""
+    """auto: continue from the newest checkpoint if there is one. --resume: require one. --no-resume: start over, and
+    delete what an earlier run left in the output directory."""
 
     tracking: str | None = "sqlite:///runs/mlflow.db"
-    """MLflow tracking address. "off" or an empty value turns tracking off."""
+    """MLflow tracking address; off turns tracking off."""
 
     @field_validator("output")
     @classmethod
     def _is_a_directory(cls, output: str) -> str:
         if "://" in output:
             raise StemsError(
-                f"A run cannot be kept at '{output}': checkpoints are renamed when they are whole.",
+                f"A run cannot be kept at '{output}': finished checkpoints must be renamed.",
                 "Name a directory, on a file system that all workers share; `stems publish` takes models further.",
                 field="output",
             )

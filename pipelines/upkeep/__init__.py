@@ -1,1 +1,1 @@
-"""Looking after a token table: what it holds, whether it holds true, and what leaves it."""
+"""Maintenance of a token table: inspect, verify, compare, compact, export, and take songs down."""

@@ -1,4 +1,4 @@
-"""`stems table compact` and `stems table vacuum`: fewer files, and none that nobody reads."""
+"""`stems table compact` and `stems table vacuum`: fewer data files, and none that no version needs."""
 
 from __future__ import annotations
 
@@ -56,32 +56,22 @@ def compact(config: CompactConfig) -> CompactReport:
     Raises:
         StemsError: there is no table.
     """
-    return CompactReport(compact_all(TokenTable(config.table), config.target_mb))
+    return CompactReport(TokenTable(config.table).compact(config.target_mb))
 
 
 def vacuum(config: VacuumConfig) -> VacuumReport:
     """Delete data files that only versions older than some hours use, and stems that killed jobs left unfinished.
 
-    Those versions can no longer be read, by trainings that pinned them neither.
+    Those versions can no longer be read, not even by a training that pinned one.
 
     Raises:
         StemsError: there is no table.
     """
     table = TokenTable(config.table)
-    files = vacuum_all(table, config.hours, config.dry_run)
-    folders = table.tables["stems"].read(["folder"])["folder"].to_pylist()
+    files = table.vacuum(config.hours, config.dry_run)
+    folders = table.read("stems", ["folder"])["folder"].to_pylist()
     left = [uri for root in roots(folders) for uri in unfinished(root, config.hours)]
     if not config.dry_run:
         for uri in left:
             remove_tree(uri)
     return VacuumReport(files, left, config.dry_run)
-
-
-def compact_all(table: TokenTable, target_mb: int = 128) -> dict[str, Compaction]:
-    """Compact each of the tables."""
-    return {name: part.compact(target_mb) for name, part in table.tables.items()}
-
-
-def vacuum_all(table: TokenTable, hours: int, dry_run: bool = False) -> dict[str, list[str]]:
-    """Vacuum each of the tables; return the files that went, by table."""
-    return {name: part.vacuum(hours, dry_run) for name, part in table.tables.items()}

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class TableCommand(BaseModel):
-    """What every command on a token table is told."""
+    """Settings shared by all commands on a token table."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -17,22 +17,22 @@ class TableCommand(BaseModel):
 
 
 class InfoConfig(TableCommand):
-    """Say what a token table holds."""
+    """Show what a token table holds."""
 
     sources: bool = False
-    """Look for the file of each song as well, and name the songs whose file is gone or was replaced: where the files
-    can be reached from this machine."""
+    """Also look for each song's file, and name the songs whose file is gone or was replaced. The files must be
+    reachable from this machine."""
 
 
 class VerifyConfig(TableCommand):
-    """Check a token table against its contract (docs/TABLE.md); exit code 4 where a rule is broken."""
+    """Check a token table against its contract (docs/TABLE.md); exit code 4 if a rule is broken."""
 
     examples: int = Field(5, ge=1)
-    """Rows that are named for each broken rule."""
+    """Rows to name for each broken rule."""
 
     sources: bool = False
-    """Look for the file of each song as well, and warn of songs whose file is gone or was replaced: where the files
-    can be reached from this machine."""
+    """Also look for each song's file, and warn of songs whose file is gone or was replaced. The files must be
+    reachable from this machine."""
 
 
 class DiffConfig(BaseModel):
@@ -41,43 +41,44 @@ class DiffConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     a: str
-    """A token table, as it is (tokens) or as it was at a version (tokens@12)."""
+    """Token table, as it is (tokens) or at a version (tokens@12)."""
 
     b: str
-    """The table to compare it with, likewise."""
+    """Table to compare it with, or the same table at another version."""
 
 
 class CompactConfig(TableCommand):
     """Join a token table's small files. Earlier versions stay readable until `stems table vacuum`."""
 
     target_mb: int = Field(128, ge=1)
-    """Size of file to aim for, in MB."""
+    """Target size of a file, in MB."""
 
 
 class VacuumConfig(TableCommand):
-    """Delete files that only versions older than some hours use, and unfinished folders of stems."""
+    """Delete files that only old versions use, and unfinished folders of stems."""
 
     hours: int = Field(168, ge=0)
-    """Versions of the last so many hours stay readable. Below the length of the longest job, stop all jobs first."""
+    """Versions of the last hours stay readable, this many. If that is less than your longest job takes, stop all jobs
+    first."""
 
     dry_run: bool = False
-    """Only say what would be deleted."""
+    """Show what would be deleted, and delete nothing."""
 
 
 class RemoveConfig(TableCommand):
-    """Take songs down: tokens, stems and catalog rows. They are remembered, and never return."""
+    """Remove songs for good: tokens, stems and catalog rows. Later runs leave them out."""
 
     songs: list[str]
-    """Songs: an id, six or more first digits of one, an address, or a file name or title that no other song has."""
+    """Songs: each an id, its first six or more digits, an address, or a file name or title that no other song has."""
 
     reason: str = ""
-    """Why, for the record."""
+    """Why they are removed, for the record."""
 
     dry_run: bool = False
-    """Only say what would be removed."""
+    """Show what would be removed, and remove nothing."""
 
     purge: bool = False
-    """Delete the data files of earlier versions as well, at once: runs that pinned one cannot read it any more. Stop
+    """Also delete the data files of earlier versions at once; runs that pinned a version can no longer read it. Stop
     all jobs on this table first."""
 
 
@@ -88,19 +89,19 @@ class ExportConfig(TableCommand):
     """Folder of the shards; local or s3://."""
 
     version: int | None = Field(None, ge=0)
-    """Version of the songs; the newest by default."""
+    """Version of the table; by default the newest."""
 
     shard_mb: int = Field(128, ge=1)
-    """Size at which a shard is full, in MB; it is made in memory."""
+    """Size of a shard, in MB; a shard is built in memory."""
 
     separator_id: str = ""
-    """Only songs by this separator, where the table has several: the column `separator`, see `stems table info`."""
+    """Only songs of this separator, if the table has several: its id as `stems table info` shows it."""
 
     codecs_id: str = ""
-    """Only songs by these codecs, where the table has several sets: the column `codecs`, see `stems table info`."""
+    """Only songs of these codecs, if the table has several sets: their id as `stems table info` shows it."""
 
     splits: list[Literal["train", "valid", "sung"]] = ["train", "valid"]
-    """Which splits."""
+    """Splits to export."""
 
     overwrite: bool = False
     """Replace an export of another version or selection."""

@@ -1,4 +1,4 @@
-"""`stems table diff`: which songs two tables, or two versions of one, do not share, and where they differ."""
+"""`stems table diff`: which songs only one of two tables (or versions of one) has, and how the others differ."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from rich.table import Table
 
 from models.errors import StemsError
 from models.stems import StemLayout
-from pipelines.table.schema import TOKENS, codes_from_arrow
+from pipelines.table.schema import KEYS, TOKENS, codes_from_arrow
 from pipelines.table.token_table import TokenTable
 from pipelines.upkeep.config import DiffConfig
-from pipelines.upkeep.mapped_rows import spilled
+from pipelines.upkeep.mapped_rows import mapped_rows
 
-KEY = ("song_id", "separator", "codecs")
+KEY = KEYS["tokens"]
 _PLAIN = tuple(name for name in TOKENS.names if name not in (*KEY, "codes"))
 _SONGS_AT_A_TIME = 64
 _EXAMPLES = 5
@@ -32,9 +32,9 @@ class StreamDiff:
     """How much of a stream differs, over the songs whose codes differ.
 
     Attributes:
-        songs: in which it differs.
-        codes: that differ; those that one side alone has count.
-        of: codes of the stream, of the longer side, in these songs.
+        songs: songs in which the stream differs.
+        codes: codes that differ; a code that only one side has counts.
+        of: the stream's codes in these songs, on the longer side.
     """
 
     songs: int = 0
@@ -44,18 +44,18 @@ class StreamDiff:
 
 @dataclass(frozen=True)
 class DiffReport:
-    """What two tables do not share.
+    """How two tables differ.
 
     Args:
-        a: one table as it was named.
+        a: one table, as the command line named it.
         b: the other one.
         makers: rows in a and in b, by separator and codecs.
-        same: rows that are in both, and alike in every column.
-        only_a: keys that a alone has.
-        only_b: keys that b alone has.
-        other_codes: keys of rows that both have, with other codes.
-        streams: of these rows, where they differ, by the stream's name.
-        other_columns: how many rows that both have differ, by column.
+        same: rows that are in both, and equal in every column.
+        only_a: keys of rows that only a has.
+        only_b: keys of rows that only b has.
+        other_codes: keys of rows that are in both, with different codes.
+        streams: how the codes of these rows differ, by the stream's name.
+        other_columns: how many rows that are in both differ, by column.
     """
 
     a: str
@@ -144,12 +144,12 @@ def _digests(table: TokenTable, version: int) -> Iterator[tuple[Key, bytes]]:
 
 
 def _compare_codes(a: tuple[TokenTable, int], b: tuple[TokenTable, int], keys: set[Key]) -> dict[str, StreamDiff]:
-    """Stream by stream, how the codes of some songs differ: those of a are laid aside, those of b read past them."""
+    """Stream by stream, how the codes of some songs differ. a's codes lie in a mapped file while b's pass by."""
     streams: dict[str, StreamDiff] = {}
     if not keys:
         return streams
     schema = pa.schema([TOKENS.field(name) for name in (*KEY, "layout", "codes")])
-    with spilled(_only(keys, *a), schema) as aside:
+    with mapped_rows(_only(keys, *a), schema) as aside:
         row_of = {key: row for row, key in enumerate(_keys(aside))}
         for batch in _only(keys, *b):
             for key, layout, codes in zip(_keys(batch), batch["layout"].to_pylist(), batch["codes"], strict=True):
@@ -182,7 +182,7 @@ def _compare_columns(a: _Side, b: _Side, keys: Sequence[Key]) -> tuple[Counter[s
         if ours[column].equals(theirs[column]):
             continue
         pairs = zip(keys, ours[column].to_pylist(), theirs[column].to_pylist(), strict=True)
-        # By what is written of them: two values that are no number are alike.
+        # Compared by their text: two NaN are equal.
         differing = [key for key, one, other in pairs if repr(one) != repr(other)]
         counts[column] += len(differing)
         changed.update(differing)
@@ -200,7 +200,7 @@ def _only(keys: set[Key], table: TokenTable, version: int) -> Iterator[pa.Record
 
 
 def _batches(table: TokenTable, version: int) -> Iterator[pa.RecordBatch]:
-    return table.tables["tokens"].stream([*KEY, "layout", "codes"], None, version, _SONGS_AT_A_TIME)
+    return table.stream([*KEY, "layout", "codes"], version=version, batch_rows=_SONGS_AT_A_TIME)
 
 
 def _keys(rows: pa.Table | pa.RecordBatch) -> list[Key]:

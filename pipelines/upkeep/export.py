@@ -1,8 +1,8 @@
 """`stems table export webdataset`: songs as tar shards, the same bytes each time.
 
-An export is complete when its ``index.json`` is there. On a disk it is written aside and takes its place whole. In an
-object store, where nothing can be renamed, the index is written last, and goes first when one is replaced; until
-then a mark says whose the shards are.
+An export is complete when its ``index.json`` is there. On a disk it is written beside its place and renamed when it
+is whole. In an object store, which cannot rename, the index is written last, and deleted first when an export is
+replaced; until then a mark shows that the shards belong to an unfinished export.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 from rich.table import Table
 
 from models.errors import StemsError
@@ -39,7 +38,7 @@ from pipelines.catalog.storage.files import (
 from pipelines.table.schema import SCHEMA_VERSION, TOKENS, codes_from_arrow
 from pipelines.table.token_table import TokenTable
 from pipelines.upkeep.config import ExportConfig
-from pipelines.upkeep.mapped_rows import spilled
+from pipelines.upkeep.mapped_rows import mapped_rows
 
 _FORMAT = 1
 _INDEX = "index.json"
@@ -54,8 +53,8 @@ class ExportReport:
 
     Args:
         output: its folder.
-        index: what its ``index.json`` says.
-        there: whether it was complete before, so that nothing was done.
+        index: the contents of its ``index.json``.
+        there: whether it was complete already, so that nothing was written.
     """
 
     output: str
@@ -75,7 +74,7 @@ def export_webdataset(config: ExportConfig) -> ExportReport:
     """Write songs of one separator and one set of codecs as ``<split>-<number>.tar``, sorted by id.
 
     A song is ``<song_id>.codes.npy``, int16 ``[streams, frames]``, and ``<song_id>.json``, its other columns (numbers
-    that JSON has no sign for are null). Run again, a complete export of the same songs is left as it is.
+    that JSON cannot hold are null). A complete export of the same songs stays as it is.
 
     Raises:
         StemsError: no table or version, no such songs, several sets of them, or another export in the folder.
@@ -140,7 +139,7 @@ def _check_remote(output: str) -> None:
     names = [name for name in (file.name for file in list_folder(output)) if name]
     unfinished = exists(f"{output.rstrip('/')}/{LIST}")
     if not _are_ours([name for name in names if name != LIST], _index(output.rstrip("/")), unfinished=unfinished):
-        raise StemsError(f"'{output}' holds files of others.", "Name another folder.", field="output")
+        raise StemsError(f"'{output}' holds files that are not of an export.", "Name another folder.", field="output")
 
 
 def _are_ours(names: Sequence[str], index: Mapping[str, Any] | None, *, unfinished: bool = False) -> bool:
@@ -152,7 +151,7 @@ def _are_ours(names: Sequence[str], index: Mapping[str, Any] | None, *, unfinish
 
 
 def _choose(table: TokenTable, version: int, config: ExportConfig) -> dict[str, str]:
-    """The layout, separator and codecs of the songs that are asked for: there must be one set of them."""
+    """The layout, separator and codecs of the songs to export: there must be one set of them."""
     kinds = table.rows(version=version, columns=_SET).group_by(list(_SET)).aggregate([]).to_pylist()
     wanted = [
         kind
@@ -161,7 +160,7 @@ def _choose(table: TokenTable, version: int, config: ExportConfig) -> dict[str, 
     ]
     if len(wanted) == 1:
         return {name: wanted[0][name] for name in _SET}
-    listed = "".join(f"\n  --separator_id {kind['separator']} --codecs_id {kind['codecs']}" for kind in kinds)
+    listed = "".join(f"\n  --separator-id {kind['separator']} --codecs-id {kind['codecs']}" for kind in kinds)
     raise StemsError(
         f"The token table '{table.root}' has songs of {len(wanted)} such sets of separator and codecs.",
         f"Choose one of:{listed}" if kinds else "Run `stems prepare` first.",
@@ -171,7 +170,7 @@ def _choose(table: TokenTable, version: int, config: ExportConfig) -> dict[str, 
 
 
 def _index(output: str) -> dict[str, Any] | None:
-    """What an earlier export says of itself; None where there is none, or it was not finished."""
+    """The index of an earlier export; None where there is none, or where it was not finished."""
     uri = f"{output}/{_INDEX}"
     if not exists(uri):
         return None
@@ -183,7 +182,7 @@ def _index(output: str) -> dict[str, Any] | None:
 
 
 def _same(before: Mapping[str, Any], about: Mapping[str, Any], splits: Sequence[str]) -> bool:
-    """Whether an export is of these songs, in these shards."""
+    """Whether an export holds these songs, in shards of this size."""
     return all(before.get(name) == value for name, value in about.items()) and list(before.get("splits", ())) == list(
         splits
     )
@@ -193,11 +192,9 @@ def _write_split(
     table: TokenTable, version: int, chosen: Mapping[str, str], split: str, output: str, shard_mb: int
 ) -> dict[str, Any]:
     """Write the shards of a split; return what the index says of it."""
-    wanted = ds.field("split") == split
-    for name, value in chosen.items():
-        wanted = wanted & (ds.field(name) == value)
-    batches = table.tables["tokens"].stream(TOKENS.names, wanted, version, _SONGS_AT_A_TIME)
-    with spilled(batches, TOKENS) as songs:
+    wanted = {"split": [split], **{name: [value] for name, value in chosen.items()}}
+    batches = table.stream(TOKENS.names, wanted, version, _SONGS_AT_A_TIME)
+    with mapped_rows(batches, TOKENS) as songs:
         shards = []
         for number, (count, data) in enumerate(_shards(songs, shard_mb * 2**20)):
             name = f"{split}-{number:06}.tar"
@@ -227,14 +224,14 @@ def _add_song(tar: tarfile.TarFile, song: pa.Table) -> None:
     np.save(codes, codes_from_arrow(song["codes"][0]))
     (columns,) = song.drop_columns(["codes"]).to_pylist()
     for ending, data in (("codes.npy", codes.getvalue()), ("json", _json(columns))):
-        # The header says nothing of who wrote it, and when.
+        # No owner and no time in the header: the same songs give the same bytes.
         header = tarfile.TarInfo(f"{columns['song_id']}.{ending}")
         header.size = len(data)
         tar.addfile(header, io.BytesIO(data))
 
 
 def _remove_others(output: str, splits: Mapping[str, Any]) -> None:
-    """Delete shards of an export before that this one has not replaced."""
+    """Delete shards of an earlier export that this one has not replaced."""
     names = {shard["name"] for part in splits.values() for shard in part["shards"]}
     for file in list_folder(output) if exists(output) else []:
         if _SHARD.fullmatch(file.name) and file.name not in names:
@@ -246,7 +243,7 @@ def _json(value: Mapping[str, Any]) -> bytes:
 
 
 def _finite(value: Any) -> Any:
-    """The same value with None for numbers that are infinite or none."""
+    """The same value with None for infinite numbers and NaN."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):

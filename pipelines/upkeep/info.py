@@ -8,14 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.dataset as ds
 from rich.markup import escape
 from rich.table import Table
 
 from models.stems import StemLayout
 from pipelines.table.entropy import unigram_entropy
 from pipelines.table.schema import SCHEMA_VERSION, TOKENS
-from pipelines.table.token_table import TokenTable
+from pipelines.table.token_table import StoredFiles, TokenTable
 from pipelines.upkeep.config import InfoConfig
 from pipelines.upkeep.source_files import LostSources, lost_sources
 
@@ -26,20 +25,12 @@ _SET = ("layout", "separator", "codecs")
 
 
 @dataclass(frozen=True)
-class Part:
-    """Some songs: how many rows, hours, and frames."""
+class SongTotals:
+    """Some songs: how many rows, hours and frames they have."""
 
     songs: int
     hours: float
     frames: int
-
-
-@dataclass(frozen=True)
-class Stored:
-    """What a table takes on disk in its newest version: files, and bytes."""
-
-    files: int
-    bytes: int
 
 
 @dataclass(frozen=True)
@@ -48,31 +39,30 @@ class InfoReport:
 
     Args:
         table: its folder.
-        schema_version: of its rows.
-        versions: newest, by table.
+        schema_version: version of the schema.
+        versions: newest version of each table.
         splits: rows of tokens by split.
         sets: rows of tokens by layout, separator and codecs.
-        dropped: songs with vocals, by what decided.
+        dropped: songs with vocals, by the rule that dropped them.
         quarantine: files by reason.
         stems: songs whose stems are kept.
         removed: songs that were taken down.
-        stored: by table.
-        sources: songs whose files are gone or replaced; None where they were not looked for.
-        bits: a code takes on disk, all columns of its song included; 0 without songs.
-        entropy_bits: a code takes at least when each stream's codes are coded by how often they occur alone; of the
-            first songs of each set.
+        stored: data files of each table.
+        sources: songs whose files are gone or replaced; None unless they were looked for.
+        bits: bits per code on disk, all columns of its song included; 0 without songs.
+        entropy_bits: unigram entropy in bits per code, of the first songs of each set.
     """
 
     table: str
     schema_version: int
     versions: dict[str, int]
-    splits: dict[str, Part]
-    sets: dict[tuple[str, str, str], Part]
+    splits: dict[str, SongTotals]
+    sets: dict[tuple[str, str, str], SongTotals]
     dropped: dict[str, int]
     quarantine: dict[str, int]
     stems: int
     removed: int
-    stored: dict[str, Stored]
+    stored: dict[str, StoredFiles]
     sources: LostSources | None
     bits: float
     entropy_bits: float
@@ -107,7 +97,7 @@ class InfoReport:
 
 
 def info(config: InfoConfig) -> InfoReport:
-    """Count what a token table holds; codes are read of a few hundred songs alone.
+    """Count what a token table holds; codes are read of a few hundred songs only.
 
     Raises:
         StemsError: there is no table.
@@ -117,7 +107,7 @@ def info(config: InfoConfig) -> InfoReport:
     songs = table.rows(version=versions["tokens"], columns=(*_SET, "song_id", "split", "seconds", "frames"))
     sets = _parts(songs, _SET)
     codes = {kind: part.frames * StemLayout.parse(kind[0]).streams for kind, part in sets.items()}
-    stored = {name: _stored(table, name) for name in versions}
+    stored = table.stored()
     total = sum(codes.values())
     return InfoReport(
         table=table.root,
@@ -140,12 +130,12 @@ def _sources(table: TokenTable, version: int) -> LostSources:
     return lost_sources(table.rows(version=version, columns=("song_id", "uri")), table.catalog(("song_id", "entry")))
 
 
-def _parts(songs: pa.Table, columns: Sequence[str]) -> dict[tuple[str, ...], Part]:
+def _parts(songs: pa.Table, columns: Sequence[str]) -> dict[tuple[str, ...], SongTotals]:
     """Songs and hours by the values of some columns, sorted by them."""
     sums = [("song_id", "count"), ("seconds", "sum"), ("frames", "sum")]
     grouped = songs.group_by(list(columns)).aggregate(sums).sort_by([(column, "ascending") for column in columns])
     return {
-        tuple(row[column] for column in columns): Part(
+        tuple(row[column] for column in columns): SongTotals(
             row["song_id_count"], row["seconds_sum"] / 3600, row["frames_sum"]
         )
         for row in grouped.to_pylist()
@@ -153,26 +143,19 @@ def _parts(songs: pa.Table, columns: Sequence[str]) -> dict[tuple[str, ...], Par
 
 
 def _counts(table: TokenTable, name: str, column: str) -> dict[str, int]:
-    return dict(sorted(Counter(table.tables[name].read([column])[column].to_pylist()).items()))
-
-
-def _stored(table: TokenTable, name: str) -> Stored:
-    files = table.tables[name].files()
-    return Stored(len(files), sum(file.bytes for file in files))
+    return dict(sorted(Counter(table.read(name, [column])[column].to_pylist()).items()))
 
 
 def _entropy_bits(table: TokenTable, version: int, codes: Mapping[tuple[str, ...], int]) -> float:
-    """Unigram entropy in bits a code: the mean over the streams of each set, weighed by the sets' codes."""
+    """Unigram entropy in bits per code: the mean over the streams of each set, weighted by the sets' codes."""
     total = sum(codes.values())
     return sum(count / total * _sampled_entropy(table, version, kind) for kind, count in codes.items() if count)
 
 
 def _sampled_entropy(table: TokenTable, version: int, kind: tuple[str, ...]) -> float:
-    wanted = ds.scalar(True)
-    for name, value in zip(_SET, kind, strict=True):
-        wanted = wanted & (ds.field(name) == value)
+    wanted = {name: [value] for name, value in zip(_SET, kind, strict=True)}
     schema, sample = pa.schema([TOKENS.field("codes")]), []
-    for batch in table.tables["tokens"].stream(["codes"], wanted, version, _SONGS_AT_A_TIME):
+    for batch in table.stream(["codes"], wanted, version, _SONGS_AT_A_TIME):
         sample.append(batch.cast(schema))
         if sum(map(len, sample)) >= _SAMPLE:
             break

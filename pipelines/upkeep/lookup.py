@@ -1,4 +1,4 @@
-"""Which song somebody means: by its id, its address, its file's name or its title."""
+"""Find songs by an id, an address, a file's name or a title."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from pipelines.table.schema import RemovedRow
 from pipelines.table.token_table import TokenTable
 
 Spelling: TypeAlias = Callable[[str], str]
-"""What two spellings of a name share."""
+"""Maps spellings of one name to the same text."""
 
 _PREFIX = 6
 _CANDIDATES = 10
 UNHEARD = "file:"
-"""Begins the id of a file whose sound nobody decoded; its fingerprint follows."""
+"""Begins the id of a file that was never decoded; its fingerprint follows."""
 
 
 @dataclass
-class Traces:
-    """All that a table says of one song.
+class SongRecord:
+    """What a table's rows say of one song.
 
     Attributes:
         song_id: hash of its sound; :data:`UNHEARD` and a fingerprint where that is not known.
-        uris: of its files, and of those with the same audio.
-        fingerprints: of these files.
-        titles: it goes by.
-        removed: the row that says that it was taken down, if it was.
+        uris: addresses of its files, and of those with the same audio.
+        fingerprints: fingerprints of these files.
+        titles: titles that rows give it.
+        removed: the record of its takedown, or None.
     """
 
     song_id: str
@@ -45,7 +45,7 @@ class Traces:
 
     @property
     def title(self) -> str:
-        """What to call it."""
+        """One of its titles, always the same one; empty where it has none."""
         return next(iter(sorted(self.titles)), "")
 
     def lies_at(self, place: str, spelled: Spelling) -> bool:
@@ -68,27 +68,27 @@ class Lookup:
 
     def __init__(self, table: TokenTable) -> None:
         mentions = list(_mentions(table))
-        # A file may be known by its fingerprint or its address alone in one table, and by its sound in another.
+        # One table may know a file only by its fingerprint or address, and another one by its sound.
         song_of = {name: song for song, print_, uri, _ in mentions for name in (print_, uri) if song and name}
-        self._songs: dict[str, Traces] = {}
+        self._songs: dict[str, SongRecord] = {}
         for row in _removed(table):
             song_of |= dict.fromkeys((*row.fingerprints, *row.uris), row.song_id)
-            self._songs[row.song_id] = Traces(
+            self._songs[row.song_id] = SongRecord(
                 row.song_id, set(row.uris), set(row.fingerprints), {row.title} - {""}, row
             )
         for song, print_, uri, title in mentions:
             known = song or song_of.get(print_) or song_of.get(uri)
             self._note(known or f"{UNHEARD}{print_}", print_, uri, title)
 
-    def find(self, names: Iterable[str]) -> list[Traces]:
-        """The songs that are meant, each once, in the order of the names.
+    def find(self, names: Iterable[str]) -> list[SongRecord]:
+        """The songs with these names, each once, in the order of the names.
 
         Raises:
             StemsError: a name that no song has, or that several have, with those.
         """
         return list({song.song_id: song for song in map(self._find_one, names)}.values())
 
-    def _find_one(self, name: str) -> Traces:
+    def _find_one(self, name: str) -> SongRecord:
         for found in self._readings(name):
             if len(found) > 1:
                 listed = "".join(f"\n  {song}" for song in found[:_CANDIDATES])
@@ -108,8 +108,8 @@ class Lookup:
             field="songs",
         )
 
-    def _readings(self, name: str) -> Iterator[list[Traces]]:
-        """Songs that a name may mean, the strictest reading first."""
+    def _readings(self, name: str) -> Iterator[list[SongRecord]]:
+        """Songs that a name may mean, by ever looser comparisons."""
         songs = sorted(self._songs.values(), key=lambda song: song.song_id)
         yield [song for song in songs if song.song_id == name]
         places = {name} if is_remote(name) else {name, local_uri(absolute(name))}
@@ -121,14 +121,14 @@ class Lookup:
             yield [song for song in songs if song.called(name, spelled)]
 
     def _note(self, song_id: str, fingerprint: str, uri: str, title: str) -> None:
-        song = self._songs.setdefault(song_id, Traces(song_id))
+        song = self._songs.setdefault(song_id, SongRecord(song_id))
         for kept, value in ((song.fingerprints, fingerprint), (song.uris, uri), (song.titles, title)):
             if value:
                 kept.add(value)
 
 
 def _path(uri: str) -> str:
-    """An address without what it encodes, for the name at its end."""
+    """An address with percent signs decoded, for the name at its end."""
     return unquote(uri).rstrip("/") if is_http(uri) else local_name(uri).rstrip("/")
 
 
@@ -148,7 +148,7 @@ def _mentions(table: TokenTable) -> Iterator[tuple[str, str, str, str]]:
 
 
 def _columns(table: TokenTable, name: str, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-    rows = table.tables[name].read(list(columns))
+    rows = table.read(name, columns)
     return zip(*(rows[column].to_pylist() for column in columns), strict=True)
 
 

@@ -1,4 +1,4 @@
-"""Rows that do not fit the memory, found by index: a temporary Arrow file, mapped."""
+"""Rows that do not fit into memory, read by index: a temporary Arrow file, mapped."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import pyarrow as pa
 
 
 @contextmanager
-def spilled(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Table]:
+def mapped_rows(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Table]:
     """Write batches to a file in the system's folder for temporary files, and map it while the context lasts.
 
     Args:
-        batches: of these columns; Arrow types that differ in width alone are cast.
-        schema: of the table.
+        batches: rows with the columns of the schema; Arrow types that differ only in width are cast.
+        schema: of the mapped table.
     """
     with tempfile.TemporaryDirectory(prefix="stems-") as folder:
         file = Path(folder) / "rows.arrow"

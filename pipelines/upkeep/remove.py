@@ -1,7 +1,7 @@
-"""`stems table remove`: songs leave, and do not come back.
+"""`stems table remove`: take songs down for good.
 
-What was taken down is written first: from then on no run lets the song in, and whatever a kill leaves undone, the
-same command does when it is run again.
+The record of the takedown is written first. From then on no run adds the song again, and a removal that was killed is
+finished by running the same command once more.
 """
 
 from __future__ import annotations
@@ -9,28 +9,26 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-import pyarrow.dataset as ds
 from rich.markup import escape
 from rich.table import Table
 
 from pipelines.catalog.storage.files import remove_tree
-from pipelines.table.schema import REMOVED, RemovedRow, plain_table
+from pipelines.table.schema import KEYS, RemovedRow
 from pipelines.table.token_table import TokenTable
-from pipelines.upkeep.compact import compact_all, vacuum_all
 from pipelines.upkeep.config import RemoveConfig
-from pipelines.upkeep.lookup import Lookup, Traces
+from pipelines.upkeep.lookup import Lookup, SongRecord
 
 _BY_FILE = ("catalog", "dropped", "quarantine")
 
 
 @dataclass(frozen=True)
 class RemoveReport:
-    """What went, or would go.
+    """What was removed, or would be.
 
     Args:
-        songs: id, title and number of files of each.
+        songs: id, title and number of files of each song.
         counts: rows by table, and folders of stems.
-        purged: data files that were deleted.
+        purged: number of data files that were deleted.
         dry_run: whether nothing was changed.
     """
 
@@ -53,13 +51,13 @@ class RemoveReport:
 
 
 def remove(config: RemoveConfig) -> RemoveReport:
-    """Take songs down: tokens, kept stems, and their rows in every table; run again, it finishes what was begun.
+    """Take songs down: tokens, kept stems, and their rows in every table. Run again, it finishes a killed removal.
 
-    Files of the catalog itself are not touched. Earlier versions of the table hold the songs until a vacuum; copies
-    that trainings and exports made are not known here.
+    The catalog's own files stay. Earlier versions of the table hold the songs until a vacuum, and copies that
+    trainings and exports made stay as well.
 
     Raises:
-        StemsError: no table, or a name that no song or several songs have; nothing has been changed then.
+        StemsError: no table, or a name that no song or several songs have; nothing has changed then.
     """
     table = TokenTable(config.table)
     songs = Lookup(table).find(config.songs)
@@ -71,25 +69,25 @@ def remove(config: RemoveConfig) -> RemoveReport:
         counts[name] = counts.get(name, 0) + step()
     if not config.purge:
         return RemoveReport(listed, counts)
-    compact_all(table)
-    return RemoveReport(listed, counts, purged=sum(map(len, vacuum_all(table, hours=0).values())))
+    table.compact()
+    return RemoveReport(listed, counts, purged=sum(map(len, table.vacuum(hours=0).values())))
 
 
-def _steps(table: TokenTable, songs: Sequence[Traces], reason: str) -> Iterator[tuple[str, Callable[[], int]]]:
-    """What is to be done, in order: the record first, the rows that say where something is after that thing."""
+def _steps(table: TokenTable, songs: Sequence[SongRecord], reason: str) -> Iterator[tuple[str, Callable[[], int]]]:
+    """The steps, in order: the record first, and a row that points to files after those files."""
     ids = [song.song_id for song in songs]
     fingerprints = sorted(set().union(*(song.fingerprints for song in songs)))
     yield "taken down", lambda: _record(table, songs, reason)
-    yield "tokens", lambda: table.tables["tokens"].delete("song_id", ids)
+    yield "tokens", lambda: table.delete_songs("tokens", ids)
     yield "stem folders", lambda: _delete_folders(_folders(table, ids))
-    yield "stems", lambda: table.tables["stems"].delete("song_id", ids)
+    yield "stems", lambda: table.delete_songs("stems", ids)
     for name in _BY_FILE:
-        yield name, lambda name=name: table.tables[name].delete("song_id", ids)  # type: ignore[misc]
-        yield name, lambda name=name: table.tables[name].delete("fingerprint", fingerprints)  # type: ignore[misc]
+        yield name, lambda name=name: table.delete_songs(name, ids)  # type: ignore[misc]
+        yield name, lambda name=name: table.delete_files(name, fingerprints)  # type: ignore[misc]
 
 
-def _record(table: TokenTable, songs: Sequence[Traces], reason: str) -> int:
-    """Write who is taken down, or add the files that have turned up since; return how many songs are new."""
+def _record(table: TokenTable, songs: Sequence[SongRecord], reason: str) -> int:
+    """Record the takedowns, or add files found since to earlier records; return how many songs are new."""
     rows = [
         RemovedRow(
             song.song_id,
@@ -102,12 +100,12 @@ def _record(table: TokenTable, songs: Sequence[Traces], reason: str) -> int:
     ]
     changed = [row for row, song in zip(rows, songs, strict=True) if song.removed and row != song.removed]
     fresh = table.commit_removed([row for row, song in zip(rows, songs, strict=True) if not song.removed])
-    table.tables["removed"].replace(plain_table(changed, REMOVED), by="song_id")
+    table.revise_removed(changed)
     return fresh
 
 
 def _folders(table: TokenTable, ids: Sequence[str]) -> list[str]:
-    rows = table.tables["stems"].read(["folder"], ds.field("song_id").isin(ids))
+    rows = table.read("stems", ["folder"], {"song_id": ids})
     return sorted(set(rows["folder"].to_pylist()))
 
 
@@ -117,11 +115,13 @@ def _delete_folders(folders: Sequence[str]) -> int:
     return len(folders)
 
 
-def _count(table: TokenTable, songs: Sequence[Traces]) -> dict[str, int]:
+def _count(table: TokenTable, songs: Sequence[SongRecord]) -> dict[str, int]:
     """Rows that would go, by table."""
     ids = [song.song_id for song in songs]
     fingerprints = sorted(set().union(*(song.fingerprints for song in songs)))
-    mine = ds.field("song_id").isin(ids)
-    counts = {name: len(table.tables[name].read(["song_id"], mine)) for name in ("tokens", "stems")}
-    mine = mine | ds.field("fingerprint").isin(fingerprints)
-    return counts | {name: len(table.tables[name].read(["song_id"], mine)) for name in _BY_FILE}
+    counts = {name: len(table.read(name, ["song_id"], {"song_id": ids})) for name in ("tokens", "stems")}
+    for name in _BY_FILE:
+        by_song = table.read(name, KEYS[name], {"song_id": ids}).to_pylist()
+        by_file = table.read(name, KEYS[name], {"fingerprint": fingerprints}).to_pylist()
+        counts[name] = len({tuple(row.values()) for row in by_song + by_file})
+    return counts

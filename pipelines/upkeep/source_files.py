@@ -1,4 +1,4 @@
-"""Songs whose file is gone, or was replaced by another one, as far as this machine can see."""
+"""Find songs whose file is gone or was replaced, as far as this machine can see."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from pipelines.upkeep.rules.verify_rules import Findings
 
 @dataclass(frozen=True)
 class LostSources:
-    """What is wrong with the files of songs, each as ``<song id>: <address>``."""
+    """Songs whose files are gone or replaced, each as ``<song id>: <address>``."""
 
     gone: tuple[str, ...]
     replaced: tuple[str, ...]
 
 
 def lost_sources(songs: pa.Table, catalog: pa.Table) -> LostSources:
-    """Songs of which no file is as it was when it was read. Files on hosts are taken to be there.
+    """Songs none of whose files is as it was when it was read. Files on hosts count as present.
 
     Args:
         songs: ``song_id, uri`` of the tokens.
@@ -47,7 +47,7 @@ def lost_sources(songs: pa.Table, catalog: pa.Table) -> LostSources:
 
 
 def check_sources(songs: pa.Table, catalog: pa.Table, findings: Findings) -> None:
-    """``sources``: the files of the songs of :func:`lost_sources` are there, as they were."""
+    """``sources``: the file of each song is there, as it was when it was read; see :func:`lost_sources`."""
     lost = lost_sources(songs, catalog)
     findings.add("sources", [f"gone: {song}" for song in lost.gone])
     findings.add("sources", [f"replaced or written again: {song}" for song in lost.replaced])
@@ -58,7 +58,7 @@ def _files(entry: CatalogEntry) -> list[str]:
 
 
 def _described(entries: Iterable[CatalogEntry]) -> dict[str, SourceFile]:
-    """Each file that is no address of a host, as it is now."""
+    """Each file that is not on a host, as it is now."""
     uris = list(dict.fromkeys(uri for entry in entries for uri in _files(entry) if not is_http(uri)))
     return dict(zip(uris, describe_all(uris), strict=True))
 
@@ -68,13 +68,13 @@ def _is_there(entry: CatalogEntry, there: Mapping[str, SourceFile]) -> bool:
 
 
 def _same(entry: CatalogEntry, there: Mapping[str, SourceFile]) -> bool:
-    """Whether a file is as it was when it was read; of given stems, whether they are there."""
+    """Whether a file is as it was when it was read; for given stems, whether they are there."""
     if entry.stems or not _is_there(entry, there):
         return _is_there(entry, there)
     file = there[entry.uri]
     if entry.fingerprint == fingerprint(file.uri, file.size, file.stamp):
         return True
-    # A multitrack song that has nothing but its mix is stamped by a name relative to its catalog.
+    # The stamp of a multitrack song that has only its mix contains a name relative to its catalog.
     parts = file.uri.split("/")
     names = ("/".join(parts[start:]) for start in range(len(parts)))
     return any(

@@ -1,4 +1,4 @@
-"""The folders of kept stems, on a disk or in an object store: what is in them, and what was left behind."""
+"""The folders of kept stems, on a disk or in an object store: their contents, and what killed jobs left."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipelines.catalog.storage.stores import Store
 
 
 def normal(folder: str) -> str:
-    """One way to write a folder's address, to compare by."""
+    """A folder's address in one spelling, for comparisons."""
     return folder.rstrip("/") if is_remote(folder) else local_uri(absolute(folder))
 
 
@@ -22,7 +22,7 @@ def roots(folders: Iterable[str]) -> list[str]:
 
 
 def song_folders(root: str) -> list[str]:
-    """Every folder in a root, hidden ones apart; none where there is no such root."""
+    """Every folder in a root except hidden ones; none if there is no such root."""
     if is_remote(root):
         found = [path for path, info in Store(root).children().items() if info["type"] == "directory"]
         names = [path.rstrip("/").rpartition("/")[2] for path in found]
@@ -50,7 +50,7 @@ def unfinished(root: str, hours: float) -> list[str]:
 
 
 def _changed(path: Path) -> float:
-    """When anything in a file or folder was last written, in seconds; for ever in the future where it is gone."""
+    """When anything in a file or folder was last written, in seconds; infinity if it is gone."""
     try:
         return max(part.lstat().st_mtime for part in (path, *path.rglob("*")))
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""`stems table verify`: every rule of the contract, on every row, whatever the others find."""
+"""`stems table verify`: check every row of a table against every rule of its contract."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
+from pipelines.table.schema import KEYS, SCHEMAS
 from pipelines.table.token_table import TokenTable
 from pipelines.upkeep import source_files
 from pipelines.upkeep.config import VerifyConfig
-from pipelines.upkeep.data_files import readable_rows
 from pipelines.upkeep.rules import code_rules, stem_rules, table_rules
 from pipelines.upkeep.rules.verify_rules import Findings, VerifyReport
 
@@ -30,20 +30,20 @@ def verify(config: VerifyConfig) -> VerifyReport:
     """Check a token table; codes pass through the memory a few songs at a time.
 
     Returns:
-        what each rule found; its ``exit_code`` is 4 where one is broken. See docs/TABLE.md.
+        The offenders of each rule; its ``exit_code`` is 4 where a rule is broken. See docs/TABLE.md.
 
     Raises:
         StemsError: there is no table, or its schema is of another release.
     """
     table = TokenTable(config.table)
     findings = Findings(config.examples, unchecked=() if config.sources else ("sources",))
-    # Jobs may be writing: who was taken down is read first, and a song's catalog row, committed before its tokens,
-    # after them.
+    # Jobs may be writing: takedowns are read first, and catalog rows, which are committed before their tokens, after
+    # the tokens.
     removed = _read(table, "removed", findings)
     songs = _check_songs(table, findings)
     rows = {"tokens": songs, "removed": removed} | {name: _read(table, name, findings) for name in _LATER}
     for name, found in rows.items():
-        table_rules.check_keys(name, found, table.tables[name].key, findings)
+        table_rules.check_keys(name, found, KEYS[name], findings)
     table_rules.check_orphans(songs, rows["catalog"], findings)
     table_rules.check_removed(removed, {name: rows[name] for name in ("tokens", "stems", "catalog")}, findings)
     table_rules.check_dropped(songs, rows["dropped"], findings)
@@ -63,20 +63,20 @@ def _check_songs(table: TokenTable, findings: Findings) -> pa.Table:
     for batch in _batches(table, "tokens", (*code_rules.COLUMNS, "uri"), _SONGS_AT_A_TIME, findings):
         code_rules.check_songs(batch, findings)
         kept.append(batch.select(list(_KEPT)))
-    return pa.Table.from_batches(kept, _schema(table, "tokens", _KEPT))
+    return pa.Table.from_batches(kept, _schema("tokens", _KEPT))
 
 
 def _read(table: TokenTable, name: str, findings: Findings) -> pa.Table:
     batches = _batches(table, name, _COLUMNS[name], _ROWS_AT_A_TIME, findings)
-    return pa.Table.from_batches(batches, _schema(table, name, _COLUMNS[name]))
+    return pa.Table.from_batches(batches, _schema(name, _COLUMNS[name]))
 
 
 def _batches(
     table: TokenTable, name: str, columns: Sequence[str], batch_rows: int, findings: Findings
 ) -> Iterator[pa.RecordBatch]:
     """Rows of one of the tables; files that cannot be read are findings."""
-    return readable_rows(table.tables[name], columns, batch_rows, lambda fault: findings.add("files", [fault]))
+    return table.readable(name, columns, batch_rows, lambda fault: findings.add("files", [fault]))
 
 
-def _schema(table: TokenTable, name: str, columns: Sequence[str]) -> pa.Schema:
-    return pa.schema([table.tables[name].schema.field(column) for column in columns])
+def _schema(name: str, columns: Sequence[str]) -> pa.Schema:
+    return pa.schema([SCHEMAS[name].field(column) for column in columns])

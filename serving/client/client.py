@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
-from typing import Self, TypeVar, Unpack
+from typing import Any, Self, TypeVar
 
 import httpx
 
 from models.audio.files import AudioFormat
 from serving.client import downloads, protocol, requests
 from serving.client.events import AudioEvent, EndEvent, Event, JobEvent, Listening, ProgressEvent
-from serving.client.requests import Editing, Material, Playing
+from serving.client.music import MusicRequests
 from serving.client.retries import RequestError
 from serving.client.server import SERVER, address, headers
 from serving.client.sounds import Sound
@@ -39,7 +39,7 @@ __all__ = [
 T = TypeVar("T")
 
 
-class Stems:
+class Stems(MusicRequests[Job]):
     """A client of one service; use it in a ``with``, or close it.
 
     Args:
@@ -61,18 +61,6 @@ class Stems:
     ) -> None:
         self._http = httpx.Client(base_url=address(server), headers=headers(key), transport=transport)
         self._timeout, self._patience = timeout, patience
-
-    def song(self, prompt: str = "", *, seconds: float = 10.0, **fields: Unpack[Playing]) -> Job:
-        """Ask for a song from text."""
-        return self._asked(requests.song(prompt, seconds, fields))
-
-    def edit(self, prompt: str = "", **fields: Unpack[Editing]) -> Job:
-        """Ask for a change of a song: of ``song``, of ``stems`` (a folder, or by name), or ``of`` an earlier job."""
-        return self._asked(requests.edit(prompt, fields))
-
-    def variation(self, stem: str, prompt: str = "", **fields: Unpack[Material]) -> Job:
-        """Ask for another texture of a stem; from what an edit starts from."""
-        return self._asked(requests.variation(stem, prompt, fields))
 
     def job(self, job: Job | str) -> Job:
         """A job as it stands."""
@@ -144,6 +132,9 @@ class Stems:
     def __exit__(self, *failure: object) -> None:
         self.close()
 
+    def _ask(self, make: Callable[[], requests.Ask]) -> Job:
+        return self._asked(make())
+
     def _asked(self, ask: requests.Ask) -> Job:
         return self._carry_out(protocol.asked_job(ask, self._patience))
 
@@ -164,7 +155,7 @@ class Stems:
                 answer = error
 
 
-class AsyncStems:
+class AsyncStems(MusicRequests[Coroutine[Any, Any, Job]]):
     """:class:`Stems` with ``await``; files are read and written in threads."""
 
     def __init__(
@@ -178,18 +169,6 @@ class AsyncStems:
     ) -> None:
         self._http = httpx.AsyncClient(base_url=address(server), headers=headers(key), transport=transport)
         self._timeout, self._patience = timeout, patience
-
-    async def song(self, prompt: str = "", *, seconds: float = 10.0, **fields: Unpack[Playing]) -> Job:
-        """See :meth:`Stems.song`."""
-        return await self._asked(requests.song(prompt, seconds, fields))
-
-    async def edit(self, prompt: str = "", **fields: Unpack[Editing]) -> Job:
-        """See :meth:`Stems.edit`."""
-        return await self._asked(await asyncio.to_thread(requests.edit, prompt, fields))
-
-    async def variation(self, stem: str, prompt: str = "", **fields: Unpack[Material]) -> Job:
-        """See :meth:`Stems.variation`."""
-        return await self._asked(await asyncio.to_thread(requests.variation, stem, prompt, fields))
 
     async def job(self, job: Job | str) -> Job:
         """See :meth:`Stems.job`."""
@@ -261,6 +240,9 @@ class AsyncStems:
 
     async def __aexit__(self, *failure: object) -> None:
         await self.close()
+
+    async def _ask(self, make: Callable[[], requests.Ask]) -> Job:
+        return await self._asked(await asyncio.to_thread(make))
 
     async def _asked(self, ask: requests.Ask) -> Job:
         return await self._carry_out(protocol.asked_job(ask, self._patience))

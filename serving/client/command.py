@@ -22,7 +22,7 @@ from models.files.output_listing import is_song
 from models.request_bounds import Prompt, Region, Seconds, StemNames
 from serving.client.client import EndEvent, Job, JobEvent, ProgressEvent, RequestError, Stems
 from serving.client.server import SERVER
-from serving.schemas import CommonFields
+from serving.kinds.kind import CommonFields
 
 # Of jobs, as the service makes them: longer than most names of files, and without a dot.
 _JOB_ID = re.compile(r"[A-Za-z0-9_-]{16,64}")
@@ -32,19 +32,19 @@ _CANCEL_S = 5.0
 
 
 class RequestConfig(CommonFields):
-    """Which service is asked, and how."""
+    """The service, and how to reach it."""
 
     server: str = SERVER
     """Address of the service."""
 
     key: str | None = Field(default=None, repr=False)
-    """API key; the environment's STEMS_API_KEY if not given, which other users of the machine cannot see."""
+    """API key; by default the environment's STEMS_API_KEY, which other users of the machine cannot see."""
 
     patience: float = Field(default=30.0, ge=0)
-    """Seconds to try again while the service is busy or out of reach."""
+    """How long to try again while the service is busy or out of reach, in seconds."""
 
     format: AudioFormat | None = "wav"
-    """Format of the files."""
+    """Format of the audio files."""
 
     prompt: Prompt = ""
     """What it should sound like; empty for anything that fits."""
@@ -57,13 +57,18 @@ class RequestSongConfig(RequestConfig):
     """Request a song from text."""
 
     seconds: Seconds = 10.0
-    """Length of the song."""
+    """Length of the song, in seconds."""
 
     output: str = "runs/song"
     """Folder for stems, mix and manifest."""
 
 
-class _Change(RequestConfig):
+class _Source(RequestConfig):
+    song: str
+    """A mixed song, which is separated first; a folder of stems; or the id of an earlier job."""
+
+
+class _Change(_Source):
     song: str
     """A mixed song, which is separated first; a folder of stems; or the id of an earlier job."""
 
@@ -103,9 +108,25 @@ class RequestVariationConfig(_Change):
     """A mixed song, which is separated first; a folder of stems; or the id of an earlier job."""
 
     stem: str
-    """The stem."""
+    """Stem that gets another sound."""
 
     output: str = "runs/variation"
+    """Folder for stems, mix and manifest."""
+
+
+class RequestContinuationConfig(_Source):
+    """Request more of a song: it goes on in all its stems, or in some while the others are given."""
+
+    song: str
+    """A mixed song, which is separated first; a folder of stems; or the id of an earlier job."""
+
+    seconds: Seconds = 10.0
+    """Length of the new part."""
+
+    regenerate: StemNames = Field(default=[])
+    """Stems that go on, while the others are given up to the new end; all by default."""
+
+    output: str = "runs/continuation"
     """Folder for stems, mix and manifest."""
 
 
@@ -136,14 +157,26 @@ def edit(config: RequestEditConfig) -> Saved:
 
     def ask(stems: Stems) -> Job:
         change = config.model_dump(include={"regenerate", "texture", "silent", "keep"})
-        return stems.edit(config.prompt, **change, **_material(config))
+        return stems.edit(config.prompt, **change, region=config.region, **_material(config))
 
     return _request(config, ask)
 
 
 def variation(config: RequestVariationConfig) -> Saved:
     """Ask for a variation and save it in ``config.output``."""
-    return _request(config, lambda stems: stems.variation(config.stem, config.prompt, **_material(config)))
+    return _request(
+        config, lambda stems: stems.variation(config.stem, config.prompt, region=config.region, **_material(config))
+    )
+
+
+def continuation(config: RequestContinuationConfig) -> Saved:
+    """Ask for a continuation and save it in ``config.output``."""
+
+    def ask(stems: Stems) -> Job:
+        going = config.regenerate
+        return stems.continuation(config.prompt, seconds=config.seconds, regenerate=going, **_material(config))
+
+    return _request(config, ask)
 
 
 def _request(config: RequestConfig, ask: Callable[[Stems], Job]) -> Saved:
@@ -197,11 +230,9 @@ def _playing(config: RequestConfig) -> dict[str, Any]:
     return config.model_dump(include=set(CommonFields.model_fields))
 
 
-def _material(config: _Change) -> dict[str, Any]:
-    """What to change, and where; and how it shall sound."""
+def _material(config: _Source) -> dict[str, Any]:
+    """The song, and how the result should sound."""
     fields = _playing(config)
-    if config.region:
-        fields["region"] = config.region
     place = Path(config.song)
     if place.is_dir():
         return {**fields, "stems": place}

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Any
 from uuid import uuid4
 
 import httpx
 
-from models.audio.files import AudioFormat
 from models.audio.stem_files import stem_of
 from models.errors import StemsError
 from models.request_bounds import is_text
-from serving.client.sounds import Sound, named_sounds, read_sound
+from serving.client.sounds import named_sounds, read_sound
+from serving.kinds.registry import KINDS
 from serving.schemas import Job
 
 _JSON = {"Accept": "application/json"}
@@ -27,36 +26,6 @@ _LINK = re.compile(r"(?:/[A-Za-z0-9._~-]+)*?(/v1/.+)")
 
 Part = tuple[str, tuple[str | None, bytes]]
 """A field of a form: its name, the name of the file (None for plain text), and its bytes."""
-
-
-class Playing(TypedDict, total=False):
-    """What every request for music may say; what is left out, or None, the service chooses."""
-
-    seed: int | None
-    guidance: float | None
-    temperature: float | None
-    top_k: int | None
-    top_p: float | None
-    format: AudioFormat | None
-    webhook: str | None
-
-
-class Material(Playing, total=False):
-    """What an edit or a variation starts from: ``song``, or ``stems`` (a folder, or by name), or ``of`` a job."""
-
-    song: Sound | None
-    stems: str | Path | Mapping[str, Sound] | None
-    of: Job | str | None
-    region: tuple[float, float] | None
-
-
-class Editing(Material, total=False):
-    """What an edit changes."""
-
-    regenerate: Sequence[str]
-    texture: Sequence[str]
-    silent: Sequence[str]
-    keep: Literal["exact", "free"] | None
 
 
 @dataclass(frozen=True)
@@ -91,20 +60,35 @@ class Ask:
         )
 
 
-def song(prompt: str, seconds: float, fields: Mapping[str, Any]) -> Ask:
-    """A song from text."""
-    body = {"prompt": _text(prompt), "seconds": seconds, **fields}
-    return Ask("POST", "/v1/songs", _posting(), json={name: v for name, v in body.items() if v is not None})
+def json(kind: str, fields: Mapping[str, Any]) -> Ask:
+    """A request for music of a kind that is sent as JSON."""
+    _text(fields["prompt"])
+    return Ask("POST", KINDS[kind].path, _posting(), json={name: v for name, v in fields.items() if v is not None})
 
 
-def edit(prompt: str, fields: Mapping[str, Any]) -> Ask:
-    """A change of a song; reads the files that it is given. StemsError names the field at fault."""
-    return _form("/v1/edits", {"prompt": prompt, **fields})
+def form(kind: str, fields: Mapping[str, Any]) -> Ask:
+    """A request for music of a kind that is sent as a form; reads the files that it is given.
 
-
-def variation(stem: str, prompt: str, fields: Mapping[str, Any]) -> Ask:
-    """Another texture of a stem; reads the files that it is given. StemsError names the field at fault."""
-    return _form("/v1/variations", {"stem": stem, "prompt": prompt, **fields})
+    Raises:
+        StemsError: names the field at fault.
+    """
+    texts = {name: value for name, value in fields.items() if value is not None}
+    _text(texts["prompt"])
+    song, stems = texts.pop("song", None), texts.pop("stems", None)
+    parts: list[Part] = [] if song is None else [("song", read_sound(song, "song"))]
+    if stems is not None:
+        # A folder holds all stems; those that are to fall silent need not be sent, and may not.
+        unsent = () if isinstance(stems, Mapping) else _names(texts.get("silent", ()))
+        sounds = named_sounds(stems)
+        parts += [(name, read_sound(sound, name)) for name, sound in sounds.items() if stem_of(name, unsent) is None]
+    if "of" in texts:
+        texts["of"] = job_id(texts["of"])
+    if "region" in texts:
+        texts["region"] = region_text(texts["region"])
+    for name, value in texts.items():
+        values = _names(value) if isinstance(value, Iterable) else (value,)
+        parts += [(name, (None, str(one).encode())) for one in values]
+    return Ask("POST", KINDS[kind].path, _posting(), form=tuple(parts))
 
 
 def look(job: Job | str, wait: int = 0) -> Ask:
@@ -170,26 +154,6 @@ def _job_path(job: Job | str) -> str:
 def _posting() -> dict[str, str]:
     # With one key the service makes one job, however often the request reaches it.
     return {**_JSON, "Idempotency-Key": str(uuid4())}
-
-
-def _form(path: str, fields: Mapping[str, Any]) -> Ask:
-    texts = {name: value for name, value in fields.items() if value is not None}
-    _text(texts["prompt"])
-    song, stems = texts.pop("song", None), texts.pop("stems", None)
-    parts: list[Part] = [] if song is None else [("song", read_sound(song, "song"))]
-    if stems is not None:
-        # A folder holds all stems; those that are to fall silent need not be sent, and may not.
-        unsent = () if isinstance(stems, Mapping) else _names(texts.get("silent", ()))
-        sounds = named_sounds(stems)
-        parts += [(name, read_sound(sound, name)) for name, sound in sounds.items() if stem_of(name, unsent) is None]
-    if "of" in texts:
-        texts["of"] = job_id(texts["of"])
-    if "region" in texts:
-        texts["region"] = region_text(texts["region"])
-    for name, value in texts.items():
-        values = _names(value) if name in ("regenerate", "texture", "silent") else (value,)
-        parts += [(name, (None, str(one).encode())) for one in values]
-    return Ask("POST", path, _posting(), form=tuple(parts))
 
 
 def _text(prompt: str) -> str:

@@ -12,20 +12,22 @@ from typing import Any
 from fastapi import Depends, FastAPI, Response
 from fastapi.staticfiles import StaticFiles
 
-from serving import problems
 from serving.config import ServeConfig
-from serving.http import openapi
+from serving.errors import BusyError, no_room
+from serving.http import openapi, problems
 from serving.http.api_keys import KeyRing
 from serving.http.auth import Auth, needs_json, needs_multipart
 from serving.http.job_routes import JobRoutes
 from serving.http.middleware import RequestGuard
 from serving.http.music_routes import MusicRoutes
 from serving.http.submission import Submission
-from serving.jobs.blob_store import JobFiles
+from serving.jobs.blob_store import JobFiles, Stores
 from serving.jobs.database import open_database
 from serving.jobs.job_store import JobStore
-from serving.jobs.scheduler import JobScheduler, Stores
+from serving.jobs.scheduler import JobScheduler
 from serving.jobs.webhooks import WebhookSender
+from serving.kinds.registry import KINDS
+from serving.kinds.source import SourceKind
 from serving.metrics import Meter
 from serving.schemas import Health, Job, ModelCard
 from serving.workers.backend import ModelBackend
@@ -64,27 +66,17 @@ def create_app(config: ServeConfig, backend: ModelBackend) -> FastAPI:
 
 
 def _add_music(app: FastAPI, auth: Auth, routes: MusicRoutes) -> None:
-    app.add_api_route(
-        "/v1/songs",
-        routes.song,
-        methods=["POST"],
-        summary="Make a song from text",
-        response_class=Response,
-        dependencies=[Depends(auth.require_key_and_quota), Depends(needs_json)],
-        responses=openapi.music() | openapi.failures(400, 401, 403, 406, 408, 413, 415, 422, 429, 503, 507),
-        openapi_extra=openapi.asking(),
-    )
-    for path, handler, summary, body in (
-        ("/v1/edits", routes.edit, "Change stems of a song, or add missing ones", openapi.edit_body()),
-        ("/v1/variations", routes.variation, "Give a stem another texture", openapi.variation_body()),
-    ):
+    for kind in KINDS.values():
+        body = openapi.form_body(kind) if isinstance(kind, SourceKind) else {}
         app.add_api_route(
-            path,
-            handler,
+            kind.path,
+            routes.handler(kind),
             methods=["POST"],
-            summary=summary,
+            name=kind.name,
+            summary=kind.summary,
+            description=kind.description,
             response_class=Response,
-            dependencies=[Depends(auth.require_key_and_quota), Depends(needs_multipart)],
+            dependencies=[Depends(auth.require_key_and_quota), Depends(needs_multipart if body else needs_json)],
             responses=openapi.music() | openapi.failures(400, 401, 403, 406, 408, 413, 415, 422, 429, 503, 507),
             openapi_extra=openapi.asking() | body,
         )
@@ -155,15 +147,15 @@ def _add_health(app: FastAPI, backend: ModelBackend, scheduler: JobScheduler, me
     async def ready() -> Health:
         """Answers 200 once a model is loaded, warm, and can take requests; 503, or 507 where the disk is full."""
         if not await backend.ready():
-            raise problems.BusyError("No model is loaded yet.", "Try again soon.", code="starting", retry_after=2)
-        if await asyncio.to_thread(scheduler.room.full):
-            raise problems.no_room()
+            raise BusyError("No model is loaded yet.", "Try again soon.", code="starting", retry_after=2)
+        if await asyncio.to_thread(scheduler.disk.full):
+            raise no_room()
         return Health(status="ready")
 
     async def metrics() -> Response:
         """Figures for Prometheus."""
-        full = await asyncio.to_thread(scheduler.room.full)
-        figures = meter.render(scheduler.queued, scheduler.playing, full)
+        full = await asyncio.to_thread(scheduler.disk.full)
+        figures = meter.render(scheduler.queued, scheduler.running, full)
         return Response(figures, media_type="text/plain; version=0.0.4")
 
     _add_get(app, "/livez", live, summary="Whether the service lives", responses=openapi.failures(400, 403))

@@ -8,10 +8,10 @@ from fastapi import Request
 
 from models.errors import StemsError
 from serving.config import ServeConfig
+from serving.errors import BusyError
 from serving.http.api_keys import KeyRing
 from serving.http.rate_limit import RateLimit
 from serving.metrics import Meter
-from serving.problems import BusyError
 
 
 class Auth:

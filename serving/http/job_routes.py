@@ -16,14 +16,15 @@ from models.errors import StemsError
 from serving.http.files.delivery import deliver
 from serving.http.files.disposition import disposition
 from serving.http.files.recent_files import RecentFiles, ServedFile
-from serving.http.negotiation import Wanted, wait_seconds
+from serving.http.negotiation import PreferredResponse, wait_seconds
+from serving.http.problems import answer as problem_answer
 from serving.http.proxies import link
 from serving.jobs.artifacts import MEDIA, MIX, ZIP, one_file
+from serving.jobs.blob_store import Stores
 from serving.jobs.event_log import Event, EventLog
 from serving.jobs.job_store import UNFINISHED, JobRecord
-from serving.jobs.scheduler import JobScheduler, Stores
-from serving.jobs.views import behind, place, view
-from serving.problems import answer as problem_answer
+from serving.jobs.scheduler import JobScheduler
+from serving.jobs.views import place, view, with_prefix
 from serving.schemas import Manifest, Problem
 from serving.workers.backend import ModelBackend
 
@@ -75,39 +76,38 @@ class JobRoutes:
         named = disposition(file, str(found.request["prompt"]), inline=media.startswith(("audio/", MEDIA["json"])))
         return deliver(http.headers, served, media, _headers(found) | {"Content-Disposition": named})
 
-    async def answer(self, job: JobRecord, http: Request, wanted: Wanted) -> Response:
+    async def answer(self, job: JobRecord, http: Request, preferred: PreferredResponse) -> Response:
         """Answer for a job just accepted: with what comes of it, if the client waits for long enough."""
         http.state.job = job.id
-        seconds = wait_seconds(http.headers)
-        if seconds:
+        if preferred.wait:
             try:
-                job = await self._ended(job, seconds)
+                job = await self._ended(job, preferred.wait)
             except asyncio.CancelledError:  # the client has left
-                if job.inline:  # and nobody was promised the job
+                if job.client_waits:  # and was promised a song, not a job
                     await asyncio.shield(self._scheduler.cancel(job))
                 raise
-        headers = _headers(job) | ({"Preference-Applied": f"wait={seconds}"} if seconds else {})
+        headers = _headers(job) | ({"Preference-Applied": f"wait={preferred.wait}"} if preferred.wait else {})
         if job.problem is not None:
             return problem_answer(Problem.model_validate(job.problem), headers)
         if job.state != "done":
             headers["Location"] = place(job.id, link(http.scope))
             return JSONResponse(self._shown(job, http), HTTPStatus.ACCEPTED, headers)
-        if wanted.shape == "json":
+        if preferred.shape == "json":
             return JSONResponse(self._shown(job, http), headers=headers)
-        return await self._sound(job, wanted, headers)
+        return await self._sound(job, preferred, headers)
 
-    async def _sound(self, job: JobRecord, wanted: Wanted, headers: dict[str, str]) -> Response:
-        suffix = wanted.format or str(job.request["format"])
-        name = ZIP if wanted.shape == "zip" else f"{MIX}.{suffix}"
+    async def _sound(self, job: JobRecord, preferred: PreferredResponse, headers: dict[str, str]) -> Response:
+        suffix = preferred.format or str(job.request["format"])
+        name = ZIP if preferred.shape == "zip" else f"{MIX}.{suffix}"
         headers["Content-Disposition"] = disposition(name, str(job.request["prompt"]))
-        media = MEDIA["zip"] if wanted.shape == "zip" else MEDIA[suffix]
+        media = MEDIA["zip"] if preferred.shape == "zip" else MEDIA[suffix]
         # Not kept: a client that waits for its song has it now, and many of them would fill the memory.
         data = await asyncio.to_thread(self._maker(job, name))
         assert data is not None
         return Response(data, media_type=media, headers=headers)
 
     def _shown(self, job: JobRecord, http: Request) -> dict[str, Any]:
-        shown = view(self._scheduler.frames(job), link(http.scope))
+        shown = view(self._scheduler.live(job), link(http.scope))
         return shown.model_dump(mode="json")
 
     def _maker(self, job: JobRecord, name: str) -> Callable[[], bytes | None]:
@@ -184,7 +184,7 @@ async def _stream(events: AsyncGenerator[Event, None], audio: bool, prefix: str)
                 continue
             event, pending = pending.result(), None
             if prefix and event.kind in ("job", "end"):
-                event = replace(event, data=behind(prefix, str(event.data)))
+                event = replace(event, data=with_prefix(prefix, str(event.data)))
             if audio or event.kind != "audio":
                 yield event.encode()
     except StopAsyncIteration:

@@ -14,12 +14,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from models.errors import StemsError
 from models.files.storage import storage_reason
 from serving import tracing
+from serving.addresses import networks
 from serving.config import ServeConfig
+from serving.errors import broken, no_room
 from serving.http.api_keys import KeyRing
 from serving.http.origins import refusal
-from serving.http.proxies import link, networks, route_path, seen
+from serving.http.problems import request_id, respond
+from serving.http.proxies import as_sent, link, route_path
 from serving.metrics import Meter
-from serving.problems import broken, no_room, request_id, respond
 
 log = logging.getLogger(__name__)
 requests_log = logging.getLogger("stems.requests")
@@ -61,7 +63,7 @@ class RequestGuard:
             return
         refused = None
         try:
-            scope = seen(scope, self._config.root_path, self._trusted)
+            scope = as_sent(scope, self._config.root_path, self._trusted)
         except StemsError as error:
             refused = error
         exchange = _Exchange(scope, receive, send, int(self._config.max_upload_mb * 1e6), self._config.body_seconds)

@@ -1,6 +1,9 @@
-"""The routes that ask for music, and the one that tells of the model."""
+"""The routes that take requests for music, and the one that describes the model."""
 
 from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from fastapi import Request, Response
 
@@ -8,45 +11,40 @@ from models.audio.files import FORMATS
 from models.request_bounds import MAX_PROMPT, MIN_SECONDS
 from serving.config import ServeConfig
 from serving.http.job_routes import JobRoutes
-from serving.http.negotiation import wanted
+from serving.http.negotiation import preferred_response
 from serving.http.submission import Submission
-from serving.schemas import (
-    EditRequest,
-    Limits,
-    ModelCard,
-    SongRequest,
-    StemCard,
-    VariationRequest,
-)
+from serving.kinds.kind import Kind, MusicRequest
+from serving.kinds.source import SourceKind
+from serving.schemas import Limits, ModelCard, StemCard
 from serving.workers.backend import ModelBackend
 
 
 class MusicRoutes:
-    """Each makes a job, and answers for it."""
+    """Each route makes a job, and answers for it."""
 
     def __init__(self, config: ServeConfig, backend: ModelBackend, submission: Submission, jobs: JobRoutes) -> None:
         self._config, self._backend, self._submission, self._jobs = config, backend, submission, jobs
 
-    async def song(self, body: SongRequest, http: Request) -> Response:
-        """Make a song from a prompt."""
-        shape = wanted(http.headers)
-        job = await self._submission.song(body, http, shape, await self._backend.info())
-        return await self._jobs.answer(job, http, shape)
+    def handler(self, kind: Kind[Any]) -> Callable[..., Awaitable[Response]]:
+        """What answers requests of a kind."""
+        return self._form(kind) if isinstance(kind, SourceKind) else self._json(kind)
 
-    async def edit(self, http: Request) -> Response:
-        """Send a whole song as `song`, or one file per stem, or an earlier job, and say which stems to play anew.
+    def _json(self, kind: Kind[Any]) -> Callable[..., Awaitable[Response]]:
+        async def handle(body: MusicRequest, http: Request) -> Response:
+            preferred = preferred_response(http.headers)
+            job = await self._submission.json(kind, body, http, preferred, await self._backend.info())
+            return await self._jobs.answer(job, http, preferred)
 
-        Stems that are neither sent nor declared silent are generated.
-        """
-        shape = wanted(http.headers)
-        job = await self._submission.form(EditRequest, http, shape, await self._backend.info())
-        return await self._jobs.answer(job, http, shape)
+        handle.__annotations__ |= {"body": kind.request}  # by which FastAPI reads and documents the body
+        return handle
 
-    async def variation(self, http: Request) -> Response:
-        """Keep the notes of a stem (its first codebook), and play them with another sound."""
-        shape = wanted(http.headers)
-        job = await self._submission.form(VariationRequest, http, shape, await self._backend.info())
-        return await self._jobs.answer(job, http, shape)
+    def _form(self, kind: SourceKind[Any]) -> Callable[..., Awaitable[Response]]:
+        async def handle(http: Request) -> Response:
+            preferred = preferred_response(http.headers)
+            job = await self._submission.form(kind, http, preferred, await self._backend.info())
+            return await self._jobs.answer(job, http, preferred)
+
+        return handle
 
     async def model(self) -> ModelCard:
         """Stems, rates, limits and digest of the model that is being served."""

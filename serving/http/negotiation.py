@@ -1,4 +1,4 @@
-"""What the headers of a request ask for: which kind of answer, and how long to wait for it."""
+"""What the headers of a request ask for: which answer, how long to wait for it, and under which name."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from models.errors import StemsError
 from serving.jobs.artifacts import MEDIA
 
 MOST_WAIT_S = 120
+MOST_KEY = 255
 
 _AUDIO: dict[str, AudioFormat] = {
     "audio/wav": "wav",
@@ -27,25 +28,43 @@ _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})\"?(?:$|[,;\s])")
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What a finished job is to be answered with; of a mix, the format that `Accept` names, if it names one."""
+class PreferredResponse:
+    """How a request for music is to be answered.
+
+    Args:
+        shape: what to answer with once the job is done.
+        format: of a mix, the format that ``Accept`` names, if it names one.
+        wait: seconds to wait for the job.
+        idempotency: the client's own name of the request.
+    """
 
     shape: Literal["zip", "mix", "json"]
     format: AudioFormat | None = None
+    wait: int = 0
+    idempotency: str | None = None
 
 
-def wanted(headers: Mapping[str, str]) -> Wanted:
-    """By ``Accept``, whatever is preferred of what can be given; StemsError where that is nothing."""
-    accept = headers.get("accept", "").strip()
+def preferred_response(headers: Mapping[str, str]) -> PreferredResponse:
+    """Read the headers of a request for music.
+
+    Raises:
+        StemsError: nothing in ``Accept`` can be given, or the ``Idempotency-Key`` is not valid.
+    """
+    shape, format = _shape(headers.get("accept", "").strip())
+    return PreferredResponse(shape, format, wait_seconds(headers), _idempotency(headers))
+
+
+def _shape(accept: str) -> tuple[Literal["zip", "mix", "json"], AudioFormat | None]:
+    """Whatever is preferred of what can be given."""
     if not accept:
-        return Wanted("zip")
+        return "zip", None
     for kind in _preferred(accept):
         if kind in ("*/*", "application/*", MEDIA["zip"]):
-            return Wanted("zip")
+            return "zip", None
         if kind == MEDIA["json"]:
-            return Wanted("json")
+            return "json", None
         if kind in _AUDIO:
-            return Wanted("mix", None if kind == "audio/*" else _AUDIO[kind])
+            return "mix", None if kind == "audio/*" else _AUDIO[kind]
     raise StemsError(
         f"None of '{accept[:80]}' can be given.",
         "Accept application/zip, application/json, or audio/wav, flac, opus, ogg or mpeg.",
@@ -58,6 +77,15 @@ def wait_seconds(headers: Mapping[str, str]) -> int:
     """Seconds of ``Prefer: wait=N``; 0 without."""
     found = _WAIT.search(headers.get("prefer", "").lower())
     return min(int(found[1]), MOST_WAIT_S) if found else 0
+
+
+def _idempotency(headers: Mapping[str, str]) -> str | None:
+    key = headers.get("idempotency-key")
+    if key is not None and not (0 < len(key) <= MOST_KEY and key.isprintable()):
+        raise StemsError(
+            "The Idempotency-Key is empty or too long.", f"Use 1 to {MOST_KEY} characters.", field="idempotency-key"
+        )
+    return key
 
 
 def _preferred(accept: str) -> list[str]:

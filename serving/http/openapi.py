@@ -10,10 +10,11 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from models.audio.formats import listed_suffixes
-from serving import problems
-from serving.http.submission import MOST_KEY
+from serving.http import problems
+from serving.http.negotiation import MOST_KEY
 from serving.jobs.artifacts import ZIP
-from serving.schemas import EditRequest, Job, MaterialFields, Problem, VariationRequest
+from serving.kinds.source import SourceKind
+from serving.schemas import Job, Problem
 
 _REF = "#/components/schemas/{model}"
 _BINARY = {"type": "string", "format": "binary"}
@@ -146,19 +147,9 @@ def _header(name: str, about: str, bounds: dict[str, Any]) -> dict[str, Any]:
     return {"in": "header", "name": name, "required": False, "schema": schema, "description": about}
 
 
-def edit_body() -> dict[str, Any]:
-    """The request body of an edit."""
-    return _form(EditRequest, {"regenerate": ["bass"], "prompt": "a walking bass", "keep": "exact", "seed": 7})
-
-
-def variation_body() -> dict[str, Any]:
-    """The request body of a variation."""
-    return _form(VariationRequest, {"stem": "other", "prompt": "bright strings", "seed": 7})
-
-
-def _form(kind: type[MaterialFields], example: dict[str, Any]) -> dict[str, Any]:
-    """A body that is read by hand, since its file names depend on the model."""
-    schema = kind.model_json_schema()
+def form_body(kind: SourceKind[Any]) -> dict[str, Any]:
+    """The request body of a kind that comes as a form. It is read by hand: its file names depend on the model."""
+    schema = kind.request.model_json_schema()
     schema["properties"] = {name: _without_null(field) for name, field in schema["properties"].items()}
     song = {
         **_BINARY,
@@ -166,7 +157,7 @@ def _form(kind: type[MaterialFields], example: dict[str, Any]) -> dict[str, Any]
     }
     schema["properties"] = {"song": song, **schema["properties"]}
     schema["additionalProperties"] = {**_BINARY, "description": "One audio file per stem, named by the stem."}
-    form = {"schema": schema, "example": example}
+    form = {"schema": schema, "example": schema.pop("example")}
     return {"requestBody": {"required": True, "content": {"multipart/form-data": form}}}
 
 

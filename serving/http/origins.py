@@ -1,8 +1,8 @@
-"""Which requests are refused where there are no keys: those that a page of another site has a browser send.
+"""Refuses requests that pages of other sites send through a browser, while the service has no API keys.
 
-A browser that runs on this machine reaches the service, whatever page it shows. Such a page gives itself away by
-``Origin`` and ``Sec-Fetch-Site``, which a browser adds and a page cannot change; or, where its name was made to mean
-this machine (DNS rebinding), by ``Host``. Programs other than browsers send no ``Origin``, and are let in.
+A browser on this machine reaches the service, whatever page it shows. ``Origin`` and ``Sec-Fetch-Site`` identify such
+a page; the browser adds them and the page cannot change them. ``Host`` identifies a page whose name was pointed at
+this machine (DNS rebinding). Programs other than browsers send no ``Origin``, and are accepted.
 """
 
 from __future__ import annotations
@@ -12,43 +12,35 @@ from collections.abc import Collection, Sequence
 from ipaddress import ip_address
 
 from models.errors import StemsError
+from serving.addresses import HOST
 
 HEALTH = ("/livez", "/readyz", "/metrics")
-"""Probes ask for these by the address of the machine."""
+"""Probes request these by the machine's IP address."""
 
-_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[0-9]{1,5})?")
 _ORIGIN = re.compile(r"https?://([^/?#@]+)")
 
 
-def clean_host(text: str) -> str:
-    """``Music.Example:8443`` -> ``music.example:8443``; ValueError where it is no NAME or NAME:PORT."""
-    host = text.strip().lower()
-    if not _HOST.fullmatch(host):
-        raise ValueError("write NAME or NAME:PORT, such as music.example")
-    return host
-
-
 def refusal(headers: Sequence[tuple[bytes, bytes]], path: str, hosts: Collection[str]) -> StemsError | None:
-    """Why a request without a key is refused; None where it is not.
+    """The error for a request that must be refused; None for one that may pass.
 
     Args:
-        headers: of the request; X-Forwarded-Host only if a trusted proxy sent it.
-        path: of the route.
-        hosts: names by which the service may be called, beside those of loopback.
+        headers: the request's headers; X-Forwarded-Host only if a trusted proxy sent it.
+        path: the path of the route.
+        hosts: names of the service beside those of loopback.
     """
     forwarded = [host.strip() for chain in _values(headers, b"x-forwarded-host") for host in chain.split(",")]
     named = _values(headers, b"host") + forwarded
     for host in named:
         if not (_is_loopback(host) or _is_listed(host, hosts) or (path in HEALTH and _address(host) is not None)):
-            hint = f"Call it by a name of loopback, such as 127.0.0.1, or list '{host[:80]}' in the setting hosts."
-            return _foreign(f"The service is not known as '{host[:80]}'.", hint, "host")
+            hint = f"Use a loopback address such as 127.0.0.1, or list '{host[:80]}' in the setting hosts."
+            return _foreign(f"'{host[:80]}' is not a name of this service.", hint, "host")
     for origin in _values(headers, b"origin"):
         found = _ORIGIN.fullmatch(origin)
         if found is None or not (found[1] in named or _is_listed(found[1], hosts)):
-            return _foreign(f"The request was sent by a page of '{origin[:80]}'.", _OWN_PAGE, "origin")
-    # Another port of the same machine is "same-site", and may be another user's.
+            return _foreign(f"A page of '{origin[:80]}' sent the request.", _OWN_PAGE, "origin")
+    # Another port of this machine counts as "same-site", and may belong to another user.
     if any(site not in ("same-origin", "none") for site in _values(headers, b"sec-fetch-site")):
-        return _foreign("The request was sent by a page of another site.", _OWN_PAGE, "sec-fetch-site")
+        return _foreign("A page of another site sent the request.", _OWN_PAGE, "sec-fetch-site")
     return None
 
 
@@ -59,18 +51,18 @@ def _foreign(message: str, hint: str, field: str) -> StemsError:
     return StemsError(message, hint, code="foreign", field=field)
 
 
-def _values(headers: Sequence[tuple[bytes, bytes]], wanted: bytes) -> list[str]:
-    return [value.decode("latin-1").strip().lower() for name, value in headers if name == wanted]
+def _values(headers: Sequence[tuple[bytes, bytes]], sought: bytes) -> list[str]:
+    return [value.decode("latin-1").strip().lower() for name, value in headers if name == sought]
 
 
 def _is_listed(host: str, hosts: Collection[str]) -> bool:
-    """Whether a host is listed, with its port or without."""
-    found = _HOST.fullmatch(host)
+    """Whether a host is listed, with or without its port."""
+    found = HOST.fullmatch(host)
     return found is not None and (host in hosts or found[1] in hosts)
 
 
 def _is_loopback(host: str) -> bool:
-    found = _HOST.fullmatch(host)
+    found = HOST.fullmatch(host)
     if found is not None and found[1] == "localhost":
         return True
     address = _address(host)
@@ -78,8 +70,8 @@ def _is_loopback(host: str) -> bool:
 
 
 def _address(host: str) -> str | None:
-    """The IP address that a host is written as; None for a name."""
-    found = _HOST.fullmatch(host)
+    """The IP address in a host; None for a name."""
+    found = HOST.fullmatch(host)
     text = found[1] if found else ""
     bracketed = text.startswith("[")
     try:

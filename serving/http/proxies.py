@@ -1,49 +1,28 @@
-"""Under which address a proxy shows the service: its prefix of paths, its host, its scheme."""
+"""Undoes what a proxy changes: finds the path prefix, host and scheme that the client used."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import ip_address
 from typing import Any
 
 from starlette.types import Scope
 
 from models.errors import StemsError
+from serving.addresses import Network, clean_prefix
 
-Network = IPv4Network | IPv6Network
-
-_PREFIX = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+)*")
-_OWN = ("/v1", "/docs", "/openapi.json", "/livez", "/readyz", "/metrics")
 _FORWARDED = (b"x-forwarded-prefix", b"x-forwarded-host", b"x-forwarded-proto")
 
 
-def clean_prefix(text: str) -> str:
-    """``/music/`` -> ``/music``; ValueError where it is no prefix of paths."""
-    prefix = text.strip().rstrip("/")
-    if not _PREFIX.fullmatch(prefix):
-        raise ValueError("write a path such as /music, of letters, digits and -._~")
-    if prefix in _OWN:
-        raise ValueError(f"write a path such as /music; {prefix} is the service's own")
-    return prefix
+def as_sent(scope: Scope, root_path: str, trusted: Sequence[Network]) -> Scope:
+    """A request as its client sent it, with the proxy's prefix before its path.
 
-
-def networks(addresses: Sequence[str]) -> tuple[Network, ...]:
-    """``10.0.0.0/8`` or ``127.0.0.1`` -> the addresses that it names; ValueError where it names none."""
-    try:
-        return tuple(ip_network(address, strict=False) for address in addresses)
-    except ValueError as error:
-        raise ValueError(f"write ADDRESS or ADDRESS/BITS, such as 10.0.0.0/8: {error}") from error
-
-
-def seen(scope: Scope, root_path: str, trusted: Sequence[Network]) -> Scope:
-    """A request as its client sent it: its path begins with ``root_path``, which is what a proxy has put before it.
-
-    X-Forwarded-Prefix, -Host and -Proto count if a trusted proxy sends them, and are removed otherwise. A prefix that
-    is in the scope already, such as a route prefix of Ray Serve, follows the proxy's.
+    The prefix is ``root_path``, or X-Forwarded-Prefix from a trusted proxy. X-Forwarded-Host and -Proto count from a
+    trusted proxy, too; from anyone else all three are removed. A prefix that the scope has already, such as Ray
+    Serve's route prefix, comes after the proxy's.
 
     Raises:
-        StemsError: a trusted proxy gives a prefix that is none.
+        StemsError: a trusted proxy sent a prefix that is not a path.
     """
     headers = dict(scope["headers"])
     if not any(name in headers for name in _FORWARDED):
@@ -60,26 +39,26 @@ def seen(scope: Scope, root_path: str, trusted: Sequence[Network]) -> Scope:
         return _below(scope, clean_prefix(headers[b"x-forwarded-prefix"].decode("latin-1")))
     except ValueError as error:
         raise StemsError(
-            "The prefix in X-Forwarded-Prefix is no path.",
-            f"In the proxy's settings, {error}.",
+            "X-Forwarded-Prefix is not a path.",
+            f"Change the proxy's settings: {error}.",
             code="header",
             field="x-forwarded-prefix",
         ) from error
 
 
 def route_path(scope: Mapping[str, Any]) -> str:
-    """The path below the prefix: that of the API's routes."""
+    """The path without the prefix, as the API's routes name it."""
     path, prefix = str(scope["path"]), str(scope.get("root_path", "")).rstrip("/")
     return path.removeprefix(prefix) if path == prefix or path.startswith(f"{prefix}/") else path
 
 
 def link(scope: Mapping[str, Any], path: str = "") -> str:
-    """Where a client finds a route: its path behind the prefix, if there is one."""
+    """The path by which a client reaches a route: the prefix, then ``path``."""
     return str(scope.get("root_path", "")).rstrip("/") + path
 
 
 def _below(scope: Scope, prefix: str) -> Scope:
-    """Most proxies remove their prefix from the path; ASGI wants it there."""
+    """Put the prefix back: most proxies remove it from the path, but ASGI expects it there."""
     inner, path = str(scope.get("root_path", "")).rstrip("/"), scope["path"]
     if inner or not (path == prefix or path.startswith(f"{prefix}/")):
         path = prefix + path
@@ -98,8 +77,8 @@ def _is_trusted(scope: Scope, trusted: Sequence[Network]) -> bool:
 def _peer(scope: Scope) -> str:
     """The address that the connection comes from.
 
-    Ray's server replaces a client on loopback by what X-Forwarded-For says, so ``client`` may be claimed. But a
-    connection that was accepted on loopback comes from loopback.
+    Ray's server replaces a loopback client by the address in X-Forwarded-For, so ``client`` can be forged. But a
+    connection accepted on loopback comes from loopback.
     """
     server, client = scope.get("server"), scope.get("client")
     try:

@@ -6,7 +6,7 @@ import math
 import time
 from collections import OrderedDict
 
-from serving.problems import BusyError
+from serving.errors import BusyError
 
 _MOST_CLIENTS = 10_000
 

@@ -14,8 +14,8 @@ from starlette.requests import Request
 from models.audio.files import Audio, audio_info, read_audio
 from models.audio.stem_files import likely_stem, stem_of
 from models.errors import StemsError
-from serving.schemas import MaterialFields
-from serving.workers.protocol import SONG, ModelInfo
+from serving.kinds.source import SONG, SourceKind, SourceRequest
+from serving.workers.protocol import ModelInfo
 
 # Far beyond any request that makes sense; they bound the work of parsing one that does not.
 _MAX_FIELDS = 64
@@ -23,9 +23,7 @@ _MAX_FIELD_BYTES = 64 * 1024
 _MAX_CHANNELS = 8
 _MAX_RATE = 192_000
 
-_REPEATABLE = ("regenerate", "texture", "silent")
-
-Fields = TypeVar("Fields", bound=MaterialFields)
+Fields = TypeVar("Fields", bound=SourceRequest)
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ class Upload:
 
 
 async def read_form(
-    request: Request, kind: type[Fields], info: ModelInfo, max_seconds: float
+    request: Request, kind: SourceKind[Fields], info: ModelInfo, max_seconds: float
 ) -> tuple[Fields, dict[str, Upload]]:
     """Parse a multipart body.
 
@@ -51,7 +49,7 @@ async def read_form(
     form = request.form(max_files=len(info.layout.names) + 1, max_fields=_MAX_FIELDS, max_part_size=_MAX_FIELD_BYTES)
     async with contextlib.AsyncExitStack() as stack:
         parts = await stack.enter_async_context(form)
-        fields = kind.model_validate(_fields(parts, kind))
+        fields = kind.request.model_validate(_fields(parts, kind.request))
         uploads = {}
         for name, file in _files(parts, fields, info).items():
             data = await file.read()
@@ -60,21 +58,21 @@ async def read_form(
     return fields, uploads
 
 
-def _fields(form: FormData, kind: type[MaterialFields]) -> dict[str, object]:
+def _fields(form: FormData, request: type[SourceRequest]) -> dict[str, object]:
     """Text fields as plain values; lists where they may be repeated."""
-    fields: dict[str, object] = {}
+    fields, lists = dict[str, object](), request.lists()
     for name in form:
         values = [value for value in form.getlist(name) if not isinstance(value, UploadFile)]
         if not values:
             continue
-        if name in kind.model_fields and name not in _REPEATABLE and len(values) > 1:
+        if name in request.model_fields and name not in lists and len(values) > 1:
             raise StemsError(f"The field '{name}' is given {len(values)} times.", "Give it once.", field=name)
-        fields[name] = values if name in _REPEATABLE else values[0]
+        fields[name] = values if name in lists else values[0]
     # A form sends an empty string for a box left empty.
     return {name: value for name, value in fields.items() if value != "" or name == "prompt"}
 
 
-def _files(form: FormData, fields: MaterialFields, info: ModelInfo) -> dict[str, UploadFile]:
+def _files(form: FormData, fields: SourceRequest, info: ModelInfo) -> dict[str, UploadFile]:
     names = info.layout.names
     files: dict[str, UploadFile] = {}
     for name, value in form.multi_items():
@@ -99,7 +97,7 @@ def _files(form: FormData, fields: MaterialFields, info: ModelInfo) -> dict[str,
     return files
 
 
-def _check_choice(files: Collection[str], fields: MaterialFields, info: ModelInfo) -> None:
+def _check_choice(files: Collection[str], fields: SourceRequest, info: ModelInfo) -> None:
     names = ", ".join(info.layout.names)
     if not files and fields.of is None:
         raise StemsError(

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Callable, Mapping
-from typing import cast
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, cast
 
 import numpy as np
 
 from models.audio.files import FORMATS, Audio, AudioFormat, encode_audio, read_audio, safe_gain
 from models.song.song import mixed
-from serving.schemas import AnyRequest, EditRequest, Kind, Manifest, MaterialFields, Origin, StemEntry
+from models.stems import StemLayout
+from serving.kinds.kind import Kind, MusicRequest
+from serving.schemas import Manifest, StemEntry
 from serving.workers.protocol import ModelInfo
 
 MANIFEST, CODES, ZIP, MIX = "manifest.json", "codes.npy", "song.zip", "mix"
@@ -35,20 +37,21 @@ _DATE = (1980, 1, 1, 0, 0, 0)
 
 def describe(
     job: str,
-    kind: Kind,
-    request: AnyRequest,
+    kind: Kind[Any],
+    request: MusicRequest,
     stems: Mapping[str, np.ndarray],
-    origins: Mapping[str, Origin],
+    given: Collection[str],
     info: ModelInfo,
 ) -> Manifest:
-    """The manifest of a finished song, whose request has a seed and a format."""
+    """The manifest of a finished song, whose request has a seed and a format; ``given`` stems were given."""
     suffix = request.format or "wav"
+    seconds = len(next(iter(stems.values()))) / info.sample_rate
     assert request.seed is not None
     return Manifest(
         job=job,
-        task=kind,
+        task=kind.name,
         prompt=request.prompt,
-        seconds=len(next(iter(stems.values()))) / info.sample_rate,
+        seconds=seconds,
         sample_rate=info.sample_rate,
         format=suffix,
         gain=safe_gain(mixed(stems), *stems.values()),
@@ -59,10 +62,11 @@ def describe(
         temperature=request.temperature,
         top_k=request.top_k,
         top_p=request.top_p,
-        keep=request.keep if isinstance(request, EditRequest) else None,
-        region=request.region if isinstance(request, MaterialFields) else None,
-        stems=[StemEntry(name=name, file=f"{name}.{suffix}", origin=origins[name]) for name in stems],
+        stems=[
+            StemEntry(name=name, file=f"{name}.{suffix}", origin=kind.origin(request, name, given)) for name in stems
+        ],
         mix=f"{MIX}.{suffix}",
+        **kind.manifest_fields(request, seconds),
     )
 
 
@@ -78,6 +82,12 @@ def kept_files(stems: Mapping[str, np.ndarray], codes: np.ndarray, manifest: Man
     files = {f"{name}.{KEPT}": encoded(samples) for name, samples in stems.items()}
     mix = {f"{MIX}.{KEPT}": encoded(mixed(stems))}
     return files | mix | {CODES: buffer.getvalue(), MANIFEST: manifest.model_dump_json(indent=2).encode()}
+
+
+def read_codes(data: bytes, layout: StemLayout) -> dict[str, np.ndarray]:
+    """Stored tokens by stem, ``[codebooks, frames]``; none where they are of another layout."""
+    codes = np.load(io.BytesIO(data), allow_pickle=False)
+    return {name: codes[layout.slice(name)] for name in layout.names} if len(codes) == layout.streams else {}
 
 
 def one_file(name: str, manifest: Manifest, kept: Callable[[str], bytes | None]) -> bytes | None:

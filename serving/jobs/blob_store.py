@@ -7,13 +7,15 @@ import re
 import secrets
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import fsspec
 
 from models.errors import StemsError
 from models.files.storage import storage_error
-from serving.problems import no_room
+from serving.errors import no_room
+from serving.jobs.job_store import JobStore
 
 log = logging.getLogger(__name__)
 
@@ -21,9 +23,9 @@ _JOB, _NAME = re.compile(r"[A-Za-z0-9_-]+"), re.compile(r"[A-Za-z0-9][A-Za-z0-9.
 
 
 class JobFiles:
-    """A folder of files for each job. A folder counts once its job's record says so, and may be written again.
+    """A folder of files for each job. Its calls block.
 
-    Its calls block.
+    A folder counts once its job's record says so; until then it may be written again.
     """
 
     def __init__(self, root: str) -> None:
@@ -32,33 +34,33 @@ class JobFiles:
             self._store.makedirs(self._root, exist_ok=True)
         except (OSError, ValueError, ImportError) as error:
             raise StemsError(
-                f"Results cannot be kept in '{root}' (--results): {error}.", "Check the address.", field="results"
+                f"Results cannot be stored in '{root}' (--results): {error}.", "Check the address.", field="results"
             ) from error
 
     def check_writable(self) -> None:
-        """Write a file and remove it; StemsError where that cannot be done."""
+        """Write a file and remove it; StemsError if that fails."""
         trial = f"{self._root}/.{secrets.token_hex(8)}"
         try:
             self._store.pipe_file(trial, b"")
             self._store.rm_file(trial)
         except OSError as error:
             raise StemsError(
-                f"Results cannot be kept in '{self._root}' (--results): {error.strerror or error}.",
-                "Name a directory or bucket that may be written.",
+                f"Results cannot be stored in '{self._root}' (--results): {error.strerror or error}.",
+                "Choose a directory or bucket that the service can write to.",
                 code="unwritable",
                 field="results",
             ) from error
 
     @property
     def folder(self) -> Path | None:
-        """The directory, where it is one of this machine."""
+        """The directory, if it is on this machine."""
         return Path(self._root) if "file" in _protocols(self._store) else None
 
     def put(self, job: str, files: Mapping[str, bytes]) -> None:
-        """Write files of a job, all of them or none.
+        """Store files of a job: all of them or none.
 
         Raises:
-            StemsError: code ``storage``: they cannot be stored.
+            StemsError: code ``storage``: the disk is full.
         """
         paths = {self._path(job, name): data for name, data in files.items()}
         needs = sum(map(len, files.values()))
@@ -67,16 +69,16 @@ class JobFiles:
             for path, data in paths.items():
                 self._store.pipe_file(path, data)
         except Exception as error:
-            told = storage_error(error, self._root, needs)
+            full = storage_error(error, self._root, needs)
             with suppress(Exception):
                 self.remove(job)
-            if told is None:
+            if full is None:
                 raise
-            log.error("Job %s: %s", job, told)
+            log.error("Job %s: %s", job, full)
             raise no_room(needs) from error
 
     def get(self, job: str, name: str) -> bytes | None:
-        """One file, if it is there."""
+        """One file; None if there is no such file."""
         try:
             return bytes(self._store.cat_file(self._path(job, name)))
         except FileNotFoundError:
@@ -90,8 +92,17 @@ class JobFiles:
 
     def _path(self, job: str, name: str) -> str:
         if not _NAME.fullmatch(name) or not _JOB.fullmatch(job):
-            raise StemsError(f"'{name[:80]}' is no name of a file.", "Choose another.", code="missing")
+            raise StemsError(f"'{name[:80]}' is not a file name.", "Choose another one.", code="missing")
         return f"{self._root}/{job}/{name}"
+
+
+@dataclass(frozen=True)
+class Stores:
+    """Where jobs, uploads and results are stored."""
+
+    jobs: JobStore
+    uploads: JobFiles
+    results: JobFiles
 
 
 def _protocols(store: fsspec.AbstractFileSystem) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What happens to a job, for all who want to know, from its start or from where they left off."""
+"""The events of a job, for any number of subscribers, from the start or from where a subscriber left off."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EventKind = Literal["job", "progress", "audio", "end"]
 
 @dataclass(frozen=True)
 class Sound:
-    """A stretch of one stem: mono samples from ``first`` on."""
+    """Mono samples of one stem, from sample ``first`` on."""
 
     stem: str
     first: int
@@ -33,7 +33,7 @@ class Sound:
 
 @dataclass(frozen=True)
 class Event:
-    """One thing that happened; ``data`` is JSON, or a sound that becomes JSON when somebody wants it."""
+    """One event; ``data`` is JSON, or a sound that becomes JSON when a client asks for sound."""
 
     number: int
     kind: EventKind
@@ -46,29 +46,37 @@ class Event:
 
 
 class EventLog:
-    """The events of one job, kept until the job has ended and nobody listens."""
+    """The events of one job, kept until the job has ended and the last subscriber has left."""
 
     def __init__(self) -> None:
         self._events: list[Event] = []
         self._news = asyncio.Event()
+        self._closed = False
 
     @property
     def ended(self) -> bool:
-        """Whether nothing will follow."""
-        return bool(self._events) and self._events[-1].kind == "end"
+        """Whether no event will follow."""
+        return self._closed or (bool(self._events) and self._events[-1].kind == "end")
 
     def append(self, kind: EventKind, data: str | Sound) -> None:
-        """Something happened."""
-        if self.ended:
-            return
-        self._events.append(Event(len(self._events) + 1, kind, data))
+        """Add an event, unless the log has ended."""
+        if not self.ended:
+            self._events.append(Event(len(self._events) + 1, kind, data))
+            self._wake()
+
+    def close(self) -> None:
+        """End the log without an ``end`` event: this process no longer knows what happens to the job."""
+        self._closed = True
+        self._wake()
+
+    def _wake(self) -> None:
         self._news.set()
         self._news = asyncio.Event()
 
     async def subscribe(self, after: int = 0) -> AsyncGenerator[Event, None]:
-        """What happened after that event, and what happens, to the end; all of it where there is no such event.
+        """The events after number ``after``, past and future, to the end of the log.
 
-        So a client that was told of a job by a process which is gone is told of it again.
+        If this log has no such event, all of them: the client has followed a process that is gone.
         """
         at = after if 0 < after <= len(self._events) else 0
         while True:
@@ -82,6 +90,6 @@ class EventLog:
                 await news.wait()
 
     async def until_end(self) -> None:
-        """Wait until nothing will follow."""
+        """Wait until no event will follow."""
         while not self.ended:
             await self._news.wait()

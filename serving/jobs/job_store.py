@@ -1,9 +1,9 @@
-"""Jobs, durably: each is accepted once, is played by one process at a time, and ends once."""
+"""The records of jobs: each job is accepted once, one process at a time runs it, and it ends once."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ from sqlalchemy.exc import IntegrityError
 
 from models.errors import StemsError
 from serving.jobs.database import jobs
-from serving.schemas import Kind, State
+from serving.schemas import State
+from serving.timings import Seconds, Stage
 
 UNFINISHED = ("queued", "running")
 
@@ -23,32 +24,35 @@ class JobRecord:
     """A job as it is stored. Times are seconds since 1970.
 
     Args:
-        id: not to be guessed.
-        kind: which request it was.
-        request: its fields, with the seed.
-        sources: names of the audio files that came with it.
-        owner: who asked: the name of a key, or nothing.
-        request_id: of the HTTP request.
+        id: an unguessable id.
+        kind: the kind of request.
+        request: the request's fields, with the seed.
+        sources: names of the audio files that came with the request.
+        owner: name of the client's API key; empty without keys.
+        request_id: id of the HTTP request.
         fingerprint: hash of the request's body.
         model: digest of the model.
-        keeper: the process that plays it.
-        lease: until when it is that process's, unless it says more.
-        inline: a client waits on the line; such jobs go first, and go with their client.
-        idempotency: the client's own name of the request.
-        trace: the W3C trace context that it belongs to.
+        lease_holder: the process that holds the job.
+        lease: when its lease ends, unless it renews it.
+        client_waits: a client waits on the connection. Such jobs go first, and are cancelled if their client leaves.
+        idempotency: the client's own key for the request.
+        trace: the W3C trace context of the request.
+        total_frames: frames of the whole song; 0 until that is known.
+        attempts: how often the job was begun.
+        timings: seconds by stage; None before it was started, and for jobs of versions before 0.2.
     """
 
     id: str
-    kind: Kind
+    kind: str
     request: dict[str, Any]
     sources: list[str]
     owner: str
     request_id: str
     fingerprint: str
     model: str
-    keeper: str
+    lease_holder: str
     lease: float
-    inline: bool = False
+    client_waits: bool = False
     idempotency: str | None = None
     trace: str = ""
     state: State = "queued"
@@ -57,16 +61,17 @@ class JobRecord:
     ended: float | None = None
     expires: float | None = None
     frames: int = 0
-    of: int = 0
+    total_frames: int = 0
     attempts: int = 0
     problem: dict[str, Any] | None = None
     manifest: dict[str, Any] | None = None
     webhook_due: float | None = None
     webhook_tries: int = 0
+    timings: Seconds | None = None
 
 
 _FIELDS = tuple(entry.name for entry in fields(JobRecord))
-_COLUMNS = [jobs.c[name] for name in _FIELDS]
+_COLUMNS = [jobs.c[name].label(name) for name in _FIELDS]
 
 
 class JobStore:
@@ -77,16 +82,16 @@ class JobStore:
 
     @property
     def file(self) -> Path | None:
-        """The file that the database is, where it is one."""
+        """The file of the database; None for a database server."""
         url = self._engine.url
         is_file = url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:")
         return Path(str(url.database)).expanduser().absolute() if is_file else None
 
     def add(self, job: JobRecord) -> JobRecord:
-        """Store a job; where its owner has named one so before, return that one.
+        """Store a job. If its owner has used its idempotency key before, return that job instead.
 
         Raises:
-            StemsError: the one before was another request.
+            StemsError: that job was another request.
         """
         try:
             with self._engine.begin() as connection:
@@ -99,64 +104,66 @@ class JobStore:
             return earlier
 
     def named(self, owner: str, idempotency: str | None, fingerprint: str) -> JobRecord | None:
-        """The job that its owner has named so.
+        """The job with this idempotency key of its owner, if there is one.
 
         Raises:
-            StemsError: it was another request.
+            StemsError: that job was another request.
         """
         if idempotency is None:
             return None
         found = self._read(jobs.c.owner == owner, jobs.c.idempotency == idempotency)
         if found and found[0].fingerprint != fingerprint:
             raise StemsError(
-                "This Idempotency-Key belongs to another request.", "Use a new one.", field="idempotency-key"
+                "This Idempotency-Key belongs to another request.", "Use a new key.", field="idempotency-key"
             )
         return found[0] if found else None
 
     def get(self, job: str) -> JobRecord | None:
-        """A job, if there is one."""
+        """The job with this id, if there is one."""
         found = self._read(jobs.c.id == job)
         return found[0] if found else None
 
-    def adopt(self, keeper: str, lease: float, now: float) -> list[JobRecord]:
-        """Take over unfinished jobs whose keeper has not been heard of; the oldest first."""
+    def adopt(self, holder: str, lease: float, now: float) -> list[JobRecord]:
+        """Take over unfinished jobs whose lease has ended; the oldest first."""
         with self._engine.begin() as connection:
             ours = (
                 update(jobs)
                 .where(jobs.c.state.in_(UNFINISHED), jobs.c.lease < now)
-                .values(keeper=keeper, lease=lease, state="queued", inline=False)
+                .values(lease_holder=holder, lease=lease, state="queued", client_waits=False)
                 .returning(*_COLUMNS)
             )
             found = [JobRecord(**row) for row in connection.execute(ours).mappings()]
         return sorted(found, key=lambda job: job.created)
 
-    def renew(self, keeper: str, lease: float) -> None:
-        """Say that all jobs of a keeper are still its."""
-        self._change(jobs.c.keeper == keeper, jobs.c.state.in_(UNFINISHED), values={"lease": lease})
+    def renew(self, holder: str, lease: float) -> None:
+        """Set the end of the lease of all unfinished jobs of a process."""
+        self._change(jobs.c.lease_holder == holder, jobs.c.state.in_(UNFINISHED), values={"lease": lease})
 
-    def start(self, job: str, keeper: str, now: float) -> bool:
-        """Begin to play; False if the job is no longer the keeper's, or was cancelled."""
-        ours = (jobs.c.id == job, jobs.c.keeper == keeper, jobs.c.state.in_(UNFINISHED))
-        values = {"state": "running", "started": now, "attempts": jobs.c.attempts + 1}
+    def start(self, job: str, holder: str, now: float, timings: Mapping[Stage, float]) -> bool:
+        """Record the start of an attempt; False if the job was cancelled, or another process holds it."""
+        ours = (jobs.c.id == job, jobs.c.lease_holder == holder, jobs.c.state.in_(UNFINISHED))
+        attempts = jobs.c.attempts + 1
+        values = {"state": "running", "started": now, "attempts": attempts, "timings": dict(timings)}
         return bool(self._change(*ours, values=values))
 
-    def note(self, job: str, keeper: str, frames: int, of: int) -> bool:
-        """Keep how far a job is; False if it is not to go on."""
-        ours = (jobs.c.id == job, jobs.c.keeper == keeper, jobs.c.state == "running")
-        return bool(self._change(*ours, values={"frames": frames, "of": of}))
+    def note(self, job: str, holder: str, frames: int, total_frames: int, attempts: int) -> bool:
+        """Record the progress of a job; False if it was cancelled, or another process holds it."""
+        ours = (jobs.c.id == job, jobs.c.lease_holder == holder, jobs.c.state == "running")
+        values = {"frames": frames, "total_frames": total_frames, "attempts": attempts}
+        return bool(self._change(*ours, values=values))
 
-    def finish(self, job: str, keeper: str, **values: Any) -> bool:
-        """End a job; False, and nothing changes, where it has ended or is another's."""
-        ours = (jobs.c.id == job, jobs.c.keeper == keeper, jobs.c.state.in_(UNFINISHED))
+    def finish(self, job: str, holder: str, **values: Any) -> bool:
+        """End a job; False, without a change, if it has ended or another process holds it."""
+        ours = (jobs.c.id == job, jobs.c.lease_holder == holder, jobs.c.state.in_(UNFINISHED))
         return bool(self._change(*ours, values=values))
 
     def cancel(self, job: str, **values: Any) -> bool:
-        """End a job whoever plays it; False where it has ended."""
+        """End a job, whichever process holds it; False if it has ended."""
         unfinished = (jobs.c.id == job, jobs.c.state.in_(UNFINISHED))
         return bool(self._change(*unfinished, values={"state": "cancelled"} | values))
 
     def cancelled(self, among: Sequence[str]) -> set[str]:
-        """Which of these jobs are not to go on."""
+        """Those of these jobs that have ended, or are gone."""
         found = select(jobs.c.id).where(jobs.c.id.in_(among), jobs.c.state.in_(UNFINISHED))
         with self._engine.connect() as connection:
             return set(among) - set(connection.execute(found).scalars())
@@ -167,21 +174,21 @@ class JobStore:
             connection.execute(delete(jobs).where(jobs.c.id == job))
 
     def expired(self, now: float) -> list[str]:
-        """Jobs that need not be kept any longer."""
+        """Ids of jobs that have expired."""
         found = select(jobs.c.id).where(jobs.c.expires < now, jobs.c.state.not_in(UNFINISHED))
         with self._engine.connect() as connection:
             return list(connection.execute(found).scalars())
 
     def due_webhooks(self, now: float) -> list[JobRecord]:
-        """Ended jobs whose webhook is to be told now."""
+        """Ended jobs whose webhook is due."""
         return self._read(jobs.c.webhook_due <= now, jobs.c.state.not_in(UNFINISHED))
 
-    def webhook_told(self, job: str) -> None:
-        """A webhook has been told, or never will be."""
+    def webhook_done(self, job: str) -> None:
+        """Record that a webhook was delivered, or given up."""
         self._change(jobs.c.id == job, values={"webhook_due": None})
 
     def webhook_later(self, job: str, due: float) -> None:
-        """A webhook is to be told again."""
+        """Record when a webhook is to be tried again."""
         self._change(jobs.c.id == job, values={"webhook_due": due, "webhook_tries": jobs.c.webhook_tries + 1})
 
     def _read(self, *where: Any) -> list[JobRecord]:

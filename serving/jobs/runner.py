@@ -3,59 +3,88 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from contextlib import aclosing
+from collections.abc import Callable, Iterator
+from contextlib import aclosing, contextmanager
 
 import numpy as np
 
+from models.request_bounds import SamplingFields
 from serving import tracing
-from serving.jobs.artifacts import describe, kept_files
+from serving.jobs.artifacts import CODES, describe, kept_files, read_codes
 from serving.jobs.blob_store import JobFiles
 from serving.jobs.job_store import JobRecord
-from serving.schemas import REQUESTS, AnyRequest, Manifest, SongRequest
+from serving.kinds.kind import MusicRequest
+from serving.kinds.registry import KINDS
+from serving.kinds.source import SONG
+from serving.schemas import Manifest
+from serving.timings import Stage, StageClock
 from serving.workers.backend import ModelBackend, WorkerLostError
-from serving.workers.decode_loop import Chunk
-from serving.workers.protocol import SONG, GenerationOrder, ModelInfo, edit_of, given_stems, origins, sampling_of
+from serving.workers.protocol import Chunk, GenerationOrder, ModelInfo
 
 
-def request_of(job: JobRecord) -> AnyRequest:
+def request_of(job: JobRecord) -> MusicRequest:
     """The request as it was stored."""
-    return REQUESTS[job.kind].model_validate(job.request)
+    request: MusicRequest = KINDS[job.kind].request.model_validate(job.request)
+    return request
 
 
-async def perform(
-    job: JobRecord, backend: ModelBackend, uploads: JobFiles, results: JobFiles, publish: Callable[[Chunk], None]
+async def run_job(
+    job: JobRecord,
+    backend: ModelBackend,
+    uploads: JobFiles,
+    results: JobFiles,
+    publish: Callable[[Chunk], None],
+    clock: StageClock,
 ) -> Manifest:
-    """Play a job, let its chunks be heard as they come, and write its files.
+    """Run a job once: generate its song, publish the chunks as they come, and store the files.
+
+    Until the song is complete, all its chunks stay in memory.
+
+    Args:
+        job: the stored request.
+        backend: generates the song.
+        uploads: the audio files that came with the request.
+        results: where the files of the result are stored.
+        publish: called with each chunk.
+        clock: where the time of this attempt goes.
 
     Raises:
-        WorkerLostError: who played is gone: the same call again gives the same song.
-        StemsError: the job cannot be played.
+        WorkerLostError: a replica has died. The same call again gives the same song.
+        StemsError: the request cannot be carried out.
     """
     info = await backend.info()
-    order = await _order(job, backend, uploads, info)
+    order = await _order(job, backend, uploads, info, clock)
     chunks: list[Chunk] = []
-    async with aclosing(backend.play(order)) as playing:
-        async for chunk in playing:
+    async with aclosing(backend.generate(order)) as generated:
+        async for chunk in generated:
             chunks.append(chunk)
             publish(chunk)
-    if not chunks or chunks[-1].frames < chunks[-1].of:
+    if not chunks or chunks[-1].frames < chunks[-1].total_frames:
         raise WorkerLostError("The song ended early.")
-    return await asyncio.to_thread(_write, job, order, info, chunks, results)
+    with _stage("storing", clock):
+        return await asyncio.to_thread(_write, job, order, info, chunks, results)
 
 
-async def _order(job: JobRecord, backend: ModelBackend, uploads: JobFiles, info: ModelInfo) -> GenerationOrder:
-    request = request_of(job)
-    sampling, trace = sampling_of(request), tracing.here()
-    if isinstance(request, SongRequest):
-        return GenerationOrder(request.prompt, sampling, request.seconds, trace=trace)
+@contextmanager
+def _stage(stage: Stage, clock: StageClock) -> Iterator[None]:
+    """Measure a stage, and record it in the trace."""
+    with tracing.span(stage), clock.measure(stage):
+        yield
+
+
+async def _order(
+    job: JobRecord, backend: ModelBackend, uploads: JobFiles, info: ModelInfo, clock: StageClock
+) -> GenerationOrder:
+    kind, request = KINDS[job.kind], request_of(job)
     stems = await asyncio.to_thread(lambda: {name: _there(uploads, job.id, name) for name in job.sources})
-    edit = edit_of(request)
-    assert edit is not None
     if SONG in stems:
-        stems = await backend.separate(stems[SONG], info)
-    given = given_stems(stems, edit, info.layout)
-    return GenerationOrder(request.prompt, sampling, 0.0, edit, {name: stems[name] for name in given}, trace)
+        with _stage("separating", clock):
+            stems = await backend.separate(stems[SONG], info)
+    given = {name: stems[name] for name in kind.given(request, job.sources, info)}
+    sampling = SamplingFields(**request.model_dump(include=set(SamplingFields.model_fields)))
+    codes = read_codes(stems[CODES], info.layout) if CODES in stems else {}
+    known = {name: codes[name] for name in given if name in codes}
+    return GenerationOrder(kind.task(request), request.prompt, sampling, given, known, tracing.here())
 
 
 def _there(uploads: JobFiles, job: str, name: str) -> bytes:
@@ -71,7 +100,6 @@ def _write(
     sounds = [chunk.sound for chunk in chunks if chunk.sound]
     stems = {name: np.concatenate([sound[name] for sound in sounds]) for name in info.layout.names}
     codes = np.concatenate([chunk.codes for chunk in chunks], axis=1)
-    sources = origins(order.edit, list(order.stems), info.layout)
-    manifest = describe(job.id, job.kind, request_of(job), stems, sources, info)
+    manifest = describe(job.id, KINDS[job.kind], request_of(job), stems, order.stems, info)
     results.put(job.id, kept_files(stems, codes, manifest))
     return manifest

@@ -1,18 +1,15 @@
-"""Plays the jobs: decides who is let in and who is next, and brings each job to exactly one end.
+"""Runs the jobs: starts the next one when there is room, and brings each to exactly one end.
 
-A job is this process's for as long as its lease, which is renewed while the process lives. What a process leaves
-unfinished another takes over, from the start: the seed was drawn when the job was accepted, so it is the same song.
+This process holds a job until the job's lease ends. If it dies, another process takes the job over and starts it from
+the beginning; the seed was drawn when the job was accepted, so the song is the same.
 """
 
 from __future__ import annotations
 
 import asyncio
-import heapq
 import logging
-import math
-import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,108 +19,97 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from models.errors import StemsError
-from models.files.storage import CODE as STORAGE
 from models.files.storage import storage_reason
 from serving import tracing
 from serving.config import ServeConfig
-from serving.jobs.blob_store import JobFiles
-from serving.jobs.disk_space import Room
+from serving.jobs import leases
+from serving.jobs.admission import Admission
+from serving.jobs.attempts import run_attempts
+from serving.jobs.blob_store import Stores
+from serving.jobs.disk_space import DiskSpace
 from serving.jobs.event_log import EventLog
-from serving.jobs.job_store import JobRecord, JobStore
+from serving.jobs.job_store import UNFINISHED, JobRecord
+from serving.jobs.job_timings import JobTimings
 from serving.jobs.progress import ProgressPublisher
-from serving.jobs.runner import perform
 from serving.jobs.views import view
 from serving.metrics import Meter
-from serving.problems import BusyError, broken, no_room, problem_of
-from serving.workers.backend import ModelBackend, WorkerLostError
+from serving.workers.backend import ModelBackend
 
 log = logging.getLogger(__name__)
 
-LEASE_S, RENEW_S = 15.0, 3.0
-MOST_ATTEMPTS = 20
-"""Players, or services, that a job may lose; then it is the job that kills them."""
-_PAUSE_S = (0.2, 5.0)
-"""Before the next attempt: at first, and at most."""
 
+@dataclass
+class _Active:
+    """A job that this process holds. It waits while it has no task; its progress is there once it was started."""
 
-@dataclass(frozen=True)
-class Stores:
-    """Where things lie: jobs, uploads, results."""
+    record: JobRecord
+    event_log: EventLog
+    task: asyncio.Task[None] | None = None
+    progress: ProgressPublisher | None = None
 
-    jobs: JobStore
-    uploads: JobFiles
-    results: JobFiles
+    def live(self) -> dict[str, Any]:
+        """What the record will say of the progress so far."""
+        progress = self.progress
+        if progress is None:
+            return {}
+        return {
+            "frames": progress.frames,
+            "total_frames": progress.total_frames,
+            "attempts": progress.attempts,
+            "timings": progress.timings.seconds,
+        }
 
 
 class JobScheduler:
-    """See above. It runs on the event loop of one process; what blocks goes to threads."""
+    """Accepts, runs, cancels and forgets jobs. It runs on the event loop of one process; threads do what blocks."""
 
     def __init__(self, config: ServeConfig, backend: ModelBackend, stores: Stores, meter: Meter) -> None:
-        self._config, self._backend, self._stores, self._meter = config, backend, stores, meter
-        self.room = _room(stores)
-        self._slots = config.slots * config.most_replicas
-        # One more for each: while one song is being stored, the next is being read.
-        self.capacity = self._slots + config.most_replicas
-        self.name = secrets.token_hex(8)
-        self._queue: list[tuple[bool, int, str]] = []
-        self._queued: dict[str, JobRecord] = {}
-        self._coming = {True: 0, False: 0}
-        self._playing: dict[str, asyncio.Task[None]] = {}
-        self._event_logs: dict[str, EventLog] = {}
-        self._live: dict[str, ProgressPublisher] = {}
-        self._count = 0
-        self._wanted = asyncio.Event()
-        self._typical = 1.0
+        self._backend, self._stores, self._meter = backend, stores, meter
+        self._keep_seconds = config.keep_hours * 3600
+        self.disk = DiskSpace.of(stores)
+        self.leases = leases.Leases(stores.jobs, self.disk)
+        self._admission = Admission(config, meter)
+        self.capacity = self._admission.capacity
+        self._active: dict[str, _Active] = {}
+        self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Begin, with what other processes left behind."""
-        await asyncio.to_thread(self.room.keep_reserve)
-        self._tasks = [asyncio.create_task(self._work()), asyncio.create_task(self._keep())]
+        """Begin, with the jobs that dead processes have left."""
+        await asyncio.to_thread(self.disk.keep_reserve)
+        self._tasks = [asyncio.create_task(self._dispatch()), asyncio.create_task(self._watch())]
 
     async def stop(self) -> None:
-        """Leave what is unfinished to another process, at once."""
-        for task in (*self._tasks, *self._playing.values()):
+        """Leave unfinished jobs to another process, at once."""
+        tasks = [*self._tasks, *(active.task for active in self._active.values() if active.task)]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, *self._playing.values(), return_exceptions=True)
-        await asyncio.to_thread(self._stores.jobs.renew, self.name, 0.0)
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self.leases.release()
 
     @property
     def queued(self) -> int:
-        """Jobs that wait."""
-        return len(self._queued)
+        """Number of jobs that wait."""
+        return self._admission.queued
 
     @property
-    def playing(self) -> int:
-        """Jobs that are being played."""
-        return len(self._playing)
+    def running(self) -> int:
+        """Number of jobs that run."""
+        return sum(active.task is not None for active in self._active.values())
 
-    def check_room(self, *, inline: bool) -> None:
+    def check_room(self, *, client_waits: bool) -> None:
         """Refuse a job that would have to wait too long: BusyError."""
-        waiting = len(self._queued) + sum(self._coming.values())
-        on_the_line = sum(job.inline for job in self._queued.values()) + self._coming[True]
-        free = self._slots - len(self._playing) - waiting
-        full = waiting >= self._config.max_queued
-        if free <= 0 and (full or (inline and on_the_line >= self._config.max_waiting)):
-            self._meter.shed("queue")
-            hint = "Try again after the time in Retry-After" + (
-                "." if full else ", or without Prefer: wait, which may queue for longer."
-            )
-            raise BusyError("All slots are taken, and too many wait.", hint, retry_after=self._wait_for(waiting))
+        self._admission.check(self.running, client_waits=client_waits)
 
     @contextmanager
-    def place(self, *, inline: bool) -> Iterator[None]:
+    def reserve(self, *, client_waits: bool) -> Iterator[None]:
         """Hold a place in the queue while a job is being stored; BusyError if there is none."""
-        self.check_room(inline=inline)
-        self._coming[inline] += 1
-        try:
+        with self._admission.reserve(self.running, client_waits=client_waits):
             yield
-        finally:
-            self._coming[inline] -= 1
 
     async def accept(self, job: JobRecord, sources: Mapping[str, bytes]) -> JobRecord:
-        """Store a job and queue it; where its owner has named one so before, that one is returned, as it is."""
-        job = replace(job, keeper=self.name, lease=time.time() + LEASE_S)
+        """Store a job and queue it. If its owner has used its idempotency key before, return that job as it is."""
+        job = replace(job, lease_holder=self.leases.holder, lease=self.leases.lease())
         try:
             if sources:
                 await asyncio.to_thread(self._stores.uploads.put, job.id, sources)
@@ -131,7 +117,7 @@ class JobScheduler:
         except (StemsError, SQLAlchemyError) as error:
             await asyncio.to_thread(self._stores.uploads.remove, job.id)
             if storage_reason(error) is not None:
-                self.room.failed()
+                self.disk.failed()
             raise
         if stored.id == job.id:
             self._enqueue(stored)
@@ -139,171 +125,147 @@ class JobScheduler:
             await asyncio.to_thread(self._stores.uploads.remove, job.id)
         return stored
 
-    def event_log(self, job: str) -> EventLog | None:
-        """What happens to a job that this process has."""
-        return self._event_logs.get(job)
+    def event_log(self, job_id: str) -> EventLog | None:
+        """The events of a job; None if another process holds it, or it has ended."""
+        active = self._active.get(job_id)
+        return None if active is None or active.event_log.ended else active.event_log
 
-    def frames(self, job: JobRecord) -> JobRecord:
-        """The same job, with what it has come to by now."""
-        live = self._live.get(job.id)
-        return job if live is None or job.state != "running" else replace(job, frames=live.frames, of=live.of)
+    def live(self, job: JobRecord) -> JobRecord:
+        """The record of a job with its progress up to now."""
+        active = self._active.get(job.id)
+        return job if active is None or job.state != "running" else replace(job, **active.live())
 
     async def cancel(self, job: JobRecord) -> bool:
         """End a job that has not ended; its slot is free before the engine's next step."""
-        if task := self._playing.get(job.id):
-            task.cancel()
-        values = self._ending(job)
-        done = await asyncio.to_thread(partial(self._stores.jobs.cancel, job.id, **values))
-        if done:
-            self._meter.ended(job.kind, "cancelled")
-            self._close(replace(job, state="cancelled", **values))
-        elif (ended := await asyncio.to_thread(self._stores.jobs.get, job.id)) is not None:
-            self._close(ended)  # it came to its own end just now
-        return done
+        active = self._active.get(job.id)
+        values = self._ending(job) | (active.live() if active else {})
+        if active and active.task:
+            active.task.cancel()
+        cancelled = await asyncio.to_thread(partial(self._stores.jobs.cancel, job.id, **values))
+        ended = replace(job, state="cancelled", **values) if cancelled else await self._stored(job.id)
+        if cancelled and ended:
+            self._count(ended)
+        if active and ended:
+            self._close(active, ended)
+        return cancelled
 
-    async def forget(self, job: str) -> None:
+    async def forget(self, job_id: str) -> None:
         """Remove a job that has ended, and its files."""
         for files in (self._stores.uploads, self._stores.results):
-            await asyncio.to_thread(files.remove, job)
-        await asyncio.to_thread(self._stores.jobs.forget, job)
+            await asyncio.to_thread(files.remove, job_id)
+        await asyncio.to_thread(self._stores.jobs.forget, job_id)
 
     def _enqueue(self, job: JobRecord) -> None:
-        self._count += 1
-        self._queued[job.id] = job
-        heapq.heappush(self._queue, (not job.inline, self._count, job.id))
-        event_log = self._event_logs.setdefault(job.id, EventLog())
-        event_log.append("job", view(job).model_dump_json())
-        self._wanted.set()
+        active = self._active[job.id] = _Active(job, EventLog())
+        active.event_log.append("job", view(job).model_dump_json())
+        self._admission.enqueue(job.id, client_waits=job.client_waits)
+        self._wake.set()
 
-    async def _work(self) -> None:
+    async def _dispatch(self) -> None:
         """Start the next job whenever there is room for one."""
         while True:
-            await self._wanted.wait()
-            self._wanted.clear()
-            while self._queue and len(self._playing) < self.capacity:
-                job = self._queued.pop(heapq.heappop(self._queue)[2], None)
-                if job is not None:
-                    task = asyncio.create_task(self._play(job))
-                    self._playing[job.id] = task
-                    task.add_done_callback(partial(self._played, job.id))
+            await self._wake.wait()
+            self._wake.clear()
+            while self.running < self.capacity and (job_id := self._admission.dequeue()):
+                active = self._active[job_id]
+                active.task = asyncio.create_task(self._run(active))
+                active.task.add_done_callback(partial(self._done, job_id))
 
-    def _played(self, job: str, _: asyncio.Task[None]) -> None:
-        self._playing.pop(job, None)
-        self._live.pop(job, None)
-        self._wanted.set()
+    def _done(self, job_id: str, task: asyncio.Task[None]) -> None:
+        active = self._active.pop(job_id)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("Job %s: its end could not be stored.", job_id, exc_info=error)
+            active.event_log.close()
+        self._wake.set()
 
-    async def _play(self, job: JobRecord) -> None:
-        """Play a job to its end, however many players it takes."""
-        began = time.time()
-        if not await self._surely(partial(self._stores.jobs.start, job.id, self.name, began)):
-            self._event_logs.pop(job.id, None)
+    async def _run(self, active: _Active) -> None:
+        """Run a job to its end."""
+        job, began = active.record, time.time()
+        timings = JobTimings(job, began)
+        start = partial(self._stores.jobs.start, job.id, self.leases.holder, began, timings.seconds)
+        if not await self.leases.update(start):
+            await self._let_go(active)
             return
-        job = replace(job, state="running", started=began)
-        progress = self._live[job.id] = ProgressPublisher(self._event_logs[job.id], self._meter, job.created)
-        progress.event_log.append("job", view(job).model_dump_json())
-        with tracing.span("job", job.trace, kind=job.kind, job=job.id):
-            outcome = await self._outcome(job, progress)
-        await self._end(self.frames(job), outcome)
-        self._typical += 0.2 * (time.time() - began - self._typical)
+        if job.started is None:
+            tracing.record("waiting", job.created, began, job.trace)
+        active.progress = ProgressPublisher(job, active.event_log, self._meter, timings)
+        active.record = replace(
+            job, state="running", started=began, attempts=job.attempts + 1, timings=timings.seconds
+        )
+        active.event_log.append("job", view(active.record).model_dump_json())
+        with tracing.span("job", job.trace, kind=job.kind, job=job.id) as span:
+            outcome = await run_attempts(job, self._backend, self._stores, self.disk, active.progress)
+            span.set_attribute("attempts", active.progress.attempts)
+        await self._end(active, outcome)
+        seconds = time.time() - began
+        self._admission.job_took(seconds)
         if outcome.get("manifest"):
-            self._meter.played(outcome["manifest"]["seconds"], time.time() - began)
+            self._meter.finished_song(outcome["manifest"]["seconds"], seconds)
 
-    async def _outcome(self, job: JobRecord, progress: ProgressPublisher) -> dict[str, Any]:
-        stores, pause = self._stores, _PAUSE_S[0]
-        for _ in range(job.attempts, MOST_ATTEMPTS):
-            try:
-                manifest = await perform(job, self._backend, stores.uploads, stores.results, progress.publish)
-                return {"state": "done", "model": manifest.model, "manifest": manifest.model_dump(mode="json")}
-            except (WorkerLostError, BusyError) as error:
-                log.warning("Job %s lost its player (%s) and is played again.", job.id, error)
-                progress.again()
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, _PAUSE_S[1])
-            except StemsError as error:
-                if error.code == STORAGE:
-                    self.room.failed()
-                return {"state": "failed", "problem": problem_of(error, job.request_id).model_dump()}
-            except Exception as error:
-                if storage_reason(error) is not None:
-                    log.error("Job %s: %s", job.id, error)
-                    self.room.failed()
-                    return {"state": "failed", "problem": problem_of(no_room(), job.request_id).model_dump()}
-                log.exception("Job %s failed.", job.id)
-                break
-        return {"state": "failed", "problem": problem_of(broken(), job.request_id).model_dump()}
-
-    async def _end(self, job: JobRecord, outcome: dict[str, Any]) -> None:
-        values = outcome | self._ending(job) | {"frames": job.frames, "of": job.of}
+    async def _end(self, active: _Active, outcome: dict[str, Any]) -> None:
+        job = active.record
+        values = outcome | self._ending(job) | active.live()
         if (outcome.get("problem") or {}).get("status") == HTTPStatus.INSUFFICIENT_STORAGE:
             await asyncio.to_thread(self._stores.uploads.remove, job.id)  # makes room for the record of its end
-        if not await self._surely(partial(self._stores.jobs.finish, job.id, self.name, **values)):
-            self._event_logs.pop(job.id, None)
+        if not await self.leases.update(partial(self._stores.jobs.finish, job.id, self.leases.holder, **values)):
+            await self._let_go(active)
             return
-        self._meter.ended(job.kind, outcome["state"])
-        self._close(replace(job, **values))
+        ended = replace(job, **values)
+        self._count(ended)
+        self._close(active, ended)
         if job.sources:
             await asyncio.to_thread(self._stores.uploads.remove, job.id)
 
-    def _close(self, job: JobRecord) -> None:
-        """Tell all who listen that a job has ended."""
-        self._queued.pop(job.id, None)
-        if event_log := self._event_logs.pop(job.id, None):
-            event_log.append("job", view(job).model_dump_json())
-            event_log.append("end", view(job).model_dump_json())
+    def _count(self, job: JobRecord) -> None:
+        self._meter.ended(job.kind, job.state, job.attempts, job.timings or {})
 
-    async def _keep(self) -> None:
-        """Renew leases, take over jobs that nobody keeps, stop those cancelled elsewhere, forget the expired."""
+    def _close(self, active: _Active, job: JobRecord) -> None:
+        """Append the end of a job to its events."""
+        self._admission.remove(job.id)
+        for kind in ("job", "end"):
+            active.event_log.append(kind, view(job).model_dump_json())
+        if active.task is None:
+            self._active.pop(job.id, None)
+
+    async def _let_go(self, active: _Active) -> None:
+        """Stop following a job that another process has cancelled or taken over."""
+        job = await self._stored(active.record.id)
+        if job is not None and job.state not in UNFINISHED:
+            self._close(active, job)
+        else:
+            active.event_log.close()
+
+    async def _watch(self) -> None:
+        """Renew leases, take over abandoned jobs, stop those cancelled elsewhere, forget the expired."""
         while True:
             try:
-                await self._keep_once()
-            except Exception as error:  # a database that is away for a moment; the next turn will do it
-                self._note_failure("Jobs could not be looked after", error)
-            await asyncio.sleep(RENEW_S)
+                await self._watch_once()
+            except Exception as error:  # the database is away for a moment; the next turn will do it
+                self.leases.log_failure("The jobs' leases could not be renewed", error)
+            await asyncio.sleep(leases.RENEW_S)
 
-    async def _keep_once(self) -> None:
-        store, now = self._stores.jobs, time.time()
-        for job_id in await asyncio.to_thread(store.expired, now):  # first: it makes room for what follows
+    async def _watch_once(self) -> None:
+        store = self._stores.jobs
+        for job_id in await asyncio.to_thread(store.expired, time.time()):  # first, since it makes room
             await self.forget(job_id)
-        await asyncio.to_thread(store.renew, self.name, now + LEASE_S)
-        for job in await asyncio.to_thread(store.adopt, self.name, now + LEASE_S, now):
-            if job.id not in self._event_logs:
+        for job in await self.leases.renew():
+            if job.id not in self._active:
                 self._enqueue(job)
-        playing = list(self._playing)
-        for job_id in await asyncio.to_thread(store.cancelled, playing) if playing else ():
-            if task := self._playing.get(job_id):
+        running = {job_id: active for job_id, active in self._active.items() if active.task}
+        for job_id in await asyncio.to_thread(store.cancelled, list(running)) if running else ():
+            if task := running[job_id].task:
                 task.cancel()
-        for job_id, live in list(self._live.items()):
-            await asyncio.to_thread(store.note, job_id, self.name, live.frames, live.of)
+            await self._let_go(running[job_id])
+        for job_id, active in running.items():
+            if progress := active.progress:
+                values = (progress.frames, progress.total_frames, progress.attempts)
+                await asyncio.to_thread(store.note, job_id, self.leases.holder, *values)
 
-    async def _surely(self, change: Callable[[], bool]) -> bool:
-        """Change a job's record, however long the database is away: its lease goes on, so no other process would."""
-        while True:
-            try:
-                return await asyncio.to_thread(change)
-            except SQLAlchemyError as error:
-                self._note_failure("A job's record could not be changed; it is tried again", error)
-                if not (storage_reason(error) and await asyncio.to_thread(self.room.give_reserve)):
-                    await asyncio.sleep(RENEW_S)
-
-    def _note_failure(self, what: str, error: Exception) -> None:
-        if storage_reason(error) is None:
-            log.error("%s.", what, exc_info=error)
-        else:  # once more every few seconds
-            self.room.failed()
-            log.error("%s: the disk is full.", what)
-
-    def _wait_for(self, waiting: int) -> int:
-        return max(1, min(60, math.ceil(self._typical * (waiting + 1) / self.capacity)))
+    async def _stored(self, job_id: str) -> JobRecord | None:
+        return await asyncio.to_thread(self._stores.jobs.get, job_id)
 
     def _ending(self, job: JobRecord) -> dict[str, Any]:
         """What is stored of a job that ends now, however it ends."""
         now = time.time()
-        told: dict[str, Any] = {"webhook_due": now} if job.request.get("webhook") else {}
-        return told | {"ended": now, "expires": now + self._config.keep_hours * 3600}
-
-
-def _room(stores: Stores) -> Room:
-    """Where a service writes on this machine."""
-    results, records = stores.results.folder, stores.jobs.file
-    folders = [folder for folder in (results, stores.uploads.folder, records and records.parent) if folder]
-    return Room(folders, results=results is not None, records=records)
+        webhook: dict[str, Any] = {"webhook_due": now} if job.request.get("webhook") else {}
+        return webhook | {"ended": now, "expires": now + self._keep_seconds}

@@ -1,4 +1,4 @@
-"""A job as its client sees it."""
+"""Jobs as their clients see them."""
 
 from __future__ import annotations
 
@@ -6,18 +6,26 @@ from datetime import UTC, datetime
 
 from serving.jobs.artifacts import MANIFEST, ZIP
 from serving.jobs.job_store import JobRecord
-from serving.schemas import Job, Links, Manifest, Problem
+from serving.schemas import Job, Links, Manifest, Problem, Timings
+from serving.timings import Seconds
 
 
 def view(job: JobRecord, prefix: str = "") -> Job:
-    """A stored job as JSON shows it; ``prefix`` is the path under which its client sees the service."""
+    """A stored job as the API shows it.
+
+    Args:
+        job: the record.
+        prefix: the path under which the client reaches the service.
+    """
     manifest = None if job.manifest is None else Manifest.model_validate(job.manifest)
     return Job(
         id=job.id,
         kind=job.kind,
         state=job.state,
         frames=job.frames,
-        of=job.of,
+        of=job.total_frames,
+        attempts=job.attempts,
+        timings=None if job.timings is None else _timings(job.timings),
         seed=int(job.request["seed"]),
         model=job.model,
         created=_moment(job.created),
@@ -30,14 +38,14 @@ def view(job: JobRecord, prefix: str = "") -> Job:
     )
 
 
-def behind(prefix: str, text: str) -> str:
-    """The JSON of a job for a client that sees the service under another path."""
+def with_prefix(prefix: str, text: str) -> str:
+    """The JSON of a job, with links for a client that reaches the service under ``prefix``."""
     job = Job.model_validate_json(text)
     return job.model_copy(update={"links": _links(job.id, job.manifest, prefix)}).model_dump_json()
 
 
 def place(job: str, prefix: str) -> str:
-    """Where a job is."""
+    """The path of a job."""
     return f"{prefix}/v1/jobs/{job}"
 
 
@@ -53,6 +61,10 @@ def _links(job: str, manifest: Manifest | None, prefix: str) -> Links:
         manifest=f"{base}/{MANIFEST}",
         stems={stem.name: f"{base}/{stem.file}" for stem in manifest.stems},
     )
+
+
+def _timings(seconds: Seconds) -> Timings:
+    return Timings.model_validate({stage: round(value, 4) for stage, value in seconds.items()})
 
 
 def _moment(seconds: float) -> datetime:

@@ -1,4 +1,4 @@
-"""Tells webhooks that their job has ended, signed as the Standard Webhooks describe. Only to hosts on a list."""
+"""Posts to webhooks that their job has ended, signed as Standard Webhooks describe, and only to allowed hosts."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ log = logging.getLogger(__name__)
 PREFIX = "whsec_"
 _LOOK_S, _TIMEOUT_S = 1.0, 10.0
 _PAUSES_S = (5, 30, 120, 600, 1800)
-"""Before each further try."""
+"""Seconds before each further try."""
 
 
 def check_webhook(address: str, hosts: tuple[str, ...]) -> None:
-    """Refuse an address that is none, or whose host the operator has not allowed."""
+    """Refuse an address that is not a URL, or whose host the operator has not allowed."""
     try:
         parts = urlsplit(address)
         port = parts.port
     except ValueError:
-        raise StemsError("The webhook is not an address.", "Write https://HOST/PATH.", field="webhook") from None
+        raise StemsError("The webhook is not a URL.", "Use https://HOST/PATH.", field="webhook") from None
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
-        raise StemsError("The webhook is not an address.", "Write https://HOST/PATH.", field="webhook")
+        raise StemsError("The webhook is not a URL.", "Use https://HOST/PATH.", field="webhook")
     named = parts.hostname if port is None else f"{parts.hostname}:{port}"
     if named not in hosts:
         raise StemsError(
@@ -45,28 +45,28 @@ def check_webhook(address: str, hosts: tuple[str, ...]) -> None:
 
 
 def signing_key(secret: str) -> bytes:
-    """The key in ``whsec_…``; StemsError where it is none."""
+    """The key in ``whsec_…``; StemsError if it is not valid."""
     try:
         key = base64.b64decode(secret.removeprefix(PREFIX), validate=True)
     except binascii.Error:
         key = b""
     if len(key) < 24 or not secret.startswith(PREFIX):
         raise StemsError(
-            "The webhook secret is not one.",
-            f"Write {PREFIX} and the base64 of 24 random bytes or more.",
+            "The webhook secret is not valid.",
+            f"Use {PREFIX} and the base64 of at least 24 random bytes.",
             field="webhook_secret",
         )
     return key
 
 
 def signature(key: bytes, message: str, moment: int, body: bytes) -> str:
-    """What proves who sent a body, and when."""
+    """The signature of a body and the time when it is sent."""
     signed = hmac.digest(key, f"{message}.{moment}.".encode() + body, hashlib.sha256)
     return "v1," + base64.b64encode(signed).decode()
 
 
 class WebhookSender:
-    """Looks for webhooks that are due, and tells them; again, for about 40 minutes, until they answer with 2xx."""
+    """Posts to webhooks that are due; tries again, for about 40 minutes, until they answer with 2xx."""
 
     def __init__(self, config: ServeConfig, store: JobStore) -> None:
         self._hosts, self._store = config.webhook_hosts, store
@@ -75,12 +75,12 @@ class WebhookSender:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Begin, if there is anyone to tell."""
+        """Begin, if the settings allow any webhook."""
         if self._hosts:
             self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
-        """End; what is due stays so."""
+        """Stop; what is due stays due."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -90,12 +90,12 @@ class WebhookSender:
             while True:
                 try:
                     due = await asyncio.to_thread(self._store.due_webhooks, time.time())
-                    await asyncio.gather(*(self._tell(http, job) for job in due))
+                    await asyncio.gather(*(self._post(http, job) for job in due))
                 except Exception:  # a database that is away for a moment; the next turn will do it
-                    log.exception("Webhooks could not be told.")
+                    log.exception("Due webhooks could not be read.")
                 await asyncio.sleep(_LOOK_S)
 
-    async def _tell(self, http: httpx.AsyncClient, job: JobRecord) -> None:
+    async def _post(self, http: httpx.AsyncClient, job: JobRecord) -> None:
         address = str(job.request["webhook"])
         try:
             check_webhook(address, self._hosts)  # the list may have changed since
@@ -107,15 +107,15 @@ class WebhookSender:
                 "webhook-signature": signature(self._key, job.id, moment, body),
             }
             answer = await http.post(address, content=body, headers=headers)
-            told = answer.is_success
+            delivered = answer.is_success
         except StemsError:
-            told = True
+            delivered = True  # there is nowhere to deliver it any more
         except httpx.HTTPError:
-            told = False
-        if told or job.webhook_tries >= len(_PAUSES_S):
-            if not told:
+            delivered = False
+        if delivered or job.webhook_tries >= len(_PAUSES_S):
+            if not delivered:
                 log.warning("The webhook of job %s was not reached.", job.id)
-            await asyncio.to_thread(self._store.webhook_told, job.id)
+            await asyncio.to_thread(self._store.webhook_done, job.id)
         else:
             due = time.time() + _PAUSES_S[job.webhook_tries]
             await asyncio.to_thread(self._store.webhook_later, job.id, due)

@@ -78,6 +78,9 @@ export const editSong = (form, { token, signal }) => post("v1/edits", form, {}, 
 /** Ask for another texture of a stem: a FormData. Answers the job. */
 export const varySong = (form, { token, signal }) => post("v1/variations", form, {}, token, signal);
 
+/** Ask for more of a song: a FormData. Answers the job. */
+export const continueSong = (form, { token, signal }) => post("v1/continuations", form, {}, token, signal);
+
 async function post(path, body, headers, token, signal) {
   return (await ask(path, { method: "POST", body, signal, headers: { ...headers, "Idempotency-Key": token } })).json();
 }

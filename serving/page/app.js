@@ -1,6 +1,6 @@
 // The studio: a form, takes, lanes, and a player, put together.
 
-import { editSong, getModel, makeSong, patiently, varySong } from "./api.js";
+import { continueSong, editSong, getModel, makeSong, patiently, varySong } from "./api.js";
 import { Composer } from "./composer.js";
 import { wireKeys } from "./keyring.js";
 import { Lane, regionName } from "./lanes.js";
@@ -50,7 +50,10 @@ function compose(model, names) {
   const composer = new Composer(
     model,
     (fields) => studio.perform({ prompt: fields.prompt }, (how) => makeSong(fields, how), [composer.form]),
-    (body, what) => studio.perform({ what, prompt: body.get("prompt") }, (how) => editSong(body, how), [composer.form]),
+    (body, what, mode) => {
+      const send = mode === "extend" ? continueSong : editSong;
+      studio.perform({ what, prompt: body.get("prompt") }, (how) => send(body, how), [composer.form]);
+    },
   );
   const does = laneActions(studio, composer, player);
   const lanes = model.stems.map((stem, index) => new Lane(stem, index, player, model.frame_rate, does));
@@ -58,6 +61,7 @@ function compose(model, names) {
   const slotNames = () => Object.fromEntries(Object.entries(studio.slots).map(([slot, take]) => [slot, take?.name]));
   show = wireTransport(player, slotNames, (share) => lanes.forEach((lane) => lane.tick(share)));
   wireDownloads(studio);
+  wireExtension(studio, composer);
   wireRedrawing(lanes);
   offer(studio, player);
   show();
@@ -96,6 +100,7 @@ function showSong(studio, lanes, show) {
   find("#song-title").textContent = heard.name;
   find("#song-facts").textContent = facts(heard);
   for (const button of find("#downloads").querySelectorAll("button")) button.disabled = !heard.done;
+  find("#extend button").disabled = !heard.done;
   for (const lane of lanes) lane.show(heard.deck, studio.origin(lane.name), heard.done);
 }
 
@@ -105,6 +110,21 @@ function facts(take) {
   const length = manifest ? `${manifest.seconds.toFixed(1)} s` : "";
   const seed = take.seed === null ? "" : `seed ${take.seed}`;
   return [take.what, length, seed, turned, take.prompt && `“${take.prompt}”`].filter(Boolean).join(" · ");
+}
+
+/** The take that is heard goes on, in all its stems. */
+function wireExtension(studio, composer) {
+  const form = find("#extend");
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const { heard } = studio;
+    if (!heard?.done) return;
+    const [body, seconds] = [composer.fields(), find("#more-seconds").value];
+    body.append("of", heard.job);
+    body.append("seconds", seconds);
+    const about = { what: `${seconds} s more`, prompt: composer.prompt, parent: heard.number };
+    studio.perform(about, (how) => continueSong(body, how), [form, composer.form]);
+  });
 }
 
 function wireDownloads(studio) {

@@ -8,9 +8,9 @@ const IDEAS = [
 const find = (selector) => document.querySelector(selector);
 
 export class Composer {
-  /** `onSong` and `onEdit` are called with what is asked for: fields, or a FormData and a name of what it is. */
-  constructor(model, onSong, onEdit) {
-    Object.assign(this, { model, onSong, onEdit });
+  /** `onSong` gets the fields of a song from text; `onFile` a FormData, a name for it, and "edit" or "extend". */
+  constructor(model, onSong, onFile) {
+    Object.assign(this, { model, onSong, onFile });
     this.form = find("#composer");
     const { limits } = model;
     Object.assign(find("#seconds"), { min: limits.min_seconds, max: limits.max_seconds });
@@ -40,6 +40,11 @@ export class Composer {
     return find("#seed").value || String(crypto.getRandomValues(new Uint32Array(1))[0] % 1_000_000);
   }
 
+  /** What to do with a song of one's own: "edit" or "extend". */
+  get mode() {
+    return this.form.querySelector("[name=mode]:checked").value;
+  }
+
   get file() {
     return find("#file").files[0] ?? null;
   }
@@ -62,11 +67,17 @@ export class Composer {
   }
 
   #submitFile() {
-    const wanted = [...this.form.querySelectorAll("[name=regenerate]:checked")].map((box) => box.value);
     const body = this.fields();
     body.append("song", this.file);
+    if (this.mode === "extend") {
+      const seconds = find("#seconds").value;
+      body.append("seconds", seconds);
+      this.onFile(body, `${this.file.name}: ${seconds} s more`, this.mode);
+      return;
+    }
+    const wanted = [...this.form.querySelectorAll("[name=regenerate]:checked")].map((box) => box.value);
     for (const name of wanted) body.append("regenerate", name);
-    this.onEdit(body, `${this.file.name}: ${wanted.join(", ")}`);
+    this.onFile(body, `${this.file.name}: ${wanted.join(", ")}`, this.mode);
   }
 
   /** Words and seed, as each change of a song sends them. */
@@ -93,6 +104,7 @@ export class Composer {
       this.#showFile();
       find("#file").focus();
     });
+    find("#mode").addEventListener("change", () => this.#showFile());
     for (const kind of ["dragover", "dragleave", "drop"]) {
       document.addEventListener(kind, (event) => {
         if (!this.model.separates || !event.dataTransfer?.types.includes("Files")) return;
@@ -110,10 +122,12 @@ export class Composer {
 
   #showFile() {
     const chosen = this.file !== null;
-    find("#anew").hidden = !chosen;
-    find("#length").hidden = chosen;
+    const extend = chosen && this.mode === "extend";
+    find("#mode").hidden = !chosen;
+    find("#anew").hidden = !chosen || extend;
+    find("#length").hidden = chosen && !extend;
     find("#no-file").hidden = !chosen;
-    find("#submit").textContent = chosen ? "Play the stems anew" : "Make the song";
+    find("#submit").textContent = extend ? "Extend the song" : chosen ? "Play the stems anew" : "Make the song";
     find("#composer-title").textContent = chosen ? "Change a song" : "Make a song";
   }
 }

@@ -4,7 +4,7 @@ import { drawWave, wireTrack } from "./wave.js";
 
 const GOLDEN_ANGLE = 137.5;
 const ORIGINS = {
-  generated: "new", kept: "as it was", varied: "another texture", spliced: "new in a region", silent: "silent",
+  generated: "new", kept: "as it was", varied: "another texture", spliced: "new in a region", continued: "goes on", silent: "silent",
 };
 
 /** What a region is called. */

@@ -1,4 +1,4 @@
-"""Whoever plays for the API, and how it reaches the deployments."""
+"""The model as the API sees it, and how it reaches the deployments."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Protocol
 
 from models.errors import StemsError
-from serving.problems import BusyError
-from serving.workers.decode_loop import Chunk
-from serving.workers.protocol import GenerationOrder, ModelInfo
+from serving import tracing
+from serving.errors import BusyError
+from serving.workers.protocol import Chunk, GenerationOrder, ModelInfo
 
 if TYPE_CHECKING:
     from ray.serve.handle import DeploymentHandle
@@ -19,34 +19,34 @@ log = logging.getLogger(__name__)
 
 
 class WorkerLostError(Exception):
-    """Who played is gone; another one can play the same from the start, and will play the same."""
+    """The replica is gone. Another one can start over, and will generate the same song."""
 
 
 class ModelBackend(Protocol):
-    """A model in this process, or its replicas."""
+    """A model in this process, or the replicas of one."""
 
     async def info(self) -> ModelInfo:
-        """What the model can do."""
+        """Layout, rates and limits of the model."""
 
     async def ready(self) -> bool:
-        """Whether a request made now would find a model."""
+        """Whether a model is loaded and warm."""
 
-    def play(self, order: GenerationOrder) -> AsyncGenerator[Chunk, None]:
-        """Play an order. Raises WorkerLostError where who played is gone."""
+    def generate(self, order: GenerationOrder) -> AsyncGenerator[Chunk, None]:
+        """Carry out an order. Raises WorkerLostError if the replica dies."""
 
     async def separate(self, song: bytes, info: ModelInfo) -> dict[str, bytes]:
-        """The stems of an encoded song. Raises WorkerLostError as above."""
+        """The stems of an encoded song. Raises WorkerLostError if the separator dies."""
 
 
 class RayBackend:
-    """The deployments, as the API sees them: their faults become errors that can be acted on."""
+    """The deployments on Ray Serve. Ray's errors become WorkerLostError, BusyError, or a replica's own StemsError."""
 
     def __init__(self, generator: DeploymentHandle, separator: DeploymentHandle) -> None:
         self._generator, self._separator = generator, separator
         self._info: ModelInfo | None = None
 
     async def info(self) -> ModelInfo:
-        """What the model can do; asked once, since replicas of one deployment hold the same model."""
+        """Layout, rates and limits of the model; asked once, since all replicas hold the same model."""
         if self._info is None:
             from ray.exceptions import RayError
 
@@ -54,7 +54,7 @@ class RayBackend:
                 self._info = await asyncio.wait_for(self._ask_info(), timeout=20)
             except (RayError, TimeoutError) as error:
                 raise BusyError(
-                    "No model is loaded yet.", "Try again soon.", code="starting", retry_after=5
+                    "No model is loaded yet.", "Try again in a few seconds.", code="starting", retry_after=5
                 ) from error
         return self._info
 
@@ -63,7 +63,7 @@ class RayBackend:
         return info
 
     async def ready(self) -> bool:
-        """Whether a replica runs, warm; false while it loads or is started again."""
+        """Whether a replica runs and is warm; False while it loads or restarts."""
         from ray import serve
 
         status = await asyncio.to_thread(serve.status)
@@ -73,12 +73,12 @@ class RayBackend:
             return False
         return bool(await self.info())
 
-    async def play(self, order: GenerationOrder) -> AsyncGenerator[Chunk, None]:
-        """Play an order on one of the replicas."""
+    async def generate(self, order: GenerationOrder) -> AsyncGenerator[Chunk, None]:
+        """Carry out an order on one of the replicas."""
         from ray.exceptions import RayActorError, RayTaskError, TaskCancelledError
         from ray.serve.exceptions import DeploymentUnavailableError
 
-        chunks = self._generator.options(stream=True).play.remote(order)
+        chunks = self._generator.options(stream=True).generate.remote(order)
         ended = False
         try:
             async for chunk in chunks:
@@ -97,12 +97,13 @@ class RayBackend:
                 chunks.cancel()
 
     async def separate(self, song: bytes, info: ModelInfo) -> dict[str, bytes]:
-        """Take a song apart on one of the separators, which may have to start first."""
+        """Separate a song on one of the separators, which may have to start first."""
         from ray.exceptions import RayActorError, RayTaskError
         from ray.serve.exceptions import DeploymentUnavailableError
 
         try:
-            stems: dict[str, bytes] = await self._separator.separate.remote(song, info.layout.names, info.sample_rate)
+            wanted = (info.layout.names, info.sample_rate)
+            stems: dict[str, bytes] = await self._separator.separate.remote(song, *wanted, trace=tracing.here())
         except (RayActorError, DeploymentUnavailableError) as error:
             raise WorkerLostError(type(error).__name__) from error
         except RayTaskError as error:

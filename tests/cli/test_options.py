@@ -121,7 +121,10 @@ def test_what_stands_after_two_dashes_is_not_an_option(run: Run, seen: Seen) -> 
             ["edit", "--model", "x", "--song", "s", "--region", "-1", "4"],
             "--region -1 4: write it as START and END in seconds, such as 0.5 2.5 or 0.5-2.5.",
         ),
-        (["keys", "add", "A!"], "NAME A!: it does not fit. Who has the key: small letters, digits and dashes."),
+        (
+            ["keys", "add", "A!"],
+            "NAME A!: it does not fit. Name of the key's holder: small letters, digits and dashes.",
+        ),
         (
             ["train", "lm", "--table", "t", "--codecs", "c", "--preset", "larg"],
             "--preset larg: choose tiny, small, medium or large. Did you mean large?",

@@ -15,7 +15,7 @@ from pipelines.catalog.storage.files import read_bytes
 from pipelines.table.schema import CatalogRow, DroppedRow, TokenRow
 from pipelines.table.token_table import TokenTable
 from pipelines.tokens.config import PrepareConfig
-from pipelines.tokens.resolve import identity_of, layout_of
+from pipelines.tokens.resolve import resolve_prepare
 
 
 def put_files(root: Path, **contents: str) -> None:
@@ -35,7 +35,8 @@ def catalog_row(entry: CatalogEntry) -> CatalogRow:
 
 
 def token_row(entry: CatalogEntry, config: PrepareConfig, **changes: Any) -> TokenRow:
-    identity, layout, song = identity_of(config), layout_of(config), song_of(entry)
+    resolved, song = resolve_prepare(config), song_of(entry)
+    identity, layout = resolved.identity, resolved.layout
     codes = np.random.default_rng(int(song[:8], 16)).integers(0, 32, (layout.streams, 500), np.int16)
     values: dict[str, Any] = {
         "song_id": song,
@@ -82,8 +83,8 @@ def put_table(config: PrepareConfig, again: str = "") -> TokenTable:
 def drop(table: TokenTable, entry: CatalogEntry, config: PrepareConfig, score: float = 0.9) -> None:
     """Drop a song for its vocal score in place of its tokens."""
     song = song_of(entry)
-    table.tables["tokens"].delete("song_id", [song])
-    separator = identity_of(config).separator
+    table.delete_songs("tokens", [song])
+    separator = resolve_prepare(config).identity.separator
     table.commit_dropped(
         [DroppedRow(entry.fingerprint, song, entry.uri, entry.title, entry.tags, 10.0, separator, score, "score")]
     )

@@ -16,7 +16,7 @@ SERVER = "http://127.0.0.1:8000"
 
 def run_documented(url: str, folder: Path) -> None:
     """Run every shell block, one after the other as a reader does, and then the Python one."""
-    text = _page("API.md").replace(SERVER, url)
+    text = page_text("API.md").replace(SERVER, url)
     script = "\n".join(re.findall(r"```bash\n(.*?)```", text, flags=re.DOTALL))
     assert script.count("curl -f") >= 15
     settings = {**os.environ, "no_proxy": "127.0.0.1", "PYTHONPATH": str(ROOT)}
@@ -34,12 +34,23 @@ def run_documented(url: str, folder: Path) -> None:
     assert {file.stem for file in (folder / "song").iterdir()} > {"mix", "manifest"}
 
 
+def run_blocks(page: str, url: str, folder: Path) -> str:
+    """Run the shell blocks of a page of the docs against a service, as one script; return what it prints."""
+    text = page_text(page).replace(SERVER, url)
+    script = "\n".join(re.findall(r"```bash\n(.*?)```", text, flags=re.DOTALL))
+    settings = {**os.environ, "no_proxy": "127.0.0.1"}
+    command = ["bash", "-euo", "pipefail", "-c", script]
+    done = subprocess.run(command, cwd=folder, env=settings, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def python_block(page: str) -> str:
     """The one Python block of a page of the docs."""
-    return _python(_page(page))
+    return _python(page_text(page))
 
 
-def _page(name: str) -> str:
+def page_text(name: str) -> str:
     return (ROOT / "docs" / name).read_text()
 
 

@@ -7,51 +7,43 @@ import io
 import json
 import zipfile
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 
+from serving.jobs.job_store import JobRecord
+from serving.jobs.views import view
+from serving.schemas import Manifest, Problem, State
+
 Answer = httpx.Response | Exception
 
 ID = "vJ2mOq1cTz6TqFQeVbPpkQ"
+MODEL = "9a3f51c20d77"
+BEGIN = datetime(2026, 1, 5, 12, tzinfo=UTC).timestamp()
 
 
-def job(state: str = "done", **changes: Any) -> dict[str, Any]:
-    """A job, as the service tells it."""
-    base = f"/v1/results/{ID}"
-    files = {
-        "zip": f"{base}/song.zip",
-        "mix": f"{base}/mix.flac",
-        "manifest": f"{base}/manifest.json",
-        "stems": {name: f"{base}/{name}.flac" for name in ("bass", "drums")},
-    }
-    none: dict[str, Any] = {"zip": None, "mix": None, "manifest": None, "stems": {}}
-    told = {
-        "id": ID,
-        "kind": "song",
-        "state": state,
-        "frames": 100 if state == "done" else 0,
-        "of": 100,
-        "seed": 4711,
-        "model": "9a3f51c20d77",
-        "created": "2026-01-05T12:00:00Z",
-        "started": "2026-01-05T12:00:00Z",
-        "ended": "2026-01-05T12:00:01Z" if state in ("done", "failed", "cancelled") else None,
-        "expires": "2026-01-06T12:00:01Z" if state in ("done", "failed", "cancelled") else None,
-        "problem": None,
-        "manifest": manifest() if state == "done" else None,
-        "links": {
-            "self": f"/v1/jobs/{ID}",
-            "events": f"/v1/jobs/{ID}/events",
-            **(files if state == "done" else none),
-        },
-    }
-    return {**told, **changes}
+def job(state: State = "done", **changes: Any) -> dict[str, Any]:
+    """The JSON of a job as the service writes it, with ``changes``."""
+    done, ended = state == "done", state in ("done", "failed", "cancelled")
+    record = replace(
+        JobRecord(ID, "song", {"seed": 4711}, [], "", "r1", "f", MODEL, "", 0.0),
+        state=state,
+        created=BEGIN,
+        started=BEGIN,
+        ended=BEGIN + 1 if ended else None,
+        expires=BEGIN + 86_401 if ended else None,
+        frames=100 if done else 0,
+        of=100,
+        manifest=manifest() if done else None,
+    )
+    return {**view(record).model_dump(mode="json"), **changes}
 
 
 def manifest() -> dict[str, Any]:
     """What a finished song says of itself."""
-    return {
+    found = {
         "version": 1,
         "job": ID,
         "task": "song",
@@ -61,7 +53,7 @@ def manifest() -> dict[str, Any]:
         "format": "flac",
         "gain": 1.0,
         "seed": 4711,
-        "model": "9a3f51c20d77",
+        "model": MODEL,
         "precision": "float32",
         "guidance": 3.0,
         "temperature": 1.0,
@@ -75,22 +67,22 @@ def manifest() -> dict[str, Any]:
         ],
         "mix": "mix.flac",
     }
+    return Manifest.model_validate(found).model_dump(mode="json")
 
 
 def problem(status: int, type: str = "busy", **more: Any) -> httpx.Response:
-    """A failure, as the service tells it."""
+    """A failure as the service writes it, with ``more`` in its JSON."""
     headers = more.pop("headers", {})
-    said = {
-        "type": f"urn:stems:problem:{type}",
-        "title": "It failed",
-        "status": status,
-        "detail": "It failed so.",
-        "field": "",
-        "hint": "Mend it.",
-        "request_id": "r1",
-        **more,
-    }
-    return httpx.Response(status, headers=headers, json=said)
+    failure = Problem(
+        type=f"urn:stems:problem:{type}",
+        title="It failed",
+        status=status,
+        detail="It failed so.",
+        field="",
+        hint="Mend it.",
+        request_id="r1",
+    )
+    return httpx.Response(status, headers=headers, json={**failure.model_dump(mode="json"), **more})
 
 
 def zip_of(files: dict[str, bytes]) -> bytes:

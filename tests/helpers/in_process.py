@@ -21,7 +21,7 @@ def run_in_process(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("pipelines.tokens.run.run.read_shapes", lambda: [NodeShape({"CPU": 2.0, "memory": 8e9})])
     patch.setattr("pipelines.tokens.run.run.tokenizing", lambda task, settings, _: (task, TokenizerActor(settings)))
     patch.setattr("pipelines.tokens.run.survey.inspection", lambda task, _: (task,))
-    for module in ("run", "survey"):
+    for module in ("run.run", "run.survey"):
         patch.setattr(f"pipelines.tokens.{module}.watch", lambda _: nullcontext())
         patch.setattr(f"pipelines.tokens.{module}.LostNodes", lambda: nullcontext(lambda: False))
         patch.setattr(f"pipelines.tokens.{module}.read_stream", _read_stream)

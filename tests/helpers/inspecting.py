@@ -16,9 +16,9 @@ from typing import Any
 
 from pipelines.catalog.schema import CatalogEntry, entry_to_json
 from pipelines.tokens.songs.inspect import inspect_file
-from pipelines.tokens.songs.limits import Limits
+from pipelines.tokens.songs.limits import SongLimits
 
-LIMITS = Limits(min_seconds=1.0, max_seconds=300.0, max_megabytes=1024.0)
+LIMITS = SongLimits(min_seconds=1.0, max_seconds=300.0, max_megabytes=1024.0)
 PATIENCE_S = 60
 
 

@@ -13,16 +13,15 @@ import numpy as np
 from helpers.tiny import LAYOUT
 
 from serving.config import ServeConfig
-from serving.jobs.blob_store import JobFiles
+from serving.jobs.blob_store import JobFiles, Stores
 from serving.jobs.database import open_database
 from serving.jobs.job_store import JobRecord, JobStore
-from serving.jobs.scheduler import JobScheduler, Stores
+from serving.jobs.scheduler import JobScheduler
 from serving.metrics import Meter
-from serving.workers.decode_loop import Chunk, Load
-from serving.workers.protocol import GenerationOrder, ModelInfo
+from serving.workers.protocol import Chunk, GenerationOrder, Load, ModelInfo
 
 FACTS = ModelInfo("digest", LAYOUT, 8000, 10.0, 60.0, False, "float32")
-LOAD = Load(1, 1, 0, 0.01, 0.001, 1)
+LOAD = Load("one", 1, 1, 0, 0.01, 0.001, 1)
 
 
 class Fake:
@@ -40,7 +39,7 @@ class Fake:
     async def separate(self, song: bytes, info: ModelInfo) -> dict[str, bytes]:
         raise NotImplementedError
 
-    async def play(self, order: GenerationOrder) -> AsyncGenerator[Chunk, None]:
+    async def generate(self, order: GenerationOrder) -> AsyncGenerator[Chunk, None]:
         assert order.sampling.seed is not None
         noise = np.random.default_rng(order.sampling.seed).normal(size=(3, 8000)).astype(np.float32) * 0.1
         self.played.append(order.sampling.seed)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -10,13 +9,12 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from helpers.processes import PROCESSES
 
 from pipelines.table.delta import commit as delta_commit
 from pipelines.table.delta.commit import CommitStep
 from pipelines.table.keyed_table import KeyedTable
 
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["pipelines.table.keyed_table"])
 SCHEMA = pa.schema(
     [("id", pa.string()), ("part", pa.string()), ("note", pa.string()), ("codes", pa.list_(pa.list_(pa.int16())))]
 )

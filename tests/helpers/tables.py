@@ -11,7 +11,8 @@ from helpers.rows import catalog_row, song_row
 from rich.console import Console
 
 from models.audio.files import Audio, write_audio
-from pipelines.table.schema import DroppedRow, QuarantineRow, StemsRow, TokenRow
+from pipelines.table.keyed_table import KeyedTable
+from pipelines.table.schema import KEYS, SCHEMA_VERSION, SCHEMAS, DroppedRow, QuarantineRow, StemsRow, TokenRow
 from pipelines.table.token_table import TokenTable
 from pipelines.tokens.songs.kept_stems import stems_folder, write_stems
 
@@ -19,6 +20,11 @@ CODECS = "bass=b1,drums=d1,other=o1"
 STEMS = ("bass", "drums", "other")
 RATE = 8000
 SECONDS = 0.5
+
+
+def keyed(table: TokenTable, name: str) -> KeyedTable:
+    """One of its tables, for changes that no command makes."""
+    return KeyedTable(f"{table.root}/{name}", SCHEMAS[name], KEYS[name], SCHEMA_VERSION)
 
 
 def song(number: int, split: str = "train", **changes: Any) -> TokenRow:

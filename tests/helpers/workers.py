@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import faulthandler
 import json
-import multiprocessing
 import os
 import signal
 import tempfile
@@ -17,6 +16,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from helpers.processes import PROCESSES
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
@@ -118,10 +118,9 @@ def run_workers(
         killed: this rank is killed then, in place of the notice; the others are too, when they miss it.
     """
     Path(config.output).mkdir(parents=True, exist_ok=True)
-    context = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as folder:
         arguments = (world, folder, config.model_dump_json(), job, stop_after, killed)
-        processes = [context.Process(target=_process, args=(rank, *arguments)) for rank in range(world)]
+        processes = [PROCESSES.Process(target=_process, args=(rank, *arguments)) for rank in range(world)]
         for process in processes:
             process.start()
         if killed is not None:

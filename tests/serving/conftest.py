@@ -17,9 +17,8 @@ from helpers.tiny import tiny_assembly_directory
 from models.audio.files import Audio, encode_audio
 from serving.config import ServeConfig
 from serving.http.api import create_app
-from serving.workers.decode_loop import Chunk
 from serving.workers.deployments import GeneratorReplica, SeparatorReplica
-from serving.workers.protocol import GenerationOrder, ModelInfo
+from serving.workers.protocol import Chunk, GenerationOrder, ModelInfo
 
 
 @pytest.fixture(scope="session")
@@ -39,8 +38,8 @@ class Band:
     async def ready(self) -> bool:
         return True
 
-    def play(self, order: GenerationOrder) -> AsyncGenerator[Chunk, None]:
-        return self._generator.play(order)
+    def generate(self, order: GenerationOrder) -> AsyncGenerator[Chunk, None]:
+        return self._generator.generate(order)
 
     async def separate(self, song: bytes, info: ModelInfo) -> dict[str, bytes]:
         return await self._separator.separate(song, info.layout.names, info.sample_rate)

@@ -19,7 +19,8 @@ from models.errors import StemsError
 from pipelines.composing.config import EditConfig, GenerateConfig
 from serving.client.client import Stems
 from serving.client.command import RequestEditConfig, RequestSongConfig
-from serving.schemas import EditRequest, SongRequest
+from serving.kinds.edit import EditRequest
+from serving.kinds.song import SongRequest
 
 NEEDED: dict[type[BaseModel], dict[str, Any]] = {
     GenerateConfig: {"model": "m"},

@@ -77,7 +77,13 @@ def test_a_trace_goes_from_the_request_to_the_decoding(
     above = by_name["job"]
     while above.name != "POST":  # the framework may have spans of its own between
         above = by_id[above.parent_span_id]
-    assert by_name["play"].parent_span_id == by_name["job"].span_id
-    attributes = {entry.key for entry in by_name["play"].attributes}
+    assert by_name["generate"].parent_span_id == by_name["job"].span_id
+    attributes = {entry.key for entry in by_name["generate"].attributes}
     assert {"frames", "first_audio_seconds"} <= attributes
+    for stage in ("encoding", "decoding", "codec"):
+        assert by_name[stage].parent_span_id == by_name["generate"].span_id
+        assert by_name[stage].start_time_unix_nano <= by_name[stage].end_time_unix_nano
+        assert [entry.value.double_value > 0 for entry in by_name[stage].attributes] == [True]
+    assert by_name["storing"].parent_span_id == by_name["job"].span_id
+    assert [entry.value.int_value for entry in by_name["job"].attributes if entry.key == "attempts"] == [1]
     assert not any("secret words" in str(span) for span in spans)

@@ -1,1 +1,1 @@
-"""What audio files hold, by their own bytes: headers are checked against the data before a decoder believes them."""
+"""Audio containers: headers are checked against the bytes of the file before a decoder believes them."""

@@ -1,7 +1,7 @@
 """Containers of chunks with sizes: WAV, RF64, Wave64, AIFF, CAF and AU. Their sizes are compared with the file.
 
-Programs that write to a pipe, or that were stopped, leave sizes of 0, of the largest number, or of long ago. The
-audio then goes on to the end of the file, and libsndfile is given the file with a size that says so.
+Programs that write to a pipe, or that were stopped, leave a size of 0, the largest number, or an outdated size. The
+audio then extends to the end of the file, and libsndfile gets a copy of the file with the corrected size.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from models.audio.containers.tags import before_trailing_tags, tag_size
 from models.audio.containers.view import View
 
 _ANY_SIZE = 0x7FFF_0000
-"""Sizes of 32 bits from here on are what programs write that do not know the size."""
+"""32-bit sizes from here on are placeholders of programs that did not know the size."""
 
 _ANY_LONG = 1 << 62
-_SLACK = 8  # bytes of padding that some programs count, and some do not
+_SLACK = 8  # bytes of padding that only some programs count
 
 _MOST_CHUNKS = 10_000
-_TAIL, _CANDIDATES = 4_000_000, 20  # bytes at the end in which chunks are looked for, and names that may be one's
+_TAIL, _CANDIDATES = 4_000_000, 20  # bytes to search for chunks at the end; candidate names to try
 _BEHIND = re.compile(
     rb"LIST|id3 |ID3 |bext|iXML|cue |smpl|fact|JUNK|PAD |FLLR|_PMX|acid|inst|PEAK"
     rb"|NAME|AUTH|ANNO|COMT|MARK|INST|APPL|CHAN"
@@ -38,12 +38,12 @@ class Layout:
         first: where the first chunk begins.
         name: bytes of a chunk's name.
         size: bytes of its size.
-        order: of the size's bytes.
+        order: byte order of the size.
         align: chunks begin at multiples of it.
-        whole: whether a size counts the chunk's own header, too.
+        whole: whether a size includes the chunk's own header.
         audio: name of the chunk that holds the audio.
-        total: where the size of the whole stands; -1 for nowhere.
-        apart: bytes of the file that it does not count.
+        total: offset of the size of the whole file; -1 if there is none.
+        apart: bytes of the file that this size excludes.
     """
 
     first: int
@@ -65,7 +65,7 @@ _W64 = Layout(40, 16, 8, "little", 8, True, b"data\xf3\xac\xd3\x11\x8c\xd1\x00\x
 
 @dataclass(frozen=True)
 class Field:
-    """A number in a file: where it stands, its bytes, their order, and what is added to it where it is written."""
+    """A number in a file: its offset, its bytes, their order, and the constant added when it is written."""
 
     at: int
     bytes: int
@@ -84,17 +84,17 @@ class Field:
 
 @dataclass(frozen=True)
 class AudioChunk:
-    """Where a file's audio is, as its sizes have it.
+    """Where a file's audio lies, according to its sizes.
 
     Args:
-        start: where it begins.
-        size: its bytes; None where the file does not say.
-        field: where that is written.
-        total: where the size of the whole is written; None for nowhere.
+        start: offset of the audio.
+        size: bytes of audio; None where the file does not state them.
+        field: the field that states the size.
+        total: the field that states the size of the whole file; None if there is none.
         says_end: whether the size of the whole leads to the end of the file.
-        describes_rest: whether what follows the audio is chunks, tags or padding.
-        layout: of its chunks; None where it has none.
-        needs_rest: whether a chunk behind the audio says how it is encoded.
+        describes_rest: whether only chunks, tags or padding follow the audio.
+        layout: the container's chunk layout; None for containers without chunks.
+        needs_rest: whether a chunk behind the audio defines its encoding.
     """
 
     start: int
@@ -107,8 +107,8 @@ class AudioChunk:
     needs_rest: bool = False
 
     def rest(self, data: View) -> int:
-        """Bytes from the beginning of the audio to the end of the file, or to the tags there, or to chunks that lead
-        there where the file does not say how large its audio is.
+        """Bytes from the beginning of the audio to the end of the file, to trailing tags, or (where the file does not
+        state the size of its audio) to trailing chunks.
         """
         end = before_trailing_tags(data, self.start)
         if self.size is None and self.layout is not None:
@@ -125,7 +125,7 @@ class AudioChunk:
 
 
 def audio_chunk(data: View) -> AudioChunk | None:
-    """Find the audio of a file of chunks; None for other files, and where it cannot be found."""
+    """Find the audio of a file of chunks; None for other files, and if there is no audio chunk."""
     head = data[:32]
     if head[:4] in (b"RIFF", b"RF64", b"BW64") and head[8:12] == b"WAVE":
         return _in_chunks(data, _WAV)
@@ -159,7 +159,7 @@ def _in_chunks(data: View, layout: Layout) -> AudioChunk | None:
         if large is not None:
             field = Field(large + 8, 8, "little")
         size, rest = field.read(data), len(data) - start
-        stop = start + max(0, size)  # some programs leave out the padding behind it
+        stop = start + max(0, size)  # some programs omit the padding behind it
         behind = size <= rest and any(_are_chunks(data, at, layout) for at in {_aligned(stop, layout), stop})
         is_known = size < (_ANY_SIZE if field.bytes == 4 else _ANY_LONG) and (size > 0 or (size == 0 and behind))
         total = _total(layout, large)
@@ -195,7 +195,7 @@ def _aligned(at: int, layout: Layout) -> int:
 
 
 def _are_chunks(data: View, at: int, layout: Layout) -> bool:
-    """Whether what begins here is nothing, padding, tags, or chunks and then one of those."""
+    """Whether only padding or tags follow here, possibly after whole chunks; also true at the end of the file."""
     header = layout.name + layout.size
     for _ in range(_MOST_CHUNKS):
         if _is_padding(data, at):
@@ -209,7 +209,7 @@ def _are_chunks(data: View, at: int, layout: Layout) -> bool:
 
 
 def _first_chunk_behind(data: View, start: int, layout: Layout) -> int:
-    """Where the chunks begin that lead to the end of the file, of those that programs write behind audio."""
+    """The offset of known trailing chunks that lead exactly to the end of the file."""
     begin = max(start, len(data) - _TAIL)
     for found in islice(_BEHIND.finditer(data[begin:]), _CANDIDATES):
         at = begin + found.start()

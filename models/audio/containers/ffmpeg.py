@@ -1,4 +1,4 @@
-"""M4A, AAC and WebM, which libsndfile does not read: through FFmpeg's libraries, held to these containers."""
+"""M4A, AAC and WebM, which libsndfile does not read: FFmpeg's libraries, restricted to these containers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from models.audio.containers.view import View
 
 _KINDS = {"mp4": "MP4", "aac": "AAC", "matroska": "WEBM"}
-"""FFmpeg's names of the containers that it may open here, and what they are called in this project."""
+"""FFmpeg's names of the containers that it may open here, and this project's names for them."""
 
 _EBML = b"\x1a\x45\xdf\xa3"
 _SEGMENT = b"\x18\x53\x80\x67"
@@ -23,11 +23,11 @@ _MICROSECONDS = 1_000_000
 
 
 class FfmpegError(RuntimeError):
-    """What FFmpeg says of a file that it cannot read."""
+    """FFmpeg's reason for not reading a file."""
 
 
 def ffmpeg_container(head: bytes) -> str:
-    """FFmpeg's name of the container that begins so; empty for those of libsndfile."""
+    """FFmpeg's name of the container that starts with these bytes; empty for libsndfile's containers."""
     if head[4:8] == b"ftyp":
         return "mp4"
     if head[:4] == _EBML:
@@ -38,7 +38,7 @@ def ffmpeg_container(head: bytes) -> str:
 
 
 class FfmpegReader:
-    """The first audio stream of a file, read onwards.
+    """The first audio stream of a file, read forwards.
 
     Args:
         source: a path, or the file's bytes.
@@ -46,13 +46,13 @@ class FfmpegReader:
 
     Attributes:
         samplerate: Hz.
-        channels: of the stream.
+        channels: channels of the stream.
         format: the container.
-        frames: samples that the header promises; 0 where it does not say.
-        others_longer: samples by which other streams, such as pictures, went on behind this one.
+        frames: samples that the header promises; 0 where it states none.
+        others_longer: samples by which other streams, such as video, outlast this one.
 
     Raises:
-        FfmpegError: it cannot be read, or holds no audio.
+        FfmpegError: the file cannot be read, or it has no audio.
     """
 
     def __init__(self, source: Path | bytes, container: str) -> None:
@@ -66,7 +66,7 @@ class FfmpegReader:
         streams = self._container.streams.audio
         if not streams or streams[0].codec_context is None:
             self._container.close()
-            raise FfmpegError("its codec is not known" if streams else "it holds no audio")
+            raise FfmpegError("its codec is unknown" if streams else "it has no audio")
         stream = streams[0]
         self.format = _KINDS[container]
         self.samplerate, self.channels = int(stream.rate or 0), int(stream.channels or 0)
@@ -85,7 +85,7 @@ class FfmpegReader:
         return block
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._container.close()
 
     def _promised(self, stream: Any) -> int:
@@ -111,8 +111,8 @@ class FfmpegReader:
                 mine = max(mine, until)
                 for frame in packet.decode():
                     if (frame.sample_rate, frame.layout.nb_channels) != (self.samplerate, self.channels):
-                        raise FfmpegError("its rate or channels change on the way")
-                    frame.pts = None  # gaps between time stamps are no sound
+                        raise FfmpegError("its rate or channels change in the middle")
+                    frame.pts = None  # gaps between time stamps are not sound
                     yield from (np.ascontiguousarray(each.to_ndarray().T) for each in resampler.resample(frame))
         except (av.FFmpegError, ValueError) as error:
             raise FfmpegError(_said(error)) from error
@@ -121,7 +121,7 @@ class FfmpegReader:
 
 
 def missing_bytes(data: View, container: str) -> int:
-    """Bytes that a file has by the sizes of its boxes or segments, and that are not there."""
+    """Bytes that the sizes of a file's boxes or segments promise and the file lacks."""
     if container == "mp4":
         return _missing_boxes(data)
     return _missing_segment(data) if container == "matroska" else 0
@@ -144,7 +144,7 @@ def _missing_boxes(data: View) -> int:
 
 
 def _missing_segment(data: View) -> int:
-    """Of a Matroska file's segment (RFC 8794): 0 where its size is not known."""
+    """Bytes that a Matroska segment lacks (RFC 8794); 0 where its size is unknown."""
     size, at = _vint(data, len(_EBML))
     at += size
     if data[at : at + 4] != _SEGMENT:
@@ -154,7 +154,7 @@ def _missing_segment(data: View) -> int:
 
 
 def _vint(data: View, at: int) -> tuple[int, int]:
-    """A number of variable length, and where it ends; the largest one for "not known"."""
+    """A number of variable length, and the offset of its end; the largest number means "unknown"."""
     first = int.from_bytes(data[at : at + 1], "big")
     if first == 0:
         return _UNKNOWN_SIZE, at

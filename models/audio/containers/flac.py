@@ -1,4 +1,4 @@
-"""FLAC: as long as its last frame says, whatever STREAMINFO counts (RFC 9639)."""
+"""FLAC: its last frame gives the length, even where STREAMINFO disagrees (RFC 9639)."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from models.audio.containers.flac_frames import FRAME_HEADER_BYTES, HEAD_BYTES, TOTAL_BITS, FlacStream
-from models.audio.containers.parts import AS_IT_IS, TOLERANCE_S, Part, truncated
+from models.audio.containers.parts import AS_IT_IS, TOLERANCE_S, FilePart, truncated
 from models.audio.containers.tags import before_trailing_tags
 from models.audio.containers.view import FileView, View
 
 _BEGIN = b"fLaC\x00\x00\x00\x22"
 _WINDOW = 1 << 16
-_TRIES = 50_000  # bytes that may begin a header, after which none is expected
+_TRIES = 50_000  # candidate header bytes to try before giving up
 
 
-def flac_parts(data: View, label: str) -> tuple[Part, ...]:
-    """A FLAC, or several behind each other, with their samples counted.
+def flac_parts(data: View, label: str) -> tuple[FilePart, ...]:
+    """One FLAC stream or several concatenated ones, with their samples counted.
 
     Raises:
         StemsError: ``truncated`` where frames are missing at the end.
@@ -30,8 +30,8 @@ def flac_parts(data: View, label: str) -> tuple[Part, ...]:
     return tuple(replace(part, data=part.data or piece) for piece in pieces for part in _one(piece, label))
 
 
-def _one(data: View, label: str) -> tuple[Part, ...]:
-    """A FLAC that is not followed by another; as it is where its blocks or frames cannot be found."""
+def _one(data: View, label: str) -> tuple[FilePart, ...]:
+    """A single FLAC stream; unchanged where its blocks or frames cannot be found."""
     info = FlacStream.parse(data[:HEAD_BYTES])
     end = before_trailing_tags(data)
     counted = _samples(data, info, end) if info else 0
@@ -41,7 +41,7 @@ def _one(data: View, label: str) -> tuple[Part, ...]:
         return flac_parts(data[:], label)  # another one may follow
     if counted < info.samples - TOLERANCE_S * info.rate:
         raise truncated(label, counted / info.rate, info.samples / info.rate)
-    return (Part(_with_total(data[:end], counted) if counted > info.samples else None, counted),)
+    return (FilePart(_with_total(data[:end], counted) if counted > info.samples else None, counted),)
 
 
 def _with_total(data: bytes, total: int) -> bytes:
@@ -52,7 +52,7 @@ def _with_total(data: bytes, total: int) -> bytes:
 def _samples(data: View, info: FlacStream, end: int) -> int:
     """Samples up to the end of the last frame; 0 where no frame is found.
 
-    What looks like a frame's header is one if it ends where STREAMINFO does, or begins where another ends.
+    A candidate header is a real one if its frame ends where STREAMINFO does, or begins where another frame ends.
     """
     last: tuple[int, int] | None = None
     for start, stop in _frames_backwards(data, info, end):
@@ -65,7 +65,7 @@ def _samples(data: View, info: FlacStream, end: int) -> int:
 
 
 def _frames_backwards(data: View, info: FlacStream, end: int) -> Iterator[tuple[int, int]]:
-    """First and last sample of what looks like frames, from the last one on."""
+    """First and last sample of candidate frames, from the end of the file backwards."""
     stop, tries = end, 0
     while stop > 0 and tries < _TRIES:
         start = max(0, stop - _WINDOW)

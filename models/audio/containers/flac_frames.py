@@ -1,7 +1,7 @@
-"""FLAC's header and the headers of its frames: which samples a frame holds, and whether a file ends as it should.
+"""FLAC's header and frame headers: which samples a frame holds, and whether a file ends as it should.
 
-The last frame says which samples it holds, and ends with a checksum; the header says how many samples there are. So a
-few kilobytes tell what a header alone does not (RFC 9639).
+The last frame states which samples it holds, and ends with a checksum; the header states the number of samples. So
+reading a few kilobytes shows whether the header is right (RFC 9639).
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 HEAD_BYTES = 42
-"""What is read of a file's beginning: the mark and STREAMINFO, which comes first."""
+"""Bytes to read at the beginning of a file: the mark and STREAMINFO, which comes first."""
 
 FRAME_HEADER_BYTES = 16
-"""The most that a frame's header takes."""
+"""Largest size of a frame header."""
 
 MAGIC = b"fLaC"
 TOTAL_BITS = 36
 
-_SYNC = (0xF8, 0xF9)  # the second byte: blocks of one size, or of several
+_SYNC = (0xF8, 0xF9)  # the second byte: fixed or variable block size
 _BLOCK_8_BITS, _BLOCK_16_BITS = 6, 7
 _BLOCKS = {1: 192, **{n: 576 << (n - 2) for n in range(2, 6)}, **{n: 256 << (n - 8) for n in range(8, 16)}}
 _RATE_BYTES = {12: 1, 13: 2, 14: 2}
@@ -39,13 +39,13 @@ _CRC_8, _CRC_16 = _table(0x07, 8), _table(0x8005, 16)
 
 @dataclass(frozen=True)
 class FlacStream:
-    """What a FLAC file's header says.
+    """A FLAC file's header.
 
     Args:
-        block: samples of each frame but the last, where all are of one size.
+        block: samples per frame (except the last one) where all frames have one size.
         rate: Hz.
-        samples: of each channel; 0 where it does not say.
-        frame_bytes: the most that a frame takes.
+        samples: samples per channel; 0 where the header does not state them.
+        frame_bytes: largest size of a frame.
     """
 
     block: int
@@ -55,17 +55,17 @@ class FlacStream:
 
     @classmethod
     def parse(cls, head: bytes) -> FlacStream | None:
-        """The header in the first :data:`HEAD_BYTES` of a file; None where there is none."""
+        """The header in the first :data:`HEAD_BYTES` of a file; None if there is none."""
         if len(head) < HEAD_BYTES or head[:4] != MAGIC or head[4] & 0x7F:
             return None
         block = int.from_bytes(head[10:12])
-        packed = int.from_bytes(head[18:26])  # 20 bits rate, 3 channels - 1, 5 bits a sample - 1, 36 samples
+        packed = int.from_bytes(head[18:26])  # 20 bits rate, 3 channels - 1, 5 bits per sample - 1, 36 samples
         channels, bits = ((packed >> 41) & 7) + 1, ((packed >> TOTAL_BITS) & 31) + 1
         frame_bytes = channels * (block * (bits + 1) // 8 + 8) + 2 * FRAME_HEADER_BYTES
         return cls(block, packed >> 44, packed & (1 << TOTAL_BITS) - 1, frame_bytes)
 
     def span(self, header: bytes) -> tuple[int, int] | None:
-        """The first sample of the frame that begins so, and the one behind its last; None where no frame does."""
+        """First sample and end sample (exclusive) of the frame with this header; None if it is not a header."""
         if len(header) < 6 or header[1] not in _SYNC or header[3] & 1 or header[3] >> 4 > _MOST_CHANNELS:
             return None
         code, rate = header[2] >> 4, header[2] & 15
@@ -81,7 +81,7 @@ class FlacStream:
         return first, first + length
 
     def ends_with(self, tail: bytes) -> bool:
-        """Whether the last ``frame_bytes`` of the file, or all of it, end with the frame of the last sample."""
+        """Whether ``tail``, the last ``frame_bytes`` of the file or all of it, ends with the last sample's frame."""
         at = tail.rfind(b"\xff")
         while at >= 0:
             found = self.span(tail[at : at + FRAME_HEADER_BYTES])
@@ -92,7 +92,7 @@ class FlacStream:
 
 
 def _coded_number(header: bytes) -> tuple[int, int]:
-    """The number of a frame or of its first sample, written as in UTF-8, and where it ends; -1 for none."""
+    """The number of a frame or of its first sample, coded as in UTF-8, and the offset of its end; -1 for none."""
     first = header[4]
     more = 0
     while more < 7 and first & (0x80 >> more):

@@ -1,15 +1,15 @@
-"""MPEG audio: as long as its frames, whatever a Xing or VBRI header counts.
+"""MPEG audio: its frames give the length, even where a Xing or VBRI header disagrees.
 
-libsndfile stops an MP3 where its header says so or, without one, at an estimate from the first frame's bit rate.
-Where the two differ from the frames that are there, it is given the same frames behind a header that counts them.
+libsndfile ends an MP3 where its header says so or, without a header, at an estimate from the first frame's bit rate.
+Where either differs from the frames in the file, libsndfile gets the same frames behind a corrected header.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from models.audio.containers.mpeg_frames import Frame, Junk, Kind, frame_at, walk
-from models.audio.containers.parts import TOLERANCE_S, Part, damaged, truncated
+from models.audio.containers.mpeg_frames import Junk, Kind, MpegFrame, frame_at, walk
+from models.audio.containers.parts import TOLERANCE_S, FilePart, damaged, truncated
 from models.audio.containers.tags import after_leading_tags, before_trailing_tags
 from models.errors import StemsError
 
@@ -17,17 +17,17 @@ _XING = (b"Xing", b"Info")
 _VBRI_AT = 36
 _FRAMES, _BYTES, _CONTENTS, _QUALITY = 1, 2, 4, 8
 _LAME_BYTES, _LAME_GAPS = 36, slice(21, 24)
-_MOST_BEFORE = 65_536  # bytes that are passed over, as mpg123 does, in search of the first frame
+_MOST_BEFORE = 65_536  # bytes to skip in search of the first frame, as mpg123 does
 _ROOM = 200  # bytes of a frame that holds a Xing header
-_DECODER_DELAY = 529  # samples that mpg123 leaves out behind a header that names no gaps
+_DECODER_DELAY = 529  # samples that mpg123 drops after a header without gaps
 
 
 @dataclass(frozen=True)
 class Contents:
-    """A Xing or VBRI header: what it counts (0 where it does not), and the LAME tag behind it, if any.
+    """A Xing or VBRI header: its counts (0 where it has none), and the LAME tag behind it, if any.
 
     Args:
-        frames: of audio.
+        frames: frames of audio.
         size: bytes of the stream.
         lame: the tag's bytes.
     """
@@ -38,7 +38,7 @@ class Contents:
 
     @property
     def gaps(self) -> int:
-        """Samples that the encoder added before and behind the sound."""
+        """Samples that the encoder added before and after the sound."""
         if len(self.lame) < _LAME_BYTES or not self.lame[:4].isalnum():
             return 0
         both = int.from_bytes(self.lame[_LAME_GAPS], "big")
@@ -47,7 +47,7 @@ class Contents:
 
 @dataclass
 class _Stream:
-    """Frames of one kind that follow each other, with the header that they began with."""
+    """Consecutive frames of one kind, with the header in front of them."""
 
     kind: Kind
     contents: Contents | None
@@ -56,7 +56,7 @@ class _Stream:
     spans: list[tuple[int, int]] = field(default_factory=list)
     sizes: set[int] = field(default_factory=set)
 
-    def add(self, frame: Frame) -> None:
+    def add(self, frame: MpegFrame) -> None:
         self.frames += 1
         self.size += frame.end - frame.start
         self.sizes.add(frame.end - frame.start)
@@ -76,14 +76,14 @@ class _Stream:
 
     @property
     def is_counted(self) -> bool:
-        """Whether libsndfile gets its length right: by its header or, of equal frames, by their size."""
+        """Whether libsndfile gets the length right: from the header or, with equal frames, from their size."""
         if len(self.spans) > 1:
             return False
         return self.contents.frames == self.frames if self.contents else max(self.sizes) - min(self.sizes) <= 4
 
     @property
     def is_cut_off(self) -> bool:
-        """Whether both counts of its header say so: one alone may be a lie, if there is another."""
+        """Whether both counts of the header say so: one alone may be wrong."""
         found = self.contents
         if found is None or (found.frames - self.frames) * self.kind.samples <= TOLERANCE_S * self.kind.rate:
             return False
@@ -91,12 +91,12 @@ class _Stream:
         return not found.size or (found.size - self.size) / mean * self.kind.samples > TOLERANCE_S * self.kind.rate
 
 
-def mpeg_parts(data: bytes, label: str) -> tuple[Part, ...] | None:
+def mpeg_parts(data: bytes, label: str) -> tuple[FilePart, ...] | None:
     """The streams of an MPEG audio file, counted; None where it has no frames.
 
     Raises:
-        StemsError: ``truncated``, or ``unreadable`` where half a second or more in its middle is no audio, or where
-            it changes its rate or channels.
+        StemsError: ``truncated``, ``unreadable`` where half a second or more in the middle is not audio,
+            ``unsupported`` where its rate or channels change.
     """
     start = after_leading_tags(data)
     end = before_trailing_tags(data, start)
@@ -106,7 +106,7 @@ def mpeg_parts(data: bytes, label: str) -> tuple[Part, ...] | None:
     _check(streams, junk, label)
     [first, *others] = streams
     if not others and not junk and first.is_counted:
-        return (Part(samples=first.samples),)
+        return (FilePart(samples=first.samples),)
     return tuple(_rewritten(data, stream) for stream in streams)
 
 
@@ -126,7 +126,7 @@ def _streams(data: bytes, start: int, end: int) -> tuple[list[_Stream], list[Jun
 
 
 def _is_something_else(streams: list[_Stream], junk: list[Junk]) -> bool:
-    """Whether what looks like frames is chance: they begin late, or are less than what is none."""
+    """Whether the frames are coincidences: they begin late, or are fewer bytes than the junk between them."""
     begin = streams[0].spans[0][0]
     noise = [each for each in junk if not each.is_zeros]
     before = sum(each.end - each.start for each in noise if each.start < begin)
@@ -141,16 +141,16 @@ def _check(streams: list[_Stream], junk: list[Junk], label: str) -> None:
     kinds = {(stream.kind.rate, stream.kind.channels) for stream in streams}
     if len(kinds) > 1:
         said = " and ".join(f"{channels} channels at {rate} Hz" for rate, channels in sorted(kinds))
-        raise StemsError(f"'{label}' changes on its way: {said}.", "Export it at one rate.", code="unsupported")
+        raise StemsError(f"'{label}' changes in the middle: {said}.", "Export it at one rate.", code="unsupported")
     begin, stop = streams[0].spans[0][0], streams[-1].spans[-1][1]
     lost = sum(each.end - each.start for each in junk if begin < each.start < (stop if each.is_zeros else each.end))
     mean = sum(stream.size for stream in streams) / sum(stream.seconds for stream in streams)
     if lost > TOLERANCE_S * mean:
-        raise damaged(label, f"{lost:,} bytes, or {lost / mean:.1f} s, between its frames are no audio")
+        raise damaged(label, f"{lost:,} bytes, or {lost / mean:.1f} s, between its frames are not audio")
 
 
-def _contents(data: bytes, frame: Frame) -> Contents | None:
-    """The header that a frame holds instead of audio."""
+def _contents(data: bytes, frame: MpegFrame) -> Contents | None:
+    """The header in a frame that holds one instead of audio."""
     if frame.kind.layer != 3:
         return None
     at = frame.start + 4 + frame.kind.side
@@ -175,17 +175,19 @@ def _xing(tag: bytes) -> Contents:
     return Contents(frames, size, tag[at : at + _LAME_BYTES])
 
 
-def _rewritten(data: bytes, stream: _Stream) -> Part:
+def _rewritten(data: bytes, stream: _Stream) -> FilePart:
     """The stream's frames behind a header that counts them."""
     frames = b"".join(data[start:end] for start, end in stream.spans)
     if stream.kind.layer != 3:
-        return Part(frames, stream.samples)
+        return FilePart(frames, stream.samples)
     gaps = stream.contents.gaps if stream.contents else 0
-    return Part(_counted(frames[:4], stream) + frames, stream.samples if gaps else stream.samples - _DECODER_DELAY)
+    return FilePart(
+        _counted(frames[:4], stream) + frames, stream.samples if gaps else stream.samples - _DECODER_DELAY
+    )
 
 
 def _counted(header: bytes, stream: _Stream) -> bytes:
-    """A frame that holds a Xing header instead of audio, with the gaps of the stream's own."""
+    """A frame with a Xing header instead of audio, which keeps the gaps of the stream's own header."""
     starts = (bytes((0xFF, header[1] | 1, index << 4 | header[2] & 0x0C, header[3])) for index in range(1, 15))
     start, size = next((start, frame.end) for start in starts if (frame := frame_at(start, 0)) and frame.end >= _ROOM)
     lame = stream.contents.lame if stream.contents and stream.contents.gaps else b""

@@ -17,21 +17,21 @@ _KILOBITS = {
     (2, 2): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
     (2, 3): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
-"""Of version 1, and of versions 2 and 2.5; by layer and index, from 1."""
+"""Bit rates of version 1, and of versions 2 and 2.5; by layer and index, from 1."""
 
 _RATES = (44_100, 48_000, 32_000)
-_VERSION_BITS = {3: 1, 2: 2, 0: 4}  # what the rate is divided by
+_VERSION_BITS = {3: 1, 2: 2, 0: 4}  # divisors of the rate
 _MONO = 3
 
 _TRIES = 10_000
-"""Tags, and places that look like a header and are none, after which a file is not MPEG audio."""
+"""Tags and false headers after which a file counts as not MPEG audio."""
 
 _ID3V1 = 128
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What does not change from frame to frame: layer, rate in Hz, channels, and samples of a frame."""
+    """Properties that all frames share: layer, rate in Hz, channels, and samples per frame."""
 
     layer: int
     rate: int
@@ -45,8 +45,8 @@ class Kind:
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
-    """A frame: where it begins and ends, and its kind."""
+class MpegFrame:
+    """A frame: its start and end offsets, and its kind."""
 
     start: int
     end: int
@@ -55,7 +55,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Junk:
-    """Bytes that are neither frames nor tags: where they begin and end, and whether all are zeros."""
+    """Bytes that are neither frames nor tags: their start and end offsets, and whether all are zeros."""
 
     start: int
     end: int
@@ -81,22 +81,22 @@ _HEADERS = _headers()
 _SYNC = re.compile(rb"\xff[\xe2-\xe7\xf2-\xff][\x10-\xeb]")
 
 
-def frame_at(data: bytes, at: int) -> Frame | None:
-    """The frame whose header stands here, whether all of it is there or not."""
+def frame_at(data: bytes, at: int) -> MpegFrame | None:
+    """The frame whose header is here, complete or not."""
     if at + 4 > len(data) or data[at] != 0xFF:
         return None
     found = _HEADERS.get(data[at + 1] << 8 | data[at + 2])
     if found is None:
         return None
     size, stereo, mono = found
-    return Frame(at, at + size, mono if data[at + 3] >> 6 == _MONO else stereo)
+    return MpegFrame(at, at + size, mono if data[at + 3] >> 6 == _MONO else stereo)
 
 
-def walk(data: bytes, start: int, end: int) -> Iterator[Frame | Junk]:
-    """Whole frames from ``start`` to ``end``, and what lies between them that is neither a frame nor a tag.
+def walk(data: bytes, start: int, end: int) -> Iterator[MpegFrame | Junk]:
+    """Whole frames from ``start`` to ``end``, and junk between them that is neither a frame nor a tag.
 
-    A frame that differs in kind from the one before it counts where one like it follows. The iterator ends early
-    where a file has thousands of headers that lead nowhere.
+    A frame of another kind than the one before it counts only if one of its own kind follows. The iterator ends early
+    in a file with thousands of false headers.
     """
     at, kind, tries = start, None, 0
     while at < end:
@@ -120,8 +120,8 @@ def walk(data: bytes, start: int, end: int) -> Iterator[Frame | Junk]:
             return
 
 
-def _leads_on(data: bytes, frame: Frame, end: int) -> bool:
-    """Whether a frame of the same kind follows, or the end, or a tag."""
+def _leads_on(data: bytes, frame: MpegFrame, end: int) -> bool:
+    """Whether a frame of the same kind, the end, or a tag follows."""
     if frame.end == end:
         return True
     following = frame_at(data, frame.end)
@@ -129,7 +129,7 @@ def _leads_on(data: bytes, frame: Frame, end: int) -> bool:
 
 
 def _after_tag(data: bytes, at: int, end: int) -> int:
-    """Where the tag or the zeros end that begin here; 0 where there are none."""
+    """The end of the tag or zeros that begin here; 0 if there are none."""
     if data[at : at + 3] == b"TAG" and at + _ID3V1 <= end:
         return at + _ID3V1
     if size := tag_size(data, at):
@@ -150,7 +150,7 @@ def _after_zeros(data: bytes, at: int, end: int) -> int:
 
 
 def _resync(data: bytes, at: int, end: int) -> tuple[int, int]:
-    """The next place where two frames follow each other, or the end; and how many places looked like it."""
+    """The next offset with two consecutive frames, or the end; and the number of false headers on the way."""
     tries = 0
     for match in _SYNC.finditer(data, at, end):
         tries += 1

@@ -1,4 +1,4 @@
-"""Ogg: chained streams one after the other, and each as long as its pages (RFC 3533)."""
+"""Ogg: chained streams in turn, each as long as its pages (RFC 3533)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from models.audio.containers.parts import AS_IT_IS, Part, breaks_off, damaged
+from models.audio.containers.parts import AS_IT_IS, FilePart, breaks_off, damaged
 
 _SERIAL = struct.pack("<I", 1)
 _MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
@@ -21,7 +21,7 @@ _FAR = 1 << 40
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page: where it is, its flags, the samples up to its end, the stream it is of, and its number in that."""
+    """A page: its offsets, its flags, the samples up to its end, its stream, and its number in that stream."""
 
     start: int
     end: int
@@ -33,12 +33,12 @@ class Page:
 
 @dataclass(frozen=True)
 class Link:
-    """Pages from the beginning of one stream (or of several at once) to that of the next."""
+    """Pages from the beginning of one stream (or of several parallel ones) to that of the next."""
 
     pages: tuple[Page, ...]
 
 
-def ogg_parts(data: bytes, label: str) -> tuple[Part, ...]:
+def ogg_parts(data: bytes, label: str) -> tuple[FilePart, ...]:
     """Every stream of a chain, whole.
 
     Raises:
@@ -51,12 +51,12 @@ def ogg_parts(data: bytes, label: str) -> tuple[Part, ...]:
         return AS_IT_IS
     _check(data, pages, links, label)
     if len(links) == 1 and _grows(links[0]) and _are_joined(pages):
-        return (Part(tail=_tail(links[0])),)
+        return (FilePart(tail=_tail(links[0])),)
     return tuple(_whole(data, link) for link in links)
 
 
 def pages_of(data: bytes) -> Iterator[Page]:
-    """The pages of an Ogg file; what lies between them is passed over."""
+    """The pages of an Ogg file; bytes between them are skipped."""
     at = 0
     while (at := data.find(_MAGIC, at)) >= 0 and at + _HEADER <= len(data):
         segments = data[at + 26]
@@ -76,7 +76,7 @@ def pages_of(data: bytes) -> Iterator[Page]:
 
 
 def with_fixed_serial(data: bytes) -> bytes:
-    """The same Ogg stream under one serial number: encoders draw it, so that no two files would be equal."""
+    """The same Ogg stream with a fixed serial number: encoders draw it at random, so no two files would be equal."""
     out = bytearray(data)
     for page in pages_of(data):
         out[page.start + 14 : page.start + 18] = _SERIAL
@@ -85,7 +85,7 @@ def with_fixed_serial(data: bytes) -> bytes:
 
 
 def _links(pages: list[Page]) -> Iterator[Link]:
-    """A link begins with a stream's first page that follows another page than that."""
+    """Split pages into links: a link begins with a first page of a stream that follows a page of another kind."""
     begin = 0
     for index in range(1, len(pages)):
         if pages[index].flags & _BEGINS and not pages[index - 1].flags & _BEGINS:
@@ -107,7 +107,7 @@ def _check(data: bytes, pages: list[Page], links: list[Link], label: str) -> Non
 
 
 def _lost(link: Link) -> int:
-    """Pages that are missing between others. A recorder that came later has a stream's headers, and then a gap."""
+    """Pages missing between others. A recorder that joined late has a stream's headers, and then a gap."""
     lost, last = 0, dict[bytes, Page]()
     for page in link.pages:
         before = last.get(page.serial, page)
@@ -118,7 +118,7 @@ def _lost(link: Link) -> int:
 
 
 def _grows(link: Link) -> bool:
-    """Whether the last page's position is the greatest, as it has to be."""
+    """Whether the last page has the greatest position, as it must."""
     said = [page.position for page in link.pages if page.position != _NO_PACKET]
     return not said or said[-1] == max(said)
 
@@ -127,8 +127,8 @@ def _are_joined(pages: list[Page]) -> bool:
     return all(before.end == page.start for before, page in pairwise(pages))
 
 
-def _whole(data: bytes, link: Link) -> Part:
-    """A link as a file of its own, which ends where its packets do if its last position cannot be."""
+def _whole(data: bytes, link: Link) -> FilePart:
+    """A link as a separate file; where its last position is impossible, it ends with its packets."""
     out = bytearray(b"".join(data[page.start : page.end] for page in link.pages))
     last, grows = link.pages[-1], _grows(link)
     begin = len(out) - (last.end - last.start)
@@ -137,24 +137,24 @@ def _whole(data: bytes, link: Link) -> Part:
         out[begin + 6 : begin + 14] = struct.pack("<Q", far)
     out[begin + 5] |= _ENDS
     _seal(out, begin, len(out))
-    return Part(bytes(out), None if grows else 0, _tail(link))
+    return FilePart(bytes(out), None if grows else 0, _tail(link))
 
 
 def _tail(link: Link) -> int:
-    """Samples of the last page: libsndfile takes its position for that of all its samples, of which some are cut."""
+    """Samples of the last page: libsndfile assumes that its position counts all of its samples, but some are cut."""
     last = link.pages[-1]
     before = (p.position for p in reversed(link.pages[:-1]) if p.serial == last.serial and p.position != _NO_PACKET)
     return max(0, last.position - next(before, 0))
 
 
 def _seal(out: bytearray, start: int, end: int) -> None:
-    """Write the checksum that belongs to what a page holds now."""
+    """Write the checksum of a page's present content."""
     out[start + 22 : start + 26] = _checksum(out[start:end])
 
 
 def _checksum(page: bytes | bytearray) -> bytes:
-    """Ogg's CRC of a page: the polynomial of zlib's, with the bits of every byte in the other order, and no
-    inversions. The page's own checksum counts as 0.
+    """Ogg's CRC of a page: zlib's polynomial, with the bits of every byte reversed, and without inversions. The
+    page's own checksum counts as 0.
     """
     blank = bytes(page[:22]) + bytes(4) + bytes(page[26:])
     mirrored = zlib.crc32(blank.translate(_MIRRORED), 0xFFFFFFFF) ^ 0xFFFFFFFF

@@ -1,4 +1,4 @@
-"""What is handed to a decoder, and what it has to give back."""
+"""Parts of a file for decoders, and the errors of files that hold less than they promise."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from models.errors import StemsError
 
 TOLERANCE_S = 0.5
-"""Seconds by which a header may promise more than there is: encoders round, and some count their own delay."""
+"""Seconds by which a header may promise too much: encoders round, and some count their own delay."""
 
 
 @dataclass(frozen=True)
-class Part:
+class FilePart:
     """A piece of a file that one decoder reads to its end; parts follow each other in time.
 
     Args:
-        data: a file of its own in a form that the decoder believes; None for the file as it is.
-        samples: that it holds, by count; None where its header can be believed, 0 where only decoding tells.
-        tail: samples at its end at which the decoder loses its place where it is sent there.
+        data: a separate file that the decoder reads correctly; None for the original file.
+        samples: counted samples; None where the header is right, 0 where only decoding shows the number.
+        tail: samples at the end to which the decoder cannot seek exactly.
     """
 
     data: bytes | None = None
@@ -25,30 +25,30 @@ class Part:
     tail: int = 0
 
 
-AS_IT_IS = (Part(),)
-"""A file in whose header nothing is wrong, as far as can be seen."""
+AS_IT_IS = (FilePart(),)
+"""A file whose header appears correct."""
 
 
 def truncated(label: str, held: float, promised: float) -> StemsError:
-    """The error of a file that holds fewer seconds than its header promises."""
+    """The error for a file that holds fewer seconds than its header promises."""
     return breaks_off(label, f"after {held:.1f} s of {promised:.1f} s")
 
 
 def breaks_off(label: str, where: str) -> StemsError:
-    """The error of a file that ends before its audio does, with words on where."""
+    """The error for a file that ends before its audio does; ``where`` describes the place."""
     return StemsError(f"'{label}' breaks off {where}.", "Copy it again, whole.", code="truncated")
 
 
 def damaged(label: str, what: str) -> StemsError:
-    """The error of a file of which a part cannot be read."""
+    """The error for a file with an unreadable part."""
     return StemsError(f"'{label}' is damaged: {what}.", "Copy or export it again.", code="unreadable")
 
 
 def uncounted(label: str, seconds: float, more: int, more_seconds: float) -> StemsError:
-    """The error of a file with bytes behind its audio that may be audio, or may not."""
+    """The error for a file with undescribed bytes after its audio that may be audio."""
     return StemsError(
-        f"'{label}' lasts {seconds:.1f} s by its header, and {more:,} bytes follow that it does not describe "
-        f"({more_seconds:.1f} s, if they are audio).",
+        f"'{label}' lasts {seconds:.1f} s by its header, but {more:,} more bytes follow that the header does not "
+        f"describe ({more_seconds:.1f} s, if they are audio).",
         "Export it again.",
         code="unreadable",
     )

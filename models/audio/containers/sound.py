@@ -1,4 +1,4 @@
-"""A file that is being decoded: its parts, one after the other, each read to its end."""
+"""A file while it is decoded: its parts in turn, each read to its end."""
 
 from __future__ import annotations
 
@@ -14,41 +14,41 @@ from models.audio.formats import listed_suffixes
 from models.errors import StemsError
 
 READ_ERRORS = (soundfile.SoundFileError, RuntimeError)
-"""What decoders raise at a file that they cannot read."""
+"""Errors that decoders raise for a file that they cannot read."""
 
 _RESERVOIR = 1 << 15
-"""Samples before a position of an MP3 whose frames may hold bits of it: 511 bytes of frames as small as they come."""
+"""Samples before an MP3 position whose frames may hold bits of it: 511 bytes of the smallest frames."""
 
 _PASSED = 1 << 18
 
 
 class SoundReader(soundfile.SoundFile):
-    """A file that libsndfile reads onwards.
+    """A file that libsndfile reads forwards.
 
-    soundfile seeks after each read where it can; decoders then lose their place in lossy and broken files, and
-    fail in those that do not say how long they are.
+    soundfile seeks after each read where it can; decoders then lose their place in lossy and broken files, and fail
+    in files without a stated length.
     """
 
     def seekable(self) -> bool:
-        """Never, as far as reading is concerned; ``seek`` works nevertheless where ``can_seek`` says so."""
+        """Always false, so that soundfile does not seek on reads; ``seek`` still works where ``can_seek`` is true."""
         return False
 
     @property
     def can_seek(self) -> bool:
-        """Whether its encoding lets positions be sought: GSM 6.10 and a few others do not."""
+        """Whether the encoding allows seeking: GSM 6.10 and a few others do not."""
         return super().seekable()
 
 
 @dataclass
 class Opened:
-    """A part that is being read.
+    """An open part.
 
     Args:
         reader: its decoder.
-        promised: samples that it has to give; 0 for any number.
-        slack: by how many it may fail.
-        tail: see :class:`~models.audio.containers.parts.Part`.
-        given: samples that it gave.
+        promised: samples that it must yield; 0 for any number.
+        slack: samples that may be missing from these.
+        tail: see :class:`~models.audio.containers.parts.FilePart`.
+        given: samples read so far.
     """
 
     reader: SoundReader | FfmpegReader
@@ -59,20 +59,20 @@ class Opened:
 
     @property
     def is_short(self) -> bool:
-        """Whether it gave too little."""
+        """Whether it yielded too few samples."""
         absent = self.reader.others_longer if isinstance(self.reader, FfmpegReader) else 0
         return self.given < self.promised - self.slack - absent
 
 
-class Sound:
-    """The audio of a file, read onwards; its parts follow each other.
+class SoundStream:
+    """The audio of a file, read forwards, part after part.
 
     Attributes:
         rate: Hz.
-        channels: how many.
+        channels: number of channels.
         format: the container.
-        promised: samples in all, by count or by its header; 0 where only decoding tells.
-        frames: samples up to which a position can be sought; 0 where none can.
+        promised: samples in all, counted or by the header; 0 where only decoding shows the number.
+        frames: highest sample that can be sought; 0 if seeking is impossible.
     """
 
     def __init__(self, opened: Sequence[Opened], label: str, *, seekable: bool) -> None:
@@ -83,19 +83,19 @@ class Sound:
         self.frames = min(self.promised, first.frames) if can_seek else 0
         self._parts, self._label, self._at = list(opened), label, 0
 
-    def __enter__(self) -> Sound:
+    def __enter__(self) -> SoundStream:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         for part in self._parts:
             part.reader.close()
 
     def seek(self, position: int) -> None:
-        """Go on from this sample, at most ``frames``.
+        """Continue from this sample, at most ``frames``.
 
         Raises:
             StemsError: with code ``unreadable``.
@@ -117,7 +117,7 @@ class Sound:
         """The next samples, float32 [n, channels]: at most ``count``, and none at the end.
 
         Raises:
-            StemsError: with code ``unreadable``, or ``truncated`` where a part gives less than it has to.
+            StemsError: with code ``unreadable``, or ``truncated`` where a part yields less than it must.
         """
         while self._at < len(self._parts):
             part = self._parts[self._at]
@@ -136,13 +136,13 @@ class Sound:
 
 
 def unreadable(label: str, error: Exception) -> StemsError:
-    """What a decoder's complaint means to the person who gave the file."""
+    """The error for a file that a decoder refuses, in the user's terms."""
     reason = str(error).rsplit(": ", 1)[-1].rstrip(".")
-    if reason.startswith("File does not exist"):  # what libsndfile says of an MP3 without one whole frame
+    if reason.startswith("File does not exist"):  # libsndfile's message for an MP3 without a whole frame
         reason = "it is cut short"
     return StemsError(
         f"'{label}' cannot be read as audio ({reason}).",
-        f"Give a whole file of one of these kinds: {listed_suffixes()}.",
+        f"Give a complete file in one of these formats: {listed_suffixes()}.",
         code="unreadable",
     )
 

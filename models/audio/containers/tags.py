@@ -1,4 +1,4 @@
-"""Tags around audio: ID3v2 and APEv2 in front of it, ID3v1, APEv2 and Lyrics3 behind it."""
+"""Tags around audio: ID3v2 and APEv2 before it, ID3v1, APEv2 and Lyrics3 after it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _LYRICS_END = 9
 
 
 def after_leading_tags(data: View, at: int = 0) -> int:
-    """Where the tags that begin at ``at`` end; ``at`` itself where there are none."""
+    """The end of the tags that begin at ``at``; ``at`` itself if there are none."""
     for _ in range(_MOST_TAGS):
         size = tag_size(data, at)
         if not size or at + size > len(data):
@@ -22,10 +22,10 @@ def after_leading_tags(data: View, at: int = 0) -> int:
 
 
 def tag_size(data: View, at: int) -> int:
-    """Bytes of the tag that begins here, 0 where none does."""
+    """Bytes of the tag that begins here; 0 if none does."""
     head = data[at : at + _APE_HEADER]
     if head[:3] == b"ID3" and len(head) >= _ID3_HEADER and max(head[6:10]) < 0x80:
-        size = head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]  # seven bits a byte
+        size = head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]  # seven bits per byte
         return size + _ID3_HEADER * (2 if head[5] & _ID3_FOOTER_FLAG else 1)
     if head[:8] == b"APETAGEX" and len(head) == _APE_HEADER:
         return _APE_HEADER + int.from_bytes(head[12:16], "little")
@@ -33,7 +33,7 @@ def tag_size(data: View, at: int) -> int:
 
 
 def before_trailing_tags(data: View, start: int = 0) -> int:
-    """Where the audio ends that begins at ``start`` and is followed by tags."""
+    """The end of the audio that begins at ``start`` and precedes trailing tags."""
     end = len(data)
     for _ in range(_MOST_TAGS):
         size = _trailing_size(data, end)
@@ -44,7 +44,7 @@ def before_trailing_tags(data: View, start: int = 0) -> int:
 
 
 def _trailing_size(data: View, end: int) -> int:
-    """Bytes of the tag that ends here, 0 where none does."""
+    """Bytes of the tag that ends here; 0 if none does."""
     if data[max(0, end - _ID3V1) : end][:3] == b"TAG" and end >= _ID3V1:
         return _ID3V1
     foot = data[max(0, end - _APE_HEADER) : end]

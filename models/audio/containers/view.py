@@ -1,4 +1,4 @@
-"""A file's bytes, read where they are asked for."""
+"""A file's bytes, read on demand."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 
 
 class FileView:
-    """A file that is sliced like bytes; only what is asked for is read.
+    """A file that is sliced like bytes; only the slices are read.
 
-    Not a memory map: a file that is cut short while it is read would end the process.
+    Not a memory map: truncating the file during a read would kill the process.
     """
 
     def __init__(self, path: Path) -> None:
@@ -25,19 +25,19 @@ class FileView:
         return os.pread(self._file.fileno(), max(0, stop - start), start)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._file.close()
 
 
 View = bytes | FileView
-"""Bytes, or a file that can be sliced like them."""
+"""Bytes, or a file that is sliced like bytes."""
 
 
 class Memory(io.BytesIO):
-    """Bytes as a file. A lying header sends the decoder to impossible places: it stays where it is."""
+    """Bytes as a file. Seeks to impossible places, as wrong headers cause them, are ignored."""
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go there, if there is such a place; return where it is."""
+        """Seek, if the position exists; returns the resulting position."""
         try:
             return super().seek(offset, whence)
         except (ValueError, OverflowError):

@@ -14,7 +14,7 @@ from models.errors import not_finite
 from models.lm.engine.attention import ChunkAttention, RaggedAttention
 from models.lm.engine.network import DecodingNetwork
 from models.lm.engine.plan import EnginePlan
-from models.lm.engine.request import Output, Request
+from models.lm.engine.request import Output, Phases, Request
 from models.lm.engine.rows import Rows
 from models.lm.engine.sequence import Sequence, SequenceGroup
 from models.lm.engine.step import DrawKind, prefill, prepared_batch_step, subset_step
@@ -50,6 +50,8 @@ class Engine:
         self._waiting: deque[Sequence] = deque()
         self._running: list[Sequence] = []
         self._next_id = 0
+        self.phases = Phases()
+        """What the last step did."""
 
     @property
     def device(self) -> torch.device:
@@ -106,6 +108,7 @@ class Engine:
         outputs = self._admit()
         prefilling = [sequence for sequence in self._running if sequence.prefillable >= MIN_PREFILL]
         decoding = [sequence for sequence in self._running if sequence.prefillable < MIN_PREFILL]
+        self.phases = Phases(tuple(each.id for each in prefilling), tuple(each.id for each in decoding))
         prefilled = self._prefill(prefilling)
         if decoding:
             self._decode(decoding)
@@ -209,7 +212,7 @@ class Engine:
     def _emit(self, sequence: Sequence) -> Output | None:
         """Return newly complete frames; when a window is done, start the next or release the rows.
 
-        Frames wait until ``report_frames`` of them are complete, or the window is. A sequence with logits that are
+        Frames wait until ``report_frames`` of them are complete, or the window is. A sequence with numbers that are
         not finite ends here, before frames that they drew are put out.
         """
         finished, complete = sequence.window_finished, sequence.complete_frames

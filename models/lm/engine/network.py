@@ -18,7 +18,7 @@ from torch import Tensor
 from models.lm.engine.attention import RaggedAttention
 from models.lm.engine.native import kernels as native
 from models.lm.engine.weights import Int8Matrix, Matrix, Precision, pack, pack_side_by_side
-from models.lm.transformer import Condition, Layer, Norm, StemTransformer, sinusoidal_positions
+from models.lm.transformer import Condition, Norm, StemTransformer, TransformerLayer, sinusoidal_positions
 
 
 @runtime_checkable
@@ -66,7 +66,7 @@ class PackedNorm:
 class PackedLayer:
     """A layer's norms and matrices."""
 
-    def __init__(self, layer: Layer, precision: Precision, dtype: torch.dtype) -> None:
+    def __init__(self, layer: TransformerLayer, precision: Precision, dtype: torch.dtype) -> None:
         self.self_norm = PackedNorm.of(layer.self_norm, dtype)
         self.cross_norm = PackedNorm.of(layer.cross_norm, dtype)
         self.feed_norm = PackedNorm.of(layer.feed_norm, dtype)

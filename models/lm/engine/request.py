@@ -76,6 +76,17 @@ class Request:
 
 
 @dataclass(frozen=True)
+class Phases:
+    """Which sequences took part in a step, by id: those that read known steps, and those that decoded a step.
+
+    Sequences that waited for others to be prefilled count as ``prefill``.
+    """
+
+    prefill: tuple[int, ...] = ()
+    decode: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
 class Output:
     """Newly completed frames of one sequence.
 

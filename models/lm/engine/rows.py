@@ -61,10 +61,10 @@ class Rows:
     ``guidance``                 [R] float32       sampling parameters of a leader
     ``temperature``, ``top_p``   [R] float32       the same
     ``top_k``                    [R] int64         the same
-    ``logit_sum``                [R] float32       sum of a leader's logits so far: finite as long as all of them are
+    ``check_sum``                [R] float32       of a leader: finite as long as its caches and its logits are
     ============================ ================= ==================================================================
 
-    A step adds to ``logit_sum`` on the device. Nothing waits for it until tokens are read.
+    What is cached and computed is added to ``check_sum`` on the device. Nothing waits for it until tokens are read.
     """
 
     def __init__(self, count: int, shape: RowShape, dtype: torch.dtype, device: torch.device) -> None:
@@ -82,7 +82,7 @@ class Rows:
         self.exec_mask = torch.zeros(count, dtype=torch.bool, device=device)
         self._executing: list[int] = []
         self.guidance, self.temperature = (torch.ones(count, device=device) for _ in range(2))
-        self.top_p, self.logit_sum = (torch.zeros(count, device=device) for _ in range(2))
+        self.top_p, self.check_sum = (torch.zeros(count, device=device) for _ in range(2))
 
     def admit(self, row_ids: tuple[int, ...], sampling: Sampling, text: list[tuple[Tensor, Tensor]]) -> None:
         """Set rows up for a new sequence.
@@ -98,10 +98,13 @@ class Rows:
         self.partner[leader] = row_ids[-1]
         self.guidance[leader], self.temperature[leader] = sampling.guidance, sampling.temperature
         self.top_k[leader], self.top_p[leader] = sampling.top_k, sampling.top_p
+        self.check_sum[leader] = 0
         for layer, (keys, values) in enumerate(text):
             length = self.text_length[leader] = keys.shape[1]
-            self.text_keys[layer, leader, :, :length] = keys
-            self.text_values[layer, leader, :, :length] = values
+            for cache, numbers in ((self.text_keys, keys), (self.text_values, values)):
+                cached = cache[layer, leader, :, :length]
+                cached[:] = numbers
+                self.check_sum[leader] += cached.float().sum()
 
     def begin_window(
         self,
@@ -115,12 +118,11 @@ class Rows:
         self.tokens[leader, :, :steps] = tokens.to(self.device)
         self.fixed[leader, :, :steps] = fixed.to(self.device)
         self.noise_key[leader] = noise_key
-        self.logit_sum[leader] = 0
         self.position[list(row_ids)] = 0
 
     def is_finite(self, leader: int) -> bool:
-        """Whether all logits of the current window have been finite."""
-        return math.isfinite(self.logit_sum[leader].item())
+        """Whether all numbers of a sequence have been finite."""
+        return math.isfinite(self.check_sum[leader].item())
 
     def release(self, row_ids: tuple[int, ...]) -> None:
         """Free rows. In full-batch mode they keep computing at position 0; their output is discarded."""
@@ -141,7 +143,17 @@ class Rows:
         for source_row, target_row in zip(source, target, strict=True):
             for cache in (self.keys, self.values):
                 cache[:, target_row, :, :steps] = cache[:, source_row, :, :steps]
-        self.position[list(target)] = steps
+        self.finish_prefill(target, slice(0, steps))
+
+    def finish_prefill(self, row_ids: tuple[int, ...], steps: slice) -> None:
+        """Move rows behind steps that were cached, and check these.
+
+        If a number of a layer is not finite, neither are those of the layers after it: the last one tells.
+        """
+        self.position[list(row_ids)] = steps.stop
+        for cache in (self.keys, self.values):
+            for row in row_ids:
+                self.check_sum[row_ids[0]] += cache[-1, row, :, steps].float().sum()
 
     def draws(self, leaders: Int[Tensor, " leaders"], most_k: int, nucleus: bool) -> Draws:
         """How to draw the next tokens of some leaders; see :class:`~models.lm.sampling.Draws`."""

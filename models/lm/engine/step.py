@@ -53,7 +53,7 @@ def prefill(
     # The leader's tokens [streams, steps] -> [steps, streams] -> embedded [steps, dim], once for each row.
     x = network.embed(rows.tokens[row_ids[0], :, steps].T, positions)
     network.forward(x.repeat(len(row_ids), 1), attention)
-    rows.position[list(row_ids)] = steps.stop
+    rows.finish_prefill(row_ids, steps)
 
 
 def subset_step(
@@ -125,7 +125,7 @@ def _step(
     drawn = choose(guided, rows.draws(leader_ids, kind.most_k, kind.nucleus), following)  # [leaders, streams]
 
     executed = rows.exec_mask[leader_ids]
-    rows.logit_sum.index_add_(0, leader_ids, guided.sum(dim=(1, 2)).masked_fill(~executed, 0))
+    rows.check_sum.index_add_(0, leader_ids, guided.sum(dim=(1, 2)).masked_fill(~executed, 0))
     stays = rows.fixed[leader_ids, :, following] | ~executed[:, None]
     rows.tokens[leader_ids, :, following] = torch.where(stays, rows.tokens[leader_ids, :, following], drawn)
     rows.position += rows.exec_mask

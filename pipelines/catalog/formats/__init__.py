@@ -1,1 +1,1 @@
-"""Catalogs as others write them, one file a format: a pure reader, and `songs`, which gives it what it reads."""
+"""Formats of catalogs, one file per format: a pure reader, and `songs`, which supplies its input."""

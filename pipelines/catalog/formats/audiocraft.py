@@ -1,4 +1,4 @@
-"""Audiocraft's ``data.jsonl(.gz)``, and the JSON beside each file that says what is heard in it."""
+"""Audiocraft's ``data.jsonl(.gz)``, and the JSON description beside each file."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Listed:
 
 
 def songs(source: Source) -> list[CatalogEntry]:
-    """The files of ``data.jsonl(.gz)``, with the words beside them where there are any."""
+    """The files of ``data.jsonl(.gz)``, with the descriptions beside them, if any."""
     if not source.manifest:
         own = next((file.uri for name in MANIFEST_NAMES for file in source.files if file.name == name), "")
         if not own:
@@ -56,7 +56,7 @@ def read(records: Iterable[Record], problems: Problems) -> Iterator[Listed]:
             problems.bad_line(record.place, "names no file", "Give each line a 'path'.")
             continue
         if ".zip:" in name:
-            problems.note(record.place, f"'{name}' lies in a zip; it is left out.", "Unpack it.")
+            problems.note(record.place, f"'{name}' is in a zip; it is left out.", "Unpack it.")
             continue
         try:
             words = Words(seconds=seconds_of(record.values, "duration"))

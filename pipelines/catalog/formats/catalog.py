@@ -1,4 +1,4 @@
-"""A catalog that `stems catalog` wrote: a Parquet file of entries, read back as they were."""
+"""A catalog that `stems catalog` wrote: a Parquet file of entries."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def songs(source: Source) -> list[CatalogEntry]:
     """The entries, in their order. A catalog from elsewhere may not name files of this machine.
 
     Raises:
-        StemsError: it is no such catalog, or names what may not be read.
+        StemsError: it is not such a catalog, or names files that may not be read.
     """
     with open_parquet(source.manifest, source.allow_hosts) as parquet:
         if not set(COLUMNS) <= set(parquet.schema_arrow.names):
             raise StemsError(
-                f"'{source.manifest}' is no catalog: it lacks columns of {', '.join(COLUMNS)}.",
-                "Write one by `stems catalog`.",
+                f"'{source.manifest}' is not a catalog: it lacks columns of {', '.join(COLUMNS)}.",
+                "Write one with `stems catalog`.",
                 field="catalog",
             )
         entries = from_table(parquet.read(columns=list(COLUMNS)))
@@ -47,7 +47,7 @@ def songs(source: Source) -> list[CatalogEntry]:
 
 
 def write_catalog_file(uri: str, entries: Sequence[CatalogEntry]) -> None:
-    """Write the catalog, whole or not at all."""
+    """Write the catalog, completely or not at all."""
     import pyarrow.parquet as pq
 
     if is_remote(uri):
@@ -60,7 +60,7 @@ def write_catalog_file(uri: str, entries: Sequence[CatalogEntry]) -> None:
 
 
 def check_catalog_file(uri: str) -> None:
-    """Refuse, before the work, to write a catalog where another file is, or where nothing can be written.
+    """Refuse, before the work, an output that is another file, or that cannot be written.
 
     Raises:
         StemsError: naming it.
@@ -68,7 +68,7 @@ def check_catalog_file(uri: str) -> None:
     if not is_remote(uri):
         check_file(local_path(uri), "output", lambda file: _is_catalog(str(file)))
     elif exists(uri) and not _is_catalog(uri):
-        raise StemsError(f"'{uri}' is there, and is no catalog.", "Name another file.", field="output")
+        raise StemsError(f"'{uri}' exists and is not a catalog.", "Name another file.", field="output")
 
 
 def _is_catalog(uri: str) -> bool:
@@ -106,11 +106,11 @@ def from_table(table: pa.Table) -> list[CatalogEntry]:
 
 
 def check_remote(entries: Sequence[CatalogEntry], uri: str) -> None:
-    """StemsError where a catalog that lies elsewhere names files of this machine."""
+    """StemsError if a remote catalog names files of this machine."""
     local = next((named for named in _uris(entries) if not is_remote(named)), "")
     if local:
         raise StemsError(
-            f"The catalog '{uri}' names '{local}', a file of this machine, and lies elsewhere.",
+            f"The remote catalog '{uri}' names '{local}', a file of this machine.",
             "Keep such a catalog on this machine, or copy the files there.",
             field="output",
         )

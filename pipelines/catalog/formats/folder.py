@@ -1,4 +1,4 @@
-"""A folder of audio at any depth, with words in sidecar files, or in manifests of its folders."""
+"""A folder of audio at any depth, with captions in sidecar files or in manifests of its folders."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def songs(source: Source) -> list[CatalogEntry]:
 
 
 def said_of(source: Source) -> list[Named]:
-    """What the folder's manifests say: the one that was given, or ``metadata.*`` in the folder and in those below.
+    """Entries of the folder's manifests: the given one, or ``metadata.*`` in the folder and its subfolders.
 
     Names in a manifest are relative to its folder. Tables that are not read are noted.
     """
@@ -76,7 +76,7 @@ def _manifest_name(name: str) -> str:
 
 
 def _below(folder: str, source: Source) -> Iterator[Named]:
-    """What a manifest in this folder says, by names relative to the source's."""
+    """Entries of a manifest in this folder, with names relative to the source's folder."""
     for named in manifest.read(manifest.records_of(source), source.problems):
         plain = normal_name(named.name)
         relative = folder and not (is_absolute(plain) or "://" in plain or plain.startswith("~/"))
@@ -86,7 +86,7 @@ def _below(folder: str, source: Source) -> Iterator[Named]:
 def _by_file(
     said: Iterable[Named], audio: Iterable[SourceFile], source: Source
 ) -> tuple[dict[str, Named], list[Named]]:
-    """What is said of each file of the folder, by its name; and what is said of others."""
+    """Entries by name for the files of the folder, and the entries of other files."""
     index = NameIndex((file.name, file) for file in audio)
     found: dict[str, Named] = {}
     others, by_end = [], []
@@ -122,7 +122,7 @@ def _resolved(folder: str, name: str) -> str:
 
 
 def _is_of_elsewhere(name: str) -> bool:
-    """Whether a path begins at a root and leads nowhere here."""
+    """Whether an absolute path does not exist on this machine."""
     return is_absolute(name) and not os.path.lexists(name)
 
 
@@ -133,7 +133,7 @@ def _tails(name: str) -> Iterator[str]:
 
 
 def _note_tables(unread: Collection[str], own: Sequence[str], source: Source, tables: dict[str, str]) -> None:
-    """One problem for the tables that may hold words and are not read."""
+    """One problem for unread tables that may hold captions."""
     if not unread:
         return
     names = sorted(unread)
@@ -144,12 +144,12 @@ def _note_tables(unread: Collection[str], own: Sequence[str], source: Source, ta
     source.problems.note(
         tables[names[0]],
         f"{shown}{more} {'is' if len(names) == 1 else 'are'} not read{beside}.",
-        f"If it says what is heard, name it as the manifest, or call it {MANIFEST_NAMES[1]}; keep one a folder.",
+        f"If it holds captions, give it as the manifest, or rename it to {MANIFEST_NAMES[1]}; one per folder.",
     )
 
 
 def _note_unknown(files: Iterable[SourceFile], problems: Problems) -> None:
-    """One problem for each kind of file that is neither read nor known to be no audio."""
+    """One problem per suffix of files that may be unsupported audio."""
     left: Counter[str] = Counter()
     example: dict[str, str] = {}
     for file in files:

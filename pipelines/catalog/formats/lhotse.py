@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 from models.errors import StemsError
-from pipelines.catalog.formats.nemo import WHOLE_MEND, whole_instead
+from pipelines.catalog.formats.nemo import WHOLE_HINT, whole_instead
 from pipelines.catalog.manifests.captions import NO_WORDS, LineError, Words, seconds_of, text_of, words_of
 from pipelines.catalog.manifests.entries import Named, entries_of
 from pipelines.catalog.manifests.records import Record, json_lines
@@ -74,7 +74,7 @@ def read(records: Iterable[Record], said: Mapping[str, Words], problems: Problem
             problems.note(record.place, f"{error}; it is left out.", "Write its audio to a file.")
     for recording in recordings.values():
         if recording.parts:
-            problems.note(recording.place, whole_instead(recording.name, recording.parts), WHOLE_MEND)
+            problems.note(recording.place, whole_instead(recording.name, recording.parts), WHOLE_HINT)
         yield Named(recording.name, recording.words, recording.place)
 
 
@@ -94,13 +94,13 @@ def read_supervisions(records: Iterable[Record], problems: Problems) -> dict[str
 
 
 class _LeftOutError(Exception):
-    """A recording that is no single file."""
+    """A recording that is not a single file."""
 
 
 def _take(record: Record, said: Mapping[str, Words], recordings: dict[str, _Recording]) -> None:
     cut = record.values
     if "tracks" in cut:
-        raise _LeftOutError("a mixed cut is no file")
+        raise _LeftOutError("a mixed cut is not a file")
     if cut.get("type") == "PaddingCut":
         return
     inner = cut.get("recording")

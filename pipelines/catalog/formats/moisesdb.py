@@ -7,7 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from models.audio.formats import is_audio_name
 from pipelines.catalog.manifests.captions import LineError, Words, json_object, tags_of, text_of
-from pipelines.catalog.manifests.multitracks import Multitrack, by_folder, descriptions, entry_of_stems, folder_of
+from pipelines.catalog.manifests.multitracks import (
+    MultitrackEntry,
+    by_folder,
+    descriptions,
+    entry_of_stems,
+    folder_of,
+)
 from pipelines.catalog.problems import Problems
 from pipelines.catalog.schema import CatalogEntry
 from pipelines.catalog.source import Source
@@ -27,8 +33,8 @@ def songs(source: Source) -> list[CatalogEntry]:
 
 def read(
     described: Mapping[SourceFile, str], files: Iterable[SourceFile], problems: Problems
-) -> Iterator[Multitrack]:
-    """Songs from their descriptions and a listing; a track that is named and not there is noted."""
+) -> Iterator[MultitrackEntry]:
+    """Songs from their descriptions and a listing; missing tracks are noted."""
     folders = by_folder(files)
     for description, text in described.items():
         values = json_object(text, description.uri, problems)
@@ -41,7 +47,7 @@ def read(
         except LineError as error:
             problems.bad_line(f"{description.uri}, line 1", error.what, error.hint)
             continue
-        yield Multitrack(name, folder_of(description), stems, words=words)
+        yield MultitrackEntry(name, folder_of(description), stems, words=words)
 
 
 def _stems(

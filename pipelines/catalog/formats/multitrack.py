@@ -1,4 +1,4 @@
-"""A folder for each song and an audio file for each stem, ``<song>/<stem>.flac``: as kept stems are laid out."""
+"""One folder per song and one audio file per stem, ``<song>/<stem>.flac``, the layout of kept stems."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from models.audio.formats import is_audio_name
 from pipelines.catalog.formats.folder import relative_name, said_of
 from pipelines.catalog.manifests.captions import Words
-from pipelines.catalog.manifests.multitracks import Multitrack, by_folder, by_track, entry_of_stems, folder_of
+from pipelines.catalog.manifests.multitracks import MultitrackEntry, by_folder, by_track, entry_of_stems, folder_of
 from pipelines.catalog.manifests.names import NameIndex
 from pipelines.catalog.manifests.sidecars import SUFFIXES, note_orphans
 from pipelines.catalog.problems import Problems
@@ -29,7 +29,7 @@ def songs(source: Source) -> list[CatalogEntry]:
     return [entry_of_stems(song, source.problems) for song in read(source.files, said, source.problems)]
 
 
-def read(files: Iterable[SourceFile], said: NameIndex[Words], problems: Problems) -> Iterator[Multitrack]:
+def read(files: Iterable[SourceFile], said: NameIndex[Words], problems: Problems) -> Iterator[MultitrackEntry]:
     """Songs from a listing. Files that are neither a stem nor the mix are left out, which is noted."""
     for name, inside in sorted(by_folder(files).items()):
         tracks = by_track(inside)
@@ -39,10 +39,10 @@ def read(files: Iterable[SourceFile], said: NameIndex[Words], problems: Problems
         mix = next((tracks[mix] for mix in MIXES if mix in tracks), None)
         for other in sorted(set(tracks) - set(STEMS) - set(MIXES)):
             problems.note(
-                tracks[other].uri, "this is no stem by its name; it is left out.", f"Stems are {', '.join(STEMS)}."
+                tracks[other].uri, "its name is not a stem; it is left out.", f"Stems are {', '.join(STEMS)}."
             )
         words = next(iter(said.find(name)), Words())
-        yield Multitrack(name, folder_of(inside[0]), stems, mix, words)
+        yield MultitrackEntry(name, folder_of(inside[0]), stems, mix, words)
 
 
 def is_multitrack(files: Iterable[SourceFile]) -> bool:

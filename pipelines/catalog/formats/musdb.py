@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from pipelines.catalog.manifests.multitracks import Multitrack, by_folder, by_track, entry_of_stems, folder_of
+from pipelines.catalog.manifests.multitracks import MultitrackEntry, by_folder, by_track, entry_of_stems, folder_of
 from pipelines.catalog.problems import Problems
 from pipelines.catalog.schema import CatalogEntry
 from pipelines.catalog.source import Source
@@ -20,7 +20,7 @@ def songs(source: Source) -> list[CatalogEntry]:
     return [entry_of_stems(song, source.problems) for song in read(source.files, source.problems)]
 
 
-def read(files: Iterable[SourceFile], problems: Problems) -> Iterator[Multitrack]:
+def read(files: Iterable[SourceFile], problems: Problems) -> Iterator[MultitrackEntry]:
     """Songs from a listing; a stem that is missing is noted."""
     for name, inside in sorted(by_folder(files).items()):
         tracks = by_track(inside)
@@ -30,7 +30,7 @@ def read(files: Iterable[SourceFile], problems: Problems) -> Iterator[Multitrack
             if stem not in tracks:
                 problems.note(folder_of(inside[0]), f"the song lacks '{stem}'.", "Copy it again, or do without.")
         stems = {stem: [tracks[stem]] for stem in STEMS if stem in tracks}
-        yield Multitrack(name, folder_of(inside[0]), stems, tracks[MIX])
+        yield MultitrackEntry(name, folder_of(inside[0]), stems, tracks[MIX])
 
 
 def is_musdb(files: Iterable[SourceFile]) -> bool:

@@ -52,13 +52,13 @@ def read(records: Iterable[Record], problems: Problems) -> Iterator[Named]:
         words = file.words
         if file.partial:
             words = Words(words.title, words.caption, words.tags)
-            problems.note(file.place, whole_instead(file.name, file.lines), WHOLE_MEND)
+            problems.note(file.place, whole_instead(file.name, file.lines), WHOLE_HINT)
         yield Named(file.name, words, file.place)
 
 
-WHOLE_MEND = "If only these parts are meant, cut them out into files of their own."
+WHOLE_HINT = "If only these parts are meant, cut them into separate files."
 
 
 def whole_instead(name: str, parts: int) -> str:
-    """What is said of parts of a recording."""
-    return f"'{name}' is named by {parts} {'part' if parts == 1 else 'parts'}; it is taken once, whole."
+    """The note for several parts of one recording."""
+    return f"'{name}' is listed in {parts} {'part' if parts == 1 else 'parts'}; it is read once, as a whole."

@@ -9,7 +9,7 @@ import yaml
 
 from pipelines.catalog.manifests.captions import Words, distinct, one_line
 from pipelines.catalog.manifests.multitracks import (
-    Multitrack,
+    MultitrackEntry,
     by_folder,
     by_track,
     descriptions,
@@ -35,7 +35,7 @@ def songs(source: Source) -> list[CatalogEntry]:
 
 def read(
     described: Mapping[SourceFile, str], files: Iterable[SourceFile], problems: Problems
-) -> Iterator[Multitrack]:
+) -> Iterator[MultitrackEntry]:
     """Songs from their descriptions and a listing; instruments that were rendered and are not there are noted."""
     folders = by_folder(files)
     for description, text in described.items():
@@ -53,7 +53,7 @@ def read(
                 stems[stem_of(values)].append(file)
         tags = distinct(one_line(str(values["inst_class"])) for values in listed.values() if values.get("inst_class"))
         mix = by_track(folders.get(name, [])).get(MIX)
-        yield Multitrack(name, uri, dict(stems), mix, Words(tags=tags))
+        yield MultitrackEntry(name, uri, dict(stems), mix, Words(tags=tags))
 
 
 def stem_of(instrument: Mapping[str, object]) -> str:

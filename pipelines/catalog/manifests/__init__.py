@@ -1,1 +1,1 @@
-"""What manifests and sidecars say of songs, and which files they mean."""
+"""Read manifests and sidecars, and find the files that they name."""

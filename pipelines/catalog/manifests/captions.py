@@ -1,4 +1,4 @@
-"""What is said about songs: title, caption, tags, length; in records of any format, and in sidecar files."""
+"""Title, caption, tags and length of songs, from records of any format and sidecar files."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _CONTROL = dict.fromkeys((*range(32), *range(127, 160)), " ")
 
 
 class LineError(ValueError):
-    """A value of a line is not what its name says: ``what`` is wrong, and the hint."""
+    """A bad value in a line: ``what`` is wrong, and a hint."""
 
     def __init__(self, what: str, hint: str) -> None:
         super().__init__(what)
@@ -106,7 +106,7 @@ def seconds_of(values: Mapping[str, object], *columns: str) -> float:
     except (ValueError, OverflowError):
         seconds = -1.0
     if seconds < 0 or math.isinf(seconds):
-        raise LineError(f"has a '{column}' that is no length", "Write seconds, as in 215.3.")
+        raise LineError(f"has a '{column}' that is not a length", "Write seconds, as in 215.3.")
     return 0.0 if math.isnan(seconds) else seconds
 
 
@@ -125,7 +125,7 @@ def one_line(text: str) -> str:
 
 
 def why_no_json(error: ValueError | RecursionError) -> str:
-    """What ``json.loads`` complains of, in a few words."""
+    """The error of ``json.loads``, in a few words."""
     if isinstance(error, json.JSONDecodeError):
         return error.msg
     return "nested too deep" if isinstance(error, RecursionError) else "a number of thousands of digits"

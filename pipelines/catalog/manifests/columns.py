@@ -1,4 +1,4 @@
-"""Columns of manifests and keys of sidecars, however people spell them; and those that nothing reads."""
+"""Columns of manifests and keys of sidecars in any spelling, and a count of unread ones."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ _NEAREST = {
     "tags": "tag genre genres mood moods keyword keywords instrument instruments label labels style styles",
     "duration": "length time dur durations",
 }
-"""Names that others give to what is read here."""
+"""Other names of the columns that are read."""
 
 _SAYS_NOTHING = (
     "id trackid songid index idx unnamed:0 split samplerate samplingrate sr rate channels numchannels numframes "
     "bitrate size bytes filesize md5 sha256 checksum license licence url format"
 )
-"""What is commonly there beside words, and is no word."""
+"""Common columns without captions."""
 
 _SHOWN = 8
 
 
 def column_key(name: str) -> str:
-    """What two spellings of a column share: ``File Name``, ``file-name`` and ``filename`` are one."""
+    """A key for all spellings of a column: ``File Name``, ``file-name`` and ``filename`` are equal."""
     return "".join(c for c in name.casefold() if c not in "_-\ufeff" and not c.isspace())
 
 
@@ -83,7 +83,7 @@ class Columns:
         names = [self._shown(name) for name in unread[:_SHOWN]]
         more = f" and {len(unread) - _SHOWN} more" if len(unread) > _SHOWN else ""
         what = "the column {} is not read." if len(unread) == 1 else "the columns {} are not read."
-        hint = f"Columns that are read are {', '.join(self._known.values())}: rename what says one of these."
+        hint = f"Columns that are read are {', '.join(self._known.values())}: rename columns that mean one of these."
         problems.note(self._place, what.format(", ".join(names) + more), hint)
 
     def nearest(self, name: str) -> str:

@@ -1,4 +1,4 @@
-"""From names in a manifest to entries: where each file is, whether it may be read, how large it is."""
+"""Turn names in a manifest into entries: resolve each file, check access, get its size."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from pipelines.catalog.storage.stores import check_scheme
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A file as a manifest names it, what is said about it, and where that stands."""
+    """A file as named in a manifest, its title, caption and tags, and the line."""
 
     name: str
     words: Words
@@ -37,10 +37,10 @@ def entries_of(named: Iterable[Named], source: Source) -> list[CatalogEntry]:
     A name that leads to no file is looked up in another spelling, see :class:`Finder`.
 
     Raises:
-        Unreachable: store or host stay away.
+        Unreachable: the store or host does not answer.
     """
     by_uri: dict[str, Named] = {}
-    refused: set[str] = set()  # one problem a host, not one a song
+    refused: set[str] = set()  # one problem per host, not per song
     for song in named:
         try:
             uri = resolve(song.name, source)
@@ -59,10 +59,10 @@ def entries_of(named: Iterable[Named], source: Source) -> list[CatalogEntry]:
 
 
 def note_named_before(song: Named, first: Named, problems: Problems) -> bool:
-    """Whether another line named this file first, which is noted then."""
+    """Whether another line named this file first; if so, adds a note."""
     if first is song:
         return False
-    problems.note(song.place, f"'{song.name}' is named before, at {first.place}; it is taken once.", "Remove one.")
+    problems.note(song.place, f"'{song.name}' was already named at {first.place}; it is read once.", "Remove one.")
     return True
 
 
@@ -87,14 +87,14 @@ def _spelled_otherwise(
 
 
 def note_ends(matched: Sequence[tuple[str, SourceFile]], source: Source) -> None:
-    """One problem for all files that were found by the end of a path of another machine."""
+    """One problem for all files found by the end of another machine's path."""
     if matched:
         name, file = matched[0]
         count = f"{len(matched)} files are named" if len(matched) > 1 else "a file is named"
         source.problems.note(
             source.manifest or source.path,
             f"{count} by a path of another machine, and found by the end of it: '{name}' is '{file.uri}'.",
-            "Check that it is so; names relative to the manifest leave no doubt.",
+            "Check that this is right, or use names relative to the manifest.",
         )
 
 
@@ -104,11 +104,11 @@ def resolve(name: str, source: Source) -> str:
     A manifest on this machine may name any file of it; one from elsewhere only what lies in the source's folder.
 
     Raises:
-        LineError: a name that is no name, or that leads where it may not. StemsError: a host that is not allowed.
+        LineError: the name is invalid, or leads to a forbidden place. StemsError: the host is not allowed.
     """
     name, folder = name.strip(), source.folder
     if not name or "\0" in name or not _encodes(name):
-        raise LineError("names a file by what is no name", "Correct or remove the line.")
+        raise LineError("has an invalid file name", "Correct or remove the line.")
     if is_remote(name) or (is_remote(folder) and not name.startswith(("/", "file://", "~/"))):
         return _remote(name, folder, source)
     if name.startswith("~/"):
@@ -116,7 +116,7 @@ def resolve(name: str, source: Source) -> str:
     path = absolute(name if name.startswith(("/", "file://")) else f"{folder}/{name}")
     if is_remote(source.manifest) and (is_remote(folder) or not path.startswith(f"{absolute(folder)}/")):
         raise LineError(
-            f"names '{name}', a file of this machine, and comes from elsewhere",
+            f"names '{name}', a file of this machine, but the manifest is remote",
             "Name files relative to the manifest, or by their s3:// or https:// address.",
         )
     return local_uri(path)
@@ -130,17 +130,17 @@ def _remote(name: str, folder: str, source: Source) -> str:
         except StemsError as error:
             if error.code == "host":
                 raise
-            raise LineError(f"names '{name}', which is no address", error.hint) from error
+            raise LineError(f"names '{name}', which is not an address", error.hint) from error
         return uri
     uri = name if is_remote(name) else f"{folder.rstrip('/')}/{name}"
     try:
         check_scheme(uri)
     except StemsError as error:
-        raise LineError(f"names '{name}', an address of a kind that is not read", error.hint) from error
+        raise LineError(f"names '{name}', an unsupported kind of address", error.hint) from error
     scheme, _, path = uri.partition("://")
     inside = posixpath.normpath(path) if "/../" in path or "/./" in path else path
     if path.lstrip("/").split("/")[0] != inside.lstrip("/").split("/")[0]:
-        raise LineError(f"names '{name}', which climbs out of its bucket", "Name the bucket.")
+        raise LineError(f"names '{name}', which leads out of its bucket", "Name the bucket.")
     return f"{scheme}://{inside}"
 
 
@@ -170,11 +170,11 @@ def check_file(file: SourceFile, problems: Problems, place: str = "") -> None:
     """Note a file that is missing, empty, or of a kind that is not read."""
     place = f"{place}, {file.uri}" if place else file.uri
     if file.stamp == MISSING:
-        problems.note(place, "there is no such file.", "Restore it, or take it out.")
+        problems.note(place, "there is no such file.", "Restore it, or remove the entry.")
     elif file.size == 0 and not is_http(file.uri):
-        problems.note(place, "the file is empty.", "Replace it by a complete one.")
+        problems.note(place, "the file is empty.", "Replace it with a complete one.")
     if not is_audio_name(file.name) and not is_audio_name(suffix(file.uri)):
-        problems.note(place, "the file's name is not that of audio.", f"Convert it to one of {listed_suffixes()}.")
+        problems.note(place, "the file's suffix is not audio.", f"Convert it to one of {listed_suffixes()}.")
 
 
 def title_of(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Find files that a manifest names otherwise than the disk or the store does."""
+"""Find files whose names in a manifest are spelled differently from those on disk or in the store."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ _FIRST = (".flac", ".wav")
 
 
 @dataclass(frozen=True)
-class Multitrack:
+class MultitrackEntry:
     """One song as a format found it.
 
     Args:
@@ -47,7 +47,7 @@ def descriptions(source: Source, name: str) -> dict[SourceFile, str]:
     return dict(zip(files, in_parallel(lambda file: read_text(file.uri), files), strict=True))
 
 
-def entry_of_stems(song: Multitrack, problems: Problems) -> CatalogEntry:
+def entry_of_stems(song: MultitrackEntry, problems: Problems) -> CatalogEntry:
     """An entry whose identity changes with any of its files."""
     given = [file for files in song.stems.values() for file in files]
     files = [*given, song.mix] if song.mix else given

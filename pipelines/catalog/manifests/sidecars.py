@@ -1,4 +1,4 @@
-"""Words in files beside songs: ``<name>.json`` and ``<name>.txt``, and those that lie beside no song."""
+"""Captions in files beside songs: ``<name>.json`` and ``<name>.txt``; reports those without a song."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def note_orphans(orphans: Sequence[SourceFile], problems: Problems) -> None:
     one = len(orphans) == 1
     problems.note(
         orphans[0].uri,
-        f"{'this file lies' if one else f'{len(orphans)} files lie'} beside no audio of that name, and "
+        f"{'this file has' if one else f'{len(orphans)} files have'} no audio of that name beside, and "
         f"{'is' if one else 'are'} not read: {names}{more}.",
         "Name each after its song, as in song.txt beside song.wav.",
     )

@@ -1,4 +1,4 @@
-"""Addresses of files: paths, ``file://``, object stores, HTTP; and what a listing says of a file."""
+"""Addresses of files: paths, ``file://``, object stores, HTTP; and entries of a listing."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def read_bytes(uri: str, *, allow_hosts: Collection[str] = (), max_bytes: int | 
 
     Raises:
         FileNotFoundError: there is none. OSError: it cannot be read.
-        Unreachable: store or host stay away after several tries.
+        Unreachable: the store or host does not answer after several tries.
         StemsError: code ``too_large``; ``host`` for a host that is not allowed.
     """
     if is_http(uri):
@@ -73,7 +73,7 @@ def read_bytes(uri: str, *, allow_hosts: Collection[str] = (), max_bytes: int | 
             _check_size(uri, store.info()["size"], max_bytes)
         return store.read()
     file = local_path(uri)
-    if file.exists() and not file.is_file():  # a pipe that nobody writes to would be waited for
+    if file.exists() and not file.is_file():  # reading a pipe without a writer would block
         raise OSError(errno.EINVAL, "not a regular file")
     if max_bytes is not None:
         _check_size(uri, file.stat().st_size, max_bytes)
@@ -165,7 +165,7 @@ def write_bytes(uri: str, data: bytes) -> None:
 
 
 def not_written(folder: str, error: Exception, field: str) -> StemsError:
-    """The error for a folder, on a disk or in an object store, that did not take a file.
+    """The error for a folder, on a disk or in an object store, that could not be written.
 
     Args:
         folder: where it was written.

@@ -1,4 +1,4 @@
-"""Read files over HTTP, from hosts that somebody allowed by name, and from no other."""
+"""Read files over HTTP, only from explicitly allowed hosts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _BUSY = (408, 425, 429)
 
 @dataclass(frozen=True)
 class Answer:
-    """What a host said: the body (empty for HEAD), its size as declared (0 where it is not) and its stamp."""
+    """A host's response: the body (empty for HEAD), its declared size (0 if undeclared) and its stamp."""
 
     data: bytes
     size: int
@@ -44,11 +44,11 @@ def check_host(uri: str, allow: Collection[str]) -> SplitResult:
         parts = urlsplit(uri)
         host, _ = (parts.hostname or "").rstrip("."), parts.port  # a port may be no number
     except ValueError as error:
-        raise StemsError(f"'{uri}' is no address ({error}).", "Correct or remove it.", code="address") from error
+        raise StemsError(f"'{uri}' is not an address ({error}).", "Correct or remove it.", code="address") from error
     if not host or host not in {name.lower().strip("[]") for name in allow}:
         raise StemsError(
             f"'{uri}' is on the host '{host}', which is not allowed.",
-            f"Add it if you trust it: --allow_hosts '[{host}]'.",
+            f"Add it if you trust it: --allow-hosts {host}.",
             code="host",
             field="allow_hosts",
         )
@@ -66,7 +66,7 @@ def read_http(uri: str, allow: Collection[str], *, max_bytes: int | None = None,
         uri: where the file is.
         allow: host names, without ports.
         max_bytes: refuse larger files: by their declared size, and whatever that says, while they come in.
-        method: GET, or HEAD for size and stamp alone.
+        method: HTTP method: GET, or HEAD for size and stamp only.
 
     Raises:
         StemsError: code ``host``, ``address``, ``too_large``, or ``refused`` for an answer such as 403.
@@ -86,7 +86,7 @@ def read_http(uri: str, allow: Collection[str], *, max_bytes: int | None = None,
 
 
 class _TransientError(Exception):
-    """Something that may pass: another try is worth it."""
+    """A transient failure that is worth another try."""
 
 
 def _follow(uri: str, allow: Collection[str], max_bytes: int | None, method: str, deadline: float) -> Answer:
@@ -108,11 +108,11 @@ def _follow(uri: str, allow: Collection[str], max_bytes: int | None, method: str
             if isinstance(error, FileNotFoundError):
                 raise
             if isinstance(error, http.client.InvalidURL):
-                raise StemsError(f"'{uri}' is no address.", "Correct or remove it.", code="address") from error
+                raise StemsError(f"'{uri}' is not an address.", "Correct or remove it.", code="address") from error
             raise _TransientError(error or type(error).__name__) from error
         finally:
             connection.close()
-    raise StemsError(f"'{uri}' is redirected again and again.", "Give its true address.", code="address")
+    raise StemsError(f"'{uri}' has too many redirects.", "Give its final address.", code="address")
 
 
 def _connect(parts: SplitResult) -> http.client.HTTPConnection:
@@ -146,7 +146,7 @@ def _check_peer(host: str, peer: str) -> None:
     if host != peer:
         raise StemsError(
             f"The host '{host}' is at {peer}, an address within this network.",
-            f"If it is meant, write the address into the catalog, and --allow_hosts '[{peer}]'.",
+            f"If it is meant, write the address into the catalog, and --allow-hosts {peer}.",
             code="host",
             field="allow_hosts",
         )

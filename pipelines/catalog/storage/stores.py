@@ -1,4 +1,4 @@
-"""Object stores: one place that opens them, waits for them, and says so when they stay away."""
+"""Object stores: opens them, retries, and reports stores that do not answer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _UNREACHABLE_ERRNO = (5, 16, 121)  # EIO, EBUSY, EREMOTEIO: s3fs's names for wha
 
 
 class Unreachable(StemsError):  # noqa: N818 - what it is, not what went wrong
-    """A store or host stays away after several tries, or refuses; nothing is known about the file itself.
+    """A store or host does not answer after several tries, or refuses; nothing is known about the file itself.
 
     Args:
         uri: of the file.
@@ -52,7 +52,7 @@ def check_scheme(uri: str) -> str:
     scheme = uri.partition("://")[0]
     if scheme not in STORE_SCHEMES:
         raise StemsError(
-            f"'{uri}' is an address of a kind that is not read.",
+            f"'{uri}' is an unsupported kind of address.",
             "Give a path, an s3:// address, or https:// of an allowed host.",
             code="address",
         )

@@ -10,8 +10,8 @@ import numpy as np
 from models.errors import StemsError
 from pipelines.demo.band import captions, parts
 from pipelines.demo.band.drumkit import build_kit
-from pipelines.demo.band.score import Hit, Note, Plan, write_plan
-from pipelines.demo.band.style import Layer
+from pipelines.demo.band.score import Arrangement, Hit, Note, write_arrangement
+from pipelines.demo.band.style import BandLayer
 from pipelines.demo.band.styles import STYLES
 from pipelines.demo.band.synth import RATE, Samples, add, db, drive, envelope, filtered, pan, reverb, rms
 from pipelines.demo.band.timbres import Player, wobble
@@ -92,29 +92,29 @@ def play(
             f"A song of {seconds} s is too short.", f"Ask for {SHORTEST:.0f} s or more.", field="seconds"
         )
     chosen = style or str(_rng(seed, "style").choice(list(STYLES)))
-    plan = write_plan(STYLES[chosen], seconds, _rng(seed, "plan"))
-    lead = "" if sung or _rng(seed, "lead").random() < 0.35 else plan.style.lead
-    bass = parts.play_bass(plan, _rng(seed, "bass"))
+    arrangement = write_arrangement(STYLES[chosen], seconds, _rng(seed, "arrangement"))
+    lead = "" if sung or _rng(seed, "lead").random() < 0.35 else arrangement.style.lead
+    bass = parts.play_bass(arrangement, _rng(seed, "bass"))
     stems = {
-        "bass": _record_bass(plan, bass, seed),
-        "drums": _record_drums(plan, parts.play_drums(plan, _rng(seed, "drums")), seed),
-        "other": _record_other(plan, lead, seed),
+        "bass": _record_bass(arrangement, bass, seed),
+        "drums": _record_drums(arrangement, parts.play_drums(arrangement, _rng(seed, "drums")), seed),
+        "other": _record_other(arrangement, lead, seed),
     }
     if sung:
-        stems["vocals"] = _record_vocals(plan, seed)
+        stems["vocals"] = _record_vocals(arrangement, seed)
     stems = _balance(stems, _rng(seed, "levels"))
     return Performance(
         stems=stems,
         mix=mix_down(stems),
         rate=RATE,
-        tempo=plan.tempo,
-        beats=plan.beats,
-        downbeats=plan.downbeats,
-        key=plan.key.name,
-        chords=[(start, end, chord.name(plan.key)) for start, end, chord in plan.spans()],
+        tempo=arrangement.tempo,
+        beats=arrangement.beats,
+        downbeats=arrangement.downbeats,
+        key=arrangement.key.name,
+        chords=[(start, end, chord.name(arrangement.key)) for start, end, chord in arrangement.spans()],
         bass_notes=bass,
-        caption=captions.describe(plan, lead, _rng(seed, "caption")),
-        tags=captions.label(plan, lead, singing_said=sung and singing_said, rng=_rng(seed, "tags")),
+        caption=captions.describe(arrangement, lead, _rng(seed, "caption")),
+        tags=captions.label(arrangement, lead, singing_said=sung and singing_said, rng=_rng(seed, "tags")),
         style=chosen,
     )
 
@@ -133,8 +133,8 @@ def _rng(seed: int, part: str) -> np.random.Generator:
     return np.random.default_rng([seed, zlib.crc32(part.encode())])
 
 
-def _silence(plan: Plan, channels: int = 2) -> Samples:
-    return np.zeros((channels, round(plan.seconds * RATE)), np.float32)
+def _silence(arrangement: Arrangement, channels: int = 2) -> Samples:
+    return np.zeros((channels, round(arrangement.seconds * RATE)), np.float32)
 
 
 def _record_notes(track: Samples, notes: list[Note], player: Player) -> None:
@@ -144,16 +144,16 @@ def _record_notes(track: Samples, notes: list[Note], player: Player) -> None:
         add(track, player.note(note.pitch, length, note.velocity), round(note.start * RATE), 1.0)
 
 
-def _record_bass(plan: Plan, notes: list[Note], seed: int) -> Samples:
-    track = _silence(plan, channels=1)
-    _record_notes(track, notes, Player.hire(plan.style.bass_timbre, _rng(seed, "bass timbre")))
+def _record_bass(arrangement: Arrangement, notes: list[Note], seed: int) -> Samples:
+    track = _silence(arrangement, channels=1)
+    _record_notes(track, notes, Player.hire(arrangement.style.bass_timbre, _rng(seed, "bass timbre")))
     return pan(drive(track[0], 1.2), 0.0)
 
 
-def _record_drums(plan: Plan, hits: list[Hit], seed: int) -> Samples:
+def _record_drums(arrangement: Arrangement, hits: list[Hit], seed: int) -> Samples:
     rng = _rng(seed, "kit")
-    kit, sounds = build_kit(plan.style.kit, rng)
-    track = _silence(plan)
+    kit, sounds = build_kit(arrangement.style.kit, rng)
+    track = _silence(arrangement)
     for number, hit in enumerate(hits):
         takes = sounds[hit.drum]
         level = _DRUM_LEVELS.get(hit.drum, kit.thump)
@@ -163,18 +163,18 @@ def _record_drums(plan: Plan, hits: list[Hit], seed: int) -> Samples:
     return track + reverb(track, rng, 0.5) * np.float32(kit.room)
 
 
-def _record_other(plan: Plan, lead: str, seed: int) -> Samples:
-    dry, sent = _silence(plan), _silence(plan)
-    for number, layer in enumerate(plan.style.layers):
-        notes = parts.play_layer(plan, layer, _rng(seed, f"layer {number}"))
+def _record_other(arrangement: Arrangement, lead: str, seed: int) -> Samples:
+    dry, sent = _silence(arrangement), _silence(arrangement)
+    for number, layer in enumerate(arrangement.style.layers):
+        notes = parts.play_layer(arrangement, layer, _rng(seed, f"layer {number}"))
         _record_layer(dry, sent, layer, notes, _rng(seed, f"timbre {number}"))
     if lead:
-        melody = parts.play_melody(plan, _LEAD_LOW, _LEAD_SECTIONS, _rng(seed, "melody"))
-        _record_layer(dry, sent, Layer(lead, (), pan=0.1, level=0.9), melody, _rng(seed, "lead timbre"))
+        melody = parts.play_melody(arrangement, _LEAD_LOW, _LEAD_SECTIONS, _rng(seed, "melody"))
+        _record_layer(dry, sent, BandLayer(lead, (), pan=0.1, level=0.9), melody, _rng(seed, "lead timbre"))
     return dry + reverb(sent, _rng(seed, "room"), 1.2)
 
 
-def _record_layer(dry: Samples, sent: Samples, layer: Layer, notes: list[Note], rng: np.random.Generator) -> None:
+def _record_layer(dry: Samples, sent: Samples, layer: BandLayer, notes: list[Note], rng: np.random.Generator) -> None:
     """Mix one instrument into ``dry``, and what of it goes to the room into ``sent``."""
     player = Player.hire(layer.instrument, rng)
     tone = player.instrument
@@ -194,11 +194,11 @@ def _record_layer(dry: Samples, sent: Samples, layer: Layer, notes: list[Note], 
     sent += stereo * np.float32(tone.wet)
 
 
-def _record_vocals(plan: Plan, seed: int) -> Samples:
+def _record_vocals(arrangement: Arrangement, seed: int) -> Samples:
     rng = _rng(seed, "vocals")
     singer = hire_singer(rng)
-    notes = parts.play_melody(plan, singer.low, _SUNG_SECTIONS, rng)
-    voice = pan(sing(notes, singer, round(plan.seconds * RATE), rng), 0.0)
+    notes = parts.play_melody(arrangement, singer.low, _SUNG_SECTIONS, rng)
+    voice = pan(sing(notes, singer, round(arrangement.seconds * RATE), rng), 0.0)
     return voice + reverb(voice, rng, 1.0) * np.float32(0.15)
 
 

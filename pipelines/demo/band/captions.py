@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipelines.demo.band.score import Plan
+from pipelines.demo.band.score import Arrangement
 
 _SINGING = ("vocals", "singing")
 _PLACES = (
@@ -22,19 +22,19 @@ def tempo_word(tempo: int) -> str:
     return "slow" if tempo < 85 else "mid-tempo" if tempo < 118 else "fast"
 
 
-def instruments(plan: Plan, lead: str) -> list[str]:
+def instruments(arrangement: Arrangement, lead: str) -> list[str]:
     """The pitched instruments besides the bass, in order of importance."""
-    kinds = {section.kind for section in plan.sections}
-    played = [layer.instrument for layer in plan.style.layers if kinds & set(layer.sections)]
+    kinds = {section.kind for section in arrangement.sections}
+    played = [layer.instrument for layer in arrangement.style.layers if kinds & set(layer.sections)]
     return [*played, lead] if lead else played
 
 
-def describe(plan: Plan, lead: str, rng: np.random.Generator) -> str:
+def describe(arrangement: Arrangement, lead: str, rng: np.random.Generator) -> str:
     """One sentence: style, mood, key, tempo, bass, drums and the rest."""
-    style = plan.style
+    style = arrangement.style
     mood, bass, drums = (str(rng.choice(words)) for words in (style.moods, style.bass_words, style.drum_words))
-    rest = _listed(instruments(plan, lead)[:3])
-    key, tempo = plan.key.name, plan.tempo
+    rest = _listed(instruments(arrangement, lead)[:3])
+    key, tempo = arrangement.key.name, arrangement.tempo
     sentences = (
         f"{_article(mood)} {mood} {style.noun} in {key} at {tempo} bpm with {bass}, {drums} and {rest}",
         f"{mood.capitalize()} {style.noun} at {tempo} bpm in {key}: {bass}, {drums}, {rest}",
@@ -44,11 +44,11 @@ def describe(plan: Plan, lead: str, rng: np.random.Generator) -> str:
     return sentences[int(rng.integers(len(sentences)))]
 
 
-def label(plan: Plan, lead: str, *, singing_said: bool, rng: np.random.Generator) -> list[str]:
+def label(arrangement: Arrangement, lead: str, *, singing_said: bool, rng: np.random.Generator) -> list[str]:
     """Tags: style, tempo word, mood, mode and instruments; ``vocals`` only where ``singing_said``."""
-    style = plan.style
-    tags = [*style.tags, tempo_word(plan.tempo), str(rng.choice(style.moods)), plan.key.mode, "drums"]
-    tags += instruments(plan, lead)
+    style = arrangement.style
+    tags = [*style.tags, tempo_word(arrangement.tempo), str(rng.choice(style.moods)), arrangement.key.mode, "drums"]
+    tags += instruments(arrangement, lead)
     if singing_said:
         tags.append(str(rng.choice(_SINGING)))
     return list(dict.fromkeys(tags))

@@ -1,12 +1,12 @@
-"""What each member of the band plays over a plan: drums, bass, chords and melody."""
+"""What each member of the band plays over a arrangement: drums, bass, chords and melody."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from pipelines.demo.band.harmony import BASS_RANGE, Chord, Key, bass_pitch, voice_chord
-from pipelines.demo.band.score import Hit, Note, Plan, Section
-from pipelines.demo.band.style import STEPS, Layer
+from pipelines.demo.band.score import Arrangement, Hit, Note, Section
+from pipelines.demo.band.style import STEPS, BandLayer
 
 _VELOCITY = {"X": 1.0, "x": 0.75, "o": 0.4}
 _DYNAMICS = {"intro": 0.8, "verse": 0.88, "chorus": 1.0, "break": 0.8}
@@ -24,12 +24,12 @@ _RHYTHMS = (
 )
 
 
-def play_drums(plan: Plan, rng: np.random.Generator) -> list[Hit]:
+def play_drums(arrangement: Arrangement, rng: np.random.Generator) -> list[Hit]:
     """Groove by section, a fill at the end of each, often a crash where one starts."""
-    style = plan.style
+    style = arrangement.style
     verse = style.drums[int(rng.integers(len(style.drums)))]
     hits: list[Hit] = []
-    for number, section in enumerate(plan.sections):
+    for number, section in enumerate(arrangement.sections):
         if section.silent == "drums":
             continue
         groove = style.chorus_drums if section.kind == "chorus" else verse
@@ -38,14 +38,16 @@ def play_drums(plan: Plan, rng: np.random.Generator) -> list[Hit]:
         for bar in range(section.first, section.first + section.bars):
             last = bar == section.first + section.bars - 1
             played = style.fills[int(rng.integers(len(style.fills)))] if last else groove
-            hits += _drum_bar(plan, bar, played, _DYNAMICS[section.kind], rng)
+            hits += _drum_bar(arrangement, bar, played, _DYNAMICS[section.kind], rng)
         if number and section.kind in ("verse", "chorus") and rng.random() < _CRASH_SHARE:
-            hits.append(Hit(plan.time(section.first, 0), "crash", 0.6))
-    end = plan.bars * plan.bar
+            hits.append(Hit(arrangement.time(section.first, 0), "crash", 0.6))
+    end = arrangement.bars * arrangement.bar
     return [*hits, Hit(end, "kick", 1.0), Hit(end, "crash", 0.8)]
 
 
-def _drum_bar(plan: Plan, bar: int, groove: dict[str, str], dynamics: float, rng: np.random.Generator) -> list[Hit]:
+def _drum_bar(
+    arrangement: Arrangement, bar: int, groove: dict[str, str], dynamics: float, rng: np.random.Generator
+) -> list[Hit]:
     hits = []
     for drum, pattern in groove.items():
         offset = bar * STEPS % len(pattern)
@@ -54,47 +56,47 @@ def _drum_bar(plan: Plan, bar: int, groove: dict[str, str], dynamics: float, rng
                 continue
             late = float(np.clip(rng.normal(0, 0.002), -0.005, 0.005))
             velocity = _VELOCITY[mark] * dynamics * rng.uniform(0.88, 1.0)
-            hits.append(Hit(max(0.0, plan.time(bar, step) + late), drum, velocity))
+            hits.append(Hit(max(0.0, arrangement.time(bar, step) + late), drum, velocity))
     return hits
 
 
-def play_bass(plan: Plan, rng: np.random.Generator) -> list[Note]:
+def play_bass(arrangement: Arrangement, rng: np.random.Generator) -> list[Note]:
     """A line for verses, another for choruses; chord tones, and a step into the next section."""
-    lines = plan.style.bass
+    lines = arrangement.style.bass
     verse, chorus = (lines[i] for i in rng.choice(len(lines), 2, replace=False))
     notes: list[Note] = []
     previous = int(rng.integers(BASS_RANGE[0], BASS_RANGE[0] + 12))
-    for section in plan.sections:
+    for section in arrangement.sections:
         if section.silent == "bass":
             continue
         line = chorus if section.kind == "chorus" else verse
         for bar in range(section.first, section.first + section.bars):
             last = bar == section.first + section.bars - 1
             written = line if last else line.replace("a", "5")  # steps lead into the next section only
-            for step, steps, mark in onsets(_with_changes(plan, bar, written, "R")):
-                pitch = _bass_note(plan, bar, step, mark, previous)
-                start = plan.time(bar, step) + float(np.clip(rng.normal(0, 0.003), 0.0, 0.008))
-                end = plan.time(bar, step + steps) - 0.01
+            for step, steps, mark in onsets(_with_changes(arrangement, bar, written, "R")):
+                pitch = _bass_note(arrangement, bar, step, mark, previous)
+                start = arrangement.time(bar, step) + float(np.clip(rng.normal(0, 0.003), 0.0, 0.008))
+                end = arrangement.time(bar, step + steps) - 0.01
                 velocity = _DYNAMICS[section.kind] * rng.uniform(0.8, 1.0) * (1.0 if step == 0 else 0.9)
                 notes.append(Note(start, end, pitch, velocity))
                 previous = pitch
-    final = bass_pitch(plan.chords[-1][0], "R", previous)
-    return [*notes, Note(plan.bars * plan.bar, plan.seconds, final, 1.0)]
+    final = bass_pitch(arrangement.chords[-1][0], "R", previous)
+    return [*notes, Note(arrangement.bars * arrangement.bar, arrangement.seconds, final, 1.0)]
 
 
-def _bass_note(plan: Plan, bar: int, step: int, mark: str, previous: int) -> int:
+def _bass_note(arrangement: Arrangement, bar: int, step: int, mark: str, previous: int) -> int:
     if mark != "a":
-        return bass_pitch(plan.chord(bar, step), mark, previous)
-    goal = bass_pitch(plan.chord(bar + 1, 0), "R", previous)
+        return bass_pitch(arrangement.chord(bar, step), mark, previous)
+    goal = bass_pitch(arrangement.chord(bar + 1, 0), "R", previous)
     return goal + 1 if goal == BASS_RANGE[0] else goal - 1
 
 
-def play_layer(plan: Plan, layer: Layer, rng: np.random.Generator) -> list[Note]:
+def play_layer(arrangement: Arrangement, layer: BandLayer, rng: np.random.Generator) -> list[Note]:
     """Chords or arpeggios of one instrument; voicings move as little as they can."""
     verse, chorus = (layer.patterns[i] for i in rng.integers(len(layer.patterns), size=2))
     notes: list[Note] = []
     voicing: tuple[int, ...] = ()
-    for section in plan.sections:
+    for section in arrangement.sections:
         if section.kind not in layer.sections:
             continue
         pattern = chorus if section.kind == "chorus" else verse
@@ -102,15 +104,15 @@ def play_layer(plan: Plan, layer: Layer, rng: np.random.Generator) -> list[Note]
             offset = (bar - section.first) * STEPS % len(pattern)
             written = pattern[offset : offset + STEPS]
             if not layer.arpeggio:
-                written = _with_changes(plan, bar, written, "x")
+                written = _with_changes(arrangement, bar, written, "x")
             for step, steps, mark in onsets(written):
-                voicing = voice_chord(plan.chord(bar, step), voicing, layer.low, layer.size)
-                start, end = plan.time(bar, step), plan.time(bar, step + steps)
+                voicing = voice_chord(arrangement.chord(bar, step), voicing, layer.low, layer.size)
+                start, end = arrangement.time(bar, step), arrangement.time(bar, step + steps)
                 loud = _VELOCITY.get(mark, 0.75) * _DYNAMICS[section.kind] * rng.uniform(0.9, 1.0)
                 pitches = (voicing[int(mark) % len(voicing)],) if layer.arpeggio else voicing
                 notes += _strum(pitches, start, end, loud, rng)
-    final = voice_chord(plan.chords[-1][0], voicing, layer.low, layer.size)
-    return [*notes, *_strum(final, plan.bars * plan.bar, plan.seconds, 0.8, rng)]
+    final = voice_chord(arrangement.chords[-1][0], voicing, layer.low, layer.size)
+    return [*notes, *_strum(final, arrangement.bars * arrangement.bar, arrangement.seconds, 0.8, rng)]
 
 
 def _strum(pitches: tuple[int, ...], start: float, end: float, loud: float, rng: np.random.Generator) -> list[Note]:
@@ -118,7 +120,7 @@ def _strum(pitches: tuple[int, ...], start: float, end: float, loud: float, rng:
     return [Note(start + 0.003 * i, end, pitch, loud) for i, pitch in enumerate(pitches)]
 
 
-def play_melody(plan: Plan, low: int, kinds: tuple[str, ...], rng: np.random.Generator) -> list[Note]:
+def play_melody(arrangement: Arrangement, low: int, kinds: tuple[str, ...], rng: np.random.Generator) -> list[Note]:
     """A tune in two-bar phrases within an octave and a half above ``low``, in sections of the given kinds.
 
     Verse and chorus each have a motif (a rhythm and a contour) that comes back; notes on the beat are chord
@@ -126,10 +128,10 @@ def play_melody(plan: Plan, low: int, kinds: tuple[str, ...], rng: np.random.Gen
     """
     motifs = {kind: _motif(rng) for kind in ("verse", "chorus")}
     notes: list[Note] = []
-    for section in plan.sections:
+    for section in arrangement.sections:
         if section.kind in kinds:
             rhythm, contour = motifs["chorus" if section.kind == "chorus" else "verse"]
-            notes += _sing_section(plan, section, rhythm, contour, low)
+            notes += _sing_section(arrangement, section, rhythm, contour, low)
     return notes
 
 
@@ -138,7 +140,9 @@ def _motif(rng: np.random.Generator) -> tuple[str, list[int]]:
     return rhythm, [int(move) for move in rng.choice([-3, -2, -1, 0, 1, 2, 3], len(rhythm))]
 
 
-def _sing_section(plan: Plan, section: Section, rhythm: str, contour: list[int], low: int) -> list[Note]:
+def _sing_section(
+    arrangement: Arrangement, section: Section, rhythm: str, contour: list[int], low: int
+) -> list[Note]:
     notes = []
     pitch = low + 7 + (3 if section.kind == "chorus" else 0)
     for bar in range(section.first, section.first + section.bars):
@@ -147,8 +151,8 @@ def _sing_section(plan: Plan, section: Section, rhythm: str, contour: list[int],
             wanted = pitch + contour[half + step]
             # The range pulls back what strays.
             wanted += 2 if wanted < low + 2 else -2 if wanted > low + 15 else 0
-            pitch = _melody_pitch(plan.key, plan.chord(bar, step), wanted, strong=step % 4 == 0)
-            notes.append(Note(plan.time(bar, step), plan.time(bar, step + steps), pitch, 0.9))
+            pitch = _melody_pitch(arrangement.key, arrangement.chord(bar, step), wanted, strong=step % 4 == 0)
+            notes.append(Note(arrangement.time(bar, step), arrangement.time(bar, step + steps), pitch, 0.9))
     return notes
 
 
@@ -167,6 +171,6 @@ def onsets(pattern: str) -> list[tuple[int, int, str]]:
     return found
 
 
-def _with_changes(plan: Plan, bar: int, pattern: str, mark: str) -> str:
-    """The pattern of a bar, struck anew where its second chord comes in."""
-    return "".join(mark if plan.changes(bar, step) else old for step, old in enumerate(pattern))
+def _with_changes(arrangement: Arrangement, bar: int, pattern: str, mark: str) -> str:
+    """The pattern of a bar, struck again where its second chord comes in."""
+    return "".join(mark if arrangement.changes(bar, step) else old for step, old in enumerate(pattern))

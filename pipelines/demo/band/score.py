@@ -45,7 +45,7 @@ class Section:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Arrangement:
     """The frame that all parts share.
 
     Attributes:
@@ -111,7 +111,7 @@ class Plan:
         return joined
 
 
-def write_plan(style: Style, seconds: float, rng: np.random.Generator) -> Plan:
+def write_arrangement(style: Style, seconds: float, rng: np.random.Generator) -> Arrangement:
     """Choose key, tempo, form and progressions for a song that lasts ``seconds``."""
     tempo = int(rng.integers(style.tempo[0], style.tempo[1] + 1))
     mode = tuple(style.progressions)[int(rng.integers(len(style.progressions)))]
@@ -126,7 +126,7 @@ def write_plan(style: Style, seconds: float, rng: np.random.Generator) -> Plan:
         progression = chorus if section.kind == "chorus" else verse
         chords += [progression[i % len(progression)] for i in range(section.bars)]
     tonic = Chord(key.tonic, "" if mode == "major" else "m")
-    return Plan(style, key, tempo, seconds, sections, (*chords, (tonic,)))
+    return Arrangement(style, key, tempo, seconds, sections, (*chords, (tonic,)))
 
 
 def _sections(bars: int, rng: np.random.Generator) -> tuple[Section, ...]:

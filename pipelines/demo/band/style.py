@@ -19,7 +19,7 @@ STEPS = 16  # sixteenth notes in a bar
 
 
 @dataclass(frozen=True)
-class Layer:
+class BandLayer:
     """One instrument of the ``other`` stem and what it plays.
 
     Attributes:
@@ -57,7 +57,7 @@ class Style:
     kit: str
     bass: tuple[str, ...]
     bass_timbre: str
-    layers: tuple[Layer, ...]
+    layers: tuple[BandLayer, ...]
     lead: str
     moods: tuple[str, ...]
     bass_words: tuple[str, ...]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipelines.demo.band.style import GROOVE_FILLS, Layer, Style
+from pipelines.demo.band.style import GROOVE_FILLS, BandLayer, Style
 
 _ROCK_FILLS = (
     {
@@ -42,8 +42,8 @@ FUNK = Style(
     bass=("R-.R..8.R-5.7-8.", "R..R.-8..R5-.78.", "R-R..8.5..R-7-5a"),
     bass_timbre="slap bass",
     layers=(
-        Layer("electric piano", ("X--.x...x--..x-.", "X-----..x-..x--."), low=55, size=3, pan=-0.25),
-        Layer(
+        BandLayer("electric piano", ("X--.x...x--..x-.", "X-----..x-..x--."), low=55, size=3, pan=-0.25),
+        BandLayer(
             "wah guitar",
             ("..ox..ox..ox..ox", "o.oxo.ox..oxo.ox"),
             low=60,
@@ -52,7 +52,7 @@ FUNK = Style(
             level=0.5,
             sections=("verse", "chorus"),
         ),
-        Layer(
+        BandLayer(
             "brass",
             ("............x.x.", "X-........x.x-.."),
             low=60,
@@ -88,8 +88,8 @@ ROCK_BALLAD = Style(
     bass=("R-------R---5---", "R-----R-R-----5-", "R-------5-----8-"),
     bass_timbre="picked bass",
     layers=(
-        Layer("piano", ("X-------x---x---", "X---x---x---x---"), low=55, size=3, pan=-0.3),
-        Layer(
+        BandLayer("piano", ("X-------x---x---", "X---x---x---x---"), low=55, size=3, pan=-0.3),
+        BandLayer(
             "clean guitar",
             ("0.1.2.1.0.1.2.1.", "0.2.1.2.0.2.1.2."),
             low=60,
@@ -99,7 +99,7 @@ ROCK_BALLAD = Style(
             sections=("intro", "verse", "break"),
             arpeggio=True,
         ),
-        Layer(
+        BandLayer(
             "distorted guitar",
             ("X-------X-----x-", "X---------x---x-"),
             low=48,
@@ -140,14 +140,14 @@ BOSSA_NOVA = Style(
     bass=("R-----5-5-----R-", "R-----5-8-----5-", "R-----5-5---3-a-"),
     bass_timbre="upright bass",
     layers=(
-        Layer(
+        BandLayer(
             "nylon guitar",
             ("X-....X-..X-....X-....X-....X-..", "X-..X-....X-..X-..X-..X-....X-.."),
             low=55,
             size=4,
             pan=-0.2,
         ),
-        Layer(
+        BandLayer(
             "vibraphone",
             ("0-------2---1---", "......2-----1---"),
             low=67,
@@ -157,7 +157,7 @@ BOSSA_NOVA = Style(
             sections=("verse", "chorus"),
             arpeggio=True,
         ),
-        Layer("strings", ("X---------------",), low=59, size=3, level=0.4, sections=("chorus",)),
+        BandLayer("strings", ("X---------------",), low=59, size=3, level=0.4, sections=("chorus",)),
     ),
     lead="flute",
     moods=("breezy", "intimate", "sunlit", "elegant"),
@@ -193,8 +193,8 @@ REGGAE = Style(
     bass=("R-..R-3-5-..3-R-", "R--..-R-5--.R-3-", "R-R-..5-..R-..35"),
     bass_timbre="dub bass",
     layers=(
-        Layer("skank guitar", ("....X.......X...", "....X.....x.X..."), low=60, size=3, pan=0.4, level=0.8),
-        Layer(
+        BandLayer("skank guitar", ("....X.......X...", "....X.....x.X..."), low=60, size=3, pan=0.4, level=0.8),
+        BandLayer(
             "organ",
             ("..xx..xx..xx..xx", "..x.x.x...x.x.x."),
             low=57,

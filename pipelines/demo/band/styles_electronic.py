@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipelines.demo.band.style import GROOVE_FILLS, Layer, Style
+from pipelines.demo.band.style import GROOVE_FILLS, BandLayer, Style
 
 _CLUB_FILLS = (
     {"kick": "X...X...X.......", "clap": "....X...x.x.xxxx", "hat": "x.x.x.x.x.x.xxxx"},
@@ -43,9 +43,9 @@ HOUSE = Style(
     bass=("R.R-..R-..R-..5.", "R-.R..R-.R..8-.5", "R...R-..R.R-..87"),
     bass_timbre="synth bass",
     layers=(
-        Layer("house piano", ("X..x..x...x..x..", "x--x--x-..x--x--"), low=57, size=4, pan=-0.2),
-        Layer("pad", ("X---------------",), low=52, size=4, level=0.55, sections=("intro", "chorus", "break")),
-        Layer(
+        BandLayer("house piano", ("X..x..x...x..x..", "x--x--x-..x--x--"), low=57, size=4, pan=-0.2),
+        BandLayer("pad", ("X---------------",), low=52, size=4, level=0.55, sections=("intro", "chorus", "break")),
+        BandLayer(
             "pluck",
             ("0.2.1.0.2.1.2.1.", "0..1..2.0..1..2."),
             low=67,
@@ -94,8 +94,8 @@ SYNTHWAVE = Style(
     bass=("R.R.R.R.R.R.R.R.", "R.R.8.R.R.R.8.R.", "RRR.RRR.RRR.RR5."),
     bass_timbre="saw bass",
     layers=(
-        Layer("saw pad", ("X---------------",), low=53, size=3),
-        Layer(
+        BandLayer("saw pad", ("X---------------",), low=53, size=3),
+        BandLayer(
             "arp synth",
             ("0121012101210121", "0.1.2.1.0.1.2.1.", "012.012.012.0121"),
             low=64,
@@ -105,7 +105,7 @@ SYNTHWAVE = Style(
             sections=("verse", "chorus"),
             arpeggio=True,
         ),
-        Layer(
+        BandLayer(
             "bells",
             ("2-------1-------", "0-----2-----1---"),
             low=72,
@@ -147,8 +147,8 @@ HIP_HOP = Style(
     bass=("R--...R-..5-....", "R---..3-R-..5-..", "R-..R-....R-5-7-"),
     bass_timbre="sub bass",
     layers=(
-        Layer("electric piano", ("X-----x---------", "X--x------x-----"), low=55, size=4, pan=-0.15),
-        Layer(
+        BandLayer("electric piano", ("X-----x---------", "X--x------x-----"), low=55, size=4, pan=-0.15),
+        BandLayer(
             "vibraphone",
             ("....2---1-------", "0---....2---....", "..1-..2-....0---"),
             low=67,
@@ -158,7 +158,7 @@ HIP_HOP = Style(
             sections=("verse", "chorus"),
             arpeggio=True,
         ),
-        Layer("pad", ("X---------------",), low=52, size=3, level=0.4, sections=("chorus", "break")),
+        BandLayer("pad", ("X---------------",), low=52, size=3, level=0.4, sections=("chorus", "break")),
     ),
     lead="flute",
     moods=("mellow", "hazy", "rainy-day", "sleepy"),

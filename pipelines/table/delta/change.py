@@ -1,4 +1,4 @@
-"""A change of a table that others change too: planned on what is there, committed, and again if they were quicker."""
+"""Change a table that other processes change as well: plan, commit, and start over if another commit came first."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _PAUSE_S = 0.05
 
 
 @dataclass(frozen=True)
-class Plan:
+class CommitPlan:
     """What a change does to one version. Files never change, so equal plans write equal rows.
 
     Args:
-        removed: the files that go, and how many rows of each the change is about.
-        rows: which of the rows that were given are appended.
+        removed: data files to remove, and how many rows of each the change is about.
+        rows: indices of the given rows to append.
     """
 
     removed: Mapping[str, int] = field(default_factory=dict)
@@ -36,28 +36,28 @@ class Plan:
 
 @dataclass(frozen=True)
 class Change:
-    """A change of any version.
+    """A change that can be made to any version.
 
     Args:
         operation: its name in the table's history.
-        plan: what it does to a version; None where it does nothing.
-        content: the rows to write for a plan.
+        plan: decides what to do to a version; None for nothing.
+        content: gives the rows to write for a plan.
     """
 
     operation: str
-    plan: Callable[[Version], Plan | None]
-    content: Callable[[Version, Plan], Iterable[pa.Table]]
+    plan: Callable[[Version], CommitPlan | None]
+    content: Callable[[Version, CommitPlan], Iterable[pa.Table]]
 
-    def make(self, storage: DeltaStorage, newest: Callable[[], Version], schema: pa.Schema) -> Plan | None:
-        """Commit the change as the version after the newest, whole; return what was done, None where nothing was.
+    def make(self, storage: DeltaStorage, newest: Callable[[], Version], schema: pa.Schema) -> CommitPlan | None:
+        """Commit the change as one new version; return the plan that was carried out, or None if nothing changed.
 
         Raises:
             StemsError: other writers were quicker every time, or the storage does not answer.
         """
         name = uuid.uuid4().hex
-        planned: Plan | None = None
+        planned: CommitPlan | None = None
         written: list[DataFile] = []
-        tried: int | None = None  # the version that this change may have become, though no answer said so
+        tried: int | None = None  # the version that this change may have become although the answer was lost
         lost = 0
         for attempt in range(_ATTEMPTS):
             version = newest()
@@ -77,7 +77,7 @@ class Change:
             with storage.errors():
                 try:
                     done = delta_commit.commit(version.table, name, self.operation, written, removed)
-                except Exception as error:  # done or not: the next attempt finds out
+                except Exception as error:  # the commit may have landed: the next attempt looks
                     lost += 1
                     if lost == TRIES or not may_pass(error):
                         raise
@@ -92,6 +92,6 @@ class Change:
             code="busy",
         )
 
-    def _write(self, storage: DeltaStorage, version: Version, plan: Plan, schema: pa.Schema) -> list[DataFile]:
+    def _write(self, storage: DeltaStorage, version: Version, plan: CommitPlan, schema: pa.Schema) -> list[DataFile]:
         rows = self.content(version, plan)
         return delta_commit.write_files(rows, storage.filesystem, schema, version.key)

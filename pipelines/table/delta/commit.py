@@ -2,7 +2,7 @@
 
 Data files are written first, under names that nothing refers to; then one log entry names them. That entry is
 the commit: it is written whole or not at all, and only where no other writer's entry is. A writer that dies before
-leaves files that no reader sees and that a vacuum removes; one that dies after has committed.
+that entry leaves files that no reader sees and that a vacuum deletes; one that dies after it has committed.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ import pyarrow.parquet as pq
 from pyarrow.fs import FileSystem
 
 CHECKPOINT_EVERY = 32
-"""Versions after which the log is summed up, so that opening a table reads at most so many entries."""
+"""Versions between checkpoints of the log, so that opening a table reads at most so many entries."""
 
 _NAME = "stems.name"
 _OPERATION = "stems.operation"
-_FILE_BYTES = 256 * 2**20  # a file is ended when it is as large
+_FILE_BYTES = 256 * 2**20  # a data file this large is complete
 _GROUP_ROWS, _GROUP_BYTES = 512, 64 * 2**20
 
 
@@ -45,7 +45,7 @@ COMMIT_STEPS = tuple(CommitStep)
 
 
 def passed(step: CommitStep) -> None:
-    """Called as each step is done; tests let the process die here."""
+    """Called after each step; tests let the process die here."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def write_files(
         tables: the rows, in pieces.
         filesystem: with the table's folder at its root.
         schema: of the rows.
-        key: columns whose least and greatest values readers shall know, to leave out files.
+        key: columns whose bounds are recorded, so that readers can skip files.
     """
     files = []
     groups = _row_groups(tables, schema)
@@ -91,10 +91,10 @@ def write_files(
 
 
 def commit(table: Any, name: str, operation: str, added: Sequence[DataFile], removed: Sequence[DataFile]) -> bool:
-    """Make ``added`` part of the table and ``removed`` no longer, in the version after ``table``'s, or not at all.
+    """Add and remove data files in one commit, as the version after ``table``'s, or do nothing at all.
 
     Returns:
-        Whether this call did it. If not, the version is taken: see :func:`landed`.
+        Whether the commit was made. If not, that version exists already: see :func:`landed`.
 
     Raises:
         DeltaError, OSError: the storage failed, or its answer was lost: see :func:`landed`.
@@ -120,7 +120,7 @@ def commit(table: Any, name: str, operation: str, added: Sequence[DataFile], rem
         return False
     passed(CommitStep.LOGGED)
     if version % CHECKPOINT_EVERY == 0:
-        with suppress(DeltaError, OSError):  # readers are slower without it, nothing more
+        with suppress(DeltaError, OSError):  # without it, readers are only slower
             table.update_incremental()
             table.create_checkpoint()
             passed(CommitStep.CHECKPOINTED)
@@ -130,7 +130,7 @@ def commit(table: Any, name: str, operation: str, added: Sequence[DataFile], rem
 def landed(filesystem: FileSystem, version: int, name: str) -> bool:
     """Whether a version is the commit of this name.
 
-    A client that gets no answer asks again, and is told that the version is taken: by itself, maybe.
+    A client whose answer was lost tries again and finds that the version exists, perhaps by its own first try.
     """
     try:
         with filesystem.open_input_stream(f"_delta_log/{version:020}.json") as entry:
@@ -141,7 +141,7 @@ def landed(filesystem: FileSystem, version: int, name: str) -> bool:
 
 @contextmanager
 def _whole(filesystem: FileSystem, path: str) -> Iterator[None]:
-    """Leave nothing half-written where a disk is full: it would take the room that the next try needs."""
+    """Delete a half-written file when the disk is full: the next try needs its room."""
     try:
         yield
     except OSError:
@@ -151,7 +151,7 @@ def _whole(filesystem: FileSystem, path: str) -> Iterator[None]:
 
 
 def _row_groups(tables: Iterable[pa.Table], schema: pa.Schema) -> Iterator[pa.Table]:
-    """The same rows in pieces of a size that is good to read at once."""
+    """The same rows in row groups of a size that suits readers."""
     waiting: list[pa.Table] = []
     for table in tables:
         for start in range(0, len(table), _GROUP_ROWS):

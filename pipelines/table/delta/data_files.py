@@ -1,6 +1,6 @@
 """One version of a Delta table as data files: which they are, their rows, their keys.
 
-(Delta's own ``to_pyarrow_dataset`` takes a millisecond a file to say in expressions what the log knows of it.)
+(Delta's own ``to_pyarrow_dataset`` takes a millisecond per file to turn the log's statistics into expressions.)
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from pyarrow.fs import FileSystem
 from pipelines.table.delta.commit import DataFile
 
 FILES_AT_A_TIME = 32
-"""Files that Arrow reads ahead where little of each is wanted."""
+"""Files that Arrow reads ahead when it reads a few columns of each."""
 
 
 @dataclass(frozen=True)
 class Version:
-    """An opened version, of which nothing but the log has been read.
+    """An opened version; only its log has been read.
 
     Args:
         table: the ``deltalake.DeltaTable``.
         filesystem: with the table's folder at its root.
-        key: the columns whose bounds the log knows.
+        key: the columns whose bounds the log records.
     """
 
     table: Any
@@ -37,7 +37,7 @@ class Version:
 
     @property
     def number(self) -> int:
-        """Of the version."""
+        """Number of the version."""
         return int(self.table.version())
 
     @cached_property
@@ -55,8 +55,8 @@ class Version:
         """The rows, unread.
 
         Args:
-            paths: only those in these files.
-            filtered: a filter will be given, which can leave out files by the bounds of their keys.
+            paths: only rows of these files.
+            filtered: the caller will filter, so attach the bounds of keys, by which files can be skipped.
         """
         kind = ds.ParquetFileFormat(default_fragment_scan_options=ds.ParquetFragmentScanOptions(pre_buffer=True))
         chosen = sorted(self.paths if paths is None else paths)
@@ -65,7 +65,7 @@ class Version:
         return ds.FileSystemDataset(fragments, pa.schema(self.table.schema().to_arrow()), kind, self.filesystem)
 
     def count_matching(self, matching: ds.Expression, column: str) -> dict[str, int]:
-        """How many rows match, by file, where some do; ``column`` is the one that the filter is about."""
+        """How many rows of each file match a filter on ``column``; files without any are left out."""
         counts: dict[str, int] = {}
         scanner = self.dataset(filtered=True).scanner(
             columns=[column], filter=matching, fragment_readahead=FILES_AT_A_TIME
@@ -75,7 +75,7 @@ class Version:
         return {path: count for path, count in sorted(counts.items()) if count}
 
     def count_where(self, columns: Sequence[str], test: Callable[[pa.RecordBatch], int]) -> dict[str, int]:
-        """How many rows pass a test of some columns, by file, where some do; ``test`` counts those of a batch."""
+        """How many rows of each file pass a test of some columns; ``test`` counts those of a batch."""
         counts: dict[str, int] = {}
         scanner = self.dataset().scanner(columns=list(columns), fragment_readahead=FILES_AT_A_TIME)
         for batch in scanner.scan_batches():
@@ -93,7 +93,7 @@ class Version:
 
     @cached_property
     def _bounds(self) -> dict[str, ds.Expression]:
-        """What is true of each key column, by file; columns that hold nulls, or are not known, are left out."""
+        """Bounds of each file's key columns, as expressions, without columns that have nulls or no statistics."""
         between: dict[tuple[str, str, str], ds.Expression] = {}  # most files share their separator's and codecs'
         terms: dict[str, list[ds.Expression]] = {}
         for column in self.key:
@@ -113,7 +113,7 @@ class Version:
 
 
 def groups_of(files: Iterable[DataFile], target_bytes: float) -> list[list[str]]:
-    """Files that would be of about the target size together; a file that is alone, or large, is in no group."""
+    """Group files to about the target size; a large file, and one that would be alone, is in no group."""
     groups: list[list[str]] = [[]]
     size = 0
     for file in files:
@@ -128,7 +128,7 @@ def groups_of(files: Iterable[DataFile], target_bytes: float) -> list[list[str]]
 
 
 def few_rows(paths: Iterable[str], files: Mapping[str, DataFile], most: int) -> list[list[str]]:
-    """Files in groups of so many rows at most; one with more is a group by itself."""
+    """Group files to at most so many rows; a file with more is a group by itself."""
     groups: list[list[str]] = []
     rows = most
     for path in paths:
@@ -168,5 +168,5 @@ class KnownKeys:
         found: dict[str, list[tuple[str, ...]]] = {path: [] for path in paths}
         for batch in scanner.scan_batches():
             found[batch.fragment.path] += key_tuples(batch.record_batch, version.key)
-        self._of_file |= found  # whole files, or nothing where reading failed
+        self._of_file |= found  # only after all files were read
         self._all.update(*found.values())

@@ -1,4 +1,4 @@
-"""Rows that get other values in a few columns, while the others pass through in Arrow's memory."""
+"""Change the values of a few columns; the other columns pass through in Arrow's memory."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ Values = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class Rewriting:
-    """What becomes of rows.
+    """How to change rows.
 
     Args:
-        columns: that are looked at.
-        now: a row's values in these columns (lists as tuples), to what they become; None where the row goes. What it
-            gives stays as it is when it is asked again.
+        columns: those that ``now`` reads and changes.
+        now: maps a row's values in these columns (lists as tuples) to the new ones; None deletes the row. It must
+            return its own results unchanged.
     """
 
     columns: Sequence[str]
     now: Callable[[Values], Values | None]
 
     def outdated(self, rows: pa.RecordBatch) -> int:
-        """How many rows change or go."""
+        """How many rows would change or be deleted."""
         return sum(self.now(was) != was for was in self._values(rows))
 
     def done(self, rows: pa.Table) -> pa.Table:
-        """The rows as they become."""
+        """The changed rows."""
         values = [self.now(was) for was in self._values(rows)]
         if any(new is None for new in values):
             rows = rows.filter(pa.array([new is not None for new in values], pa.bool_()))

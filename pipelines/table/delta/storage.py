@@ -1,7 +1,7 @@
-"""Where a table lies: one place for Delta, which writes its log, and for Arrow, which handles its files.
+"""Where a table lies: one set of options for Delta, which writes the log, and Arrow, which handles data files.
 
-Arrow reads by file systems of its own. Delta's reader would let Arrow's threads call Python, and one that does so
-while the process ends aborts or hangs it.
+Arrow reads through its own file systems. With Delta's reader, Arrow's threads would call Python, and a thread that
+does so while the process ends aborts or hangs it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ TRIES = 6
 _PAUSE_S = 0.2
 _RETRIES = {"max_retries": "10", "retry_timeout": "30s"}  # of a request, by the clients
 _S3_DEFAULTS = {
-    "aws_conditional_put": "etag",  # a log entry is written only where none is: what commits rest on
+    "aws_conditional_put": "etag",  # write a log entry only where there is none: commits depend on it
     "aws_timeout": "60s",  # of a request
     "aws_connect_timeout": "10s",
 }
@@ -52,7 +52,9 @@ class DeltaStorage:
 
     def __post_init__(self) -> None:
         if "://" in self.uri and not self.uri.startswith("s3://"):
-            raise StemsError(f"No table can lie at '{self.uri}'.", "Name a local path or s3://….", field="table")
+            raise StemsError(
+                f"'{self.uri}' is not a place for a table.", "Give a local path or s3://….", field="table"
+            )
 
     @cached_property
     def options(self) -> dict[str, str]:
@@ -60,10 +62,10 @@ class DeltaStorage:
         if not self._remote:
             return dict(self.given or {})
         environment = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
-        if endpoint := s3_endpoint(environment):  # delta-rs knows one of its names
+        if endpoint := s3_endpoint(environment):  # delta-rs knows only one of its names
             environment = {**{k: v for k, v in environment.items() if k not in ENDPOINTS}, ENDPOINTS[-1]: endpoint}
         given = environment if self.given is None else self.given
-        # One spelling of each option: of two, delta-rs takes either.
+        # One spelling of each option: given two, delta-rs takes either.
         bare = {name.lower().removeprefix("aws_"): value for name, value in given.items()}
         options = {name if name in _RETRIES else f"aws_{name}": value for name, value in bare.items()}
         if options.get("aws_endpoint_url", "").startswith("http://"):
@@ -79,7 +81,7 @@ class DeltaStorage:
 
     @contextmanager
     def errors(self, version: int | None = None) -> Iterator[None]:
-        """Turn what storage raises into a StemsError that names the table, and the version where one is asked for."""
+        """Turn errors of the storage into a StemsError that names the table and, if given, the version."""
         from deltalake.exceptions import DeltaError, TableNotFoundError
 
         try:
@@ -115,10 +117,10 @@ class DeltaStorage:
             ) from error
 
     def retried(self, work: Callable[[], T], version: int | None = None) -> T:
-        """Do work that can be repeated, until it works: clients repeat a request, but not an answer that was cut off.
+        """Repeat idempotent work until it succeeds: clients repeat a request, but not an answer that was cut off.
 
         Raises:
-            StemsError: it did not work, as in :meth:`errors`.
+            StemsError: it failed each time, as in :meth:`errors`.
         """
         with self.errors(version):
             for attempt in range(TRIES - 1):
@@ -150,13 +152,13 @@ class DeltaStorage:
             **{name: value for name, value in settings.items() if value is not None},
             "connect_timeout": _seconds(self.options["aws_connect_timeout"]),
             "request_timeout": _seconds(self.options["aws_timeout"]),
-            "allow_delayed_open": True,  # small files go in one request, which can be repeated
+            "allow_delayed_open": True,  # a small file is one request, which can be repeated
             "retry_strategy": AwsStandardS3RetryStrategy(max_attempts=int(self.options["max_retries"])),
         }
 
 
 def may_pass(error: Exception) -> bool:
-    """Whether what failed may work if it is tried again. Delta wraps what its object store says, in either of two."""
+    """Whether the error may pass if the work is tried again. Delta wraps its object store's errors in one of two."""
     if _lacks_bucket(error):
         return False
     lasts = isinstance(error, FileNotFoundError) or storage_reason(error) in NO_ROOM
@@ -164,9 +166,9 @@ def may_pass(error: Exception) -> bool:
 
 
 def _said(error: Exception) -> str:
-    """What went wrong: of an object store's answer, which is a page long, its message."""
-    told = re.search(r"<Message>([^<]+)</Message>", str(error))
-    return told[1].rstrip(".") if told else str(error)
+    """The error in words: only the message of an object store's page-long answer."""
+    message = re.search(r"<Message>([^<]+)</Message>", str(error))
+    return message[1].rstrip(".") if message else str(error)
 
 
 def _lacks_bucket(error: Exception) -> bool:
@@ -178,6 +180,6 @@ def _seconds(duration: str) -> float:
     number, unit = duration[:-1], duration[-1:]
     if unit not in ("s", "m") or not number.isdigit():
         raise StemsError(
-            f"'{duration}' is no time-out.", "Write AWS_TIMEOUT and its like as 90s or 2m.", field="table"
+            f"'{duration}' is not a time-out.", "Write AWS_TIMEOUT and the like as 90s or 2m.", field="table"
         )
     return float(number) * (60 if unit == "m" else 1)

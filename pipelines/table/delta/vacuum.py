@@ -1,7 +1,7 @@
-"""Files of a Delta table that nobody needs any more.
+"""Data files of a Delta table that no version needs any more.
 
-Delta says which they are. Its own vacuum would also delete files that a writer has just written and will name in its
-commit in a moment, and would write two versions that hold no change.
+Delta lists them. Its own vacuum would also delete files that a writer has just written and is about to commit, and
+would add two versions without any change.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from pyarrow.fs import FileInfo, FileSelector
 from pipelines.table.delta.data_files import Version
 
 WRITING_S = 3600.0
-"""A file that no version names may belong to a commit for so long after it was written."""
+"""Seconds after it was written in which a file that no version names may still be committed."""
 
 _AT_A_TIME = 16
 
 _DATA_FILE = re.compile(r"part-[\w.-]*[0-9a-f]{8}-[0-9a-f]{4}-[\w.-]*\.parquet")
-"""Names that writers of Delta give to data files; anything else in the folder is of others."""
+"""Names that Delta's writers give to data files; other files in the folder are left alone."""
 
 
 def unneeded_files(version: Version, hours: float) -> list[str]:
-    """Files that no version within the last hours needs: of older versions, and left by killed writers."""
+    """Files that no version of the last hours needs: those of older versions, and those of killed writers."""
     listed: list[str] = version.table.vacuum(
         retention_hours=math.ceil(hours), dry_run=True, enforce_retention_duration=False, full=True
     )
@@ -53,7 +53,7 @@ def _is_young(info: FileInfo) -> bool:
 
 
 def _named_lately(version: Version) -> set[str]:
-    """Files that log entries of the last hour name: they have been committed."""
+    """Files that log entries of the last hour name, and that are committed therefore."""
     named: set[str] = set()
     for info in version.filesystem.get_file_info(FileSelector("_delta_log")):
         if info.extension == "json" and _is_young(info):

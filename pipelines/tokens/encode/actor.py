@@ -1,20 +1,19 @@
-"""The workers of the second phase: tasks that fetch bytes, and the actor that holds the models."""
+"""The workers of the second phase: tasks that fetch files, and the actor that holds the models."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from models.errors import StemsError
 from pipelines.catalog.storage.files import Unreachable, read_bytes
+from pipelines.tokens.encode.results import TOKENIZED, Failed, SongResult, result_to_row
 from pipelines.tokens.encode.stage_metrics import StageMetrics
-from pipelines.tokens.encode.steps import SourceSong, Verdict
+from pipelines.tokens.encode.steps import SourceSong
 from pipelines.tokens.encode.tokenize import SongTokenizer, TokenizerSettings
 from pipelines.tokens.songs.kept_stems import stem_uri
 from pipelines.tokens.songs.reasons import BROKEN_STEMS, FAILED, MISSING, MODELS_FAIL, NOT_WRITTEN
@@ -24,27 +23,10 @@ from pipelines.tokens.songs.work import PROBE, work_from_json
 FETCHED = pa.schema(
     [
         ("line", pa.string()),  # JSON of the Work
-        ("reason", pa.string()),  # empty, or why the bytes could not be had
+        ("reason", pa.string()),  # why the bytes are missing; empty otherwise
         ("message", pa.string()),
         ("uris", pa.list_(pa.string())),
-        ("blobs", pa.list_(pa.large_binary())),  # compressed bytes, one an uri
-    ]
-)
-
-TOKENIZED = pa.schema(
-    [
-        ("song_id", pa.string()),
-        ("reason", pa.string()),  # empty, or a quarantine code
-        ("message", pa.string()),
-        ("vocal_score", pa.float32()),
-        ("sung", pa.bool_()),
-        ("frames", pa.int32()),
-        ("frame_rate", pa.float32()),
-        ("codes", pa.large_binary()),  # int16 [streams, frames], row by row; empty unless tokenized
-        ("stem_loudness", pa.list_(pa.float32())),
-        ("residual_db", pa.float32()),
-        ("folder", pa.string()),
-        ("took", pa.string()),  # JSON: seconds by stage
+        ("blobs", pa.list_(pa.large_binary())),  # compressed bytes, one per uri
     ]
 )
 
@@ -63,7 +45,7 @@ def _fetch(line: str, allow_hosts: tuple[str, ...], max_bytes: int | None) -> di
         if work.folder:
             return _fetched(line, {uri: read_bytes(uri) for uri in (stem_uri(work.folder, n) for n in work.encode)})
         return _fetched(line, fetch(work.entry, allow_hosts=allow_hosts, max_bytes=max_bytes))
-    except Exception as error:  # whatever a store's client may raise
+    except Exception as error:  # a store's client may raise anything
         reason = error.code if isinstance(error, StemsError) else f"{FAILED}{type(error).__name__}"
         if isinstance(error, FileNotFoundError):
             reason = MISSING
@@ -79,9 +61,9 @@ def _fetched(
 
 
 class TokenizerActor:
-    """Loads the models when the first song comes.
+    """Loads the models when the first song arrives.
 
-    Models that cannot be loaded give every song the reason :data:`MODELS_FAIL`: no song is to blame.
+    If they cannot be loaded, every song gets the reason :data:`MODELS_FAIL`: no song is to blame.
     """
 
     def __init__(self, settings: TokenizerSettings) -> None:
@@ -90,10 +72,10 @@ class TokenizerActor:
         self._metrics = StageMetrics()
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        """:data:`FETCHED` in, :data:`TOKENIZED` out: what stops the job comes last."""
+        """:data:`FETCHED` in, :data:`TOKENIZED` out; a row that stops the job comes last."""
         rows = batch.to_pylist()
         probes, rows = ([row for row in rows if (row["line"] == PROBE) is wanted] for wanted in (True, False))
-        done = [_row(PROBE, self._try_out()) for _ in probes] + self._take(rows)
+        done = [result_to_row(PROBE, self._try_out()) for _ in probes] + self._take(rows)
         done.sort(key=lambda row: row["reason"] == NOT_WRITTEN)
         return pa.Table.from_pylist(done, schema=TOKENIZED)
 
@@ -105,34 +87,35 @@ class TokenizerActor:
             if not row["reason"]
         ]
         found = iter(self._process(songs) if songs else [])
-        verdicts = [Verdict(row["reason"], row["message"]) if row["reason"] else next(found) for row in rows]
-        for work, verdict in zip(works, verdicts, strict=True):
-            for stage, took in verdict.took.items():
-                self._metrics.add(stage, verdict.reason or "ok", work.seconds, took)
-        return [_row(work.song_id, verdict) for work, verdict in zip(works, verdicts, strict=True)]
+        results = [Failed(row["reason"], row["message"]) if row["reason"] else next(found) for row in rows]
+        for work, result in zip(works, results, strict=True):
+            outcome = result.reason if isinstance(result, Failed) else "ok"
+            for stage, took in result.took.items():
+                self._metrics.add(stage, outcome, work.seconds, took)
+        return [result_to_row(work.song_id, result) for work, result in zip(works, results, strict=True)]
 
-    def _process(self, songs: list[SourceSong]) -> list[Verdict]:
+    def _process(self, songs: list[SourceSong]) -> list[SongResult]:
         try:
             self._tokenizer = self._tokenizer or self._load()
-        except Exception as error:  # a library may raise anything at a damaged file
+        except Exception as error:  # a library may raise anything on a damaged file
             return [_models_fail(error)] * len(songs)
         return self._tokenizer.process(songs)
 
-    def _try_out(self) -> Verdict:
-        """Load the models and let them work on a second of noise."""
+    def _try_out(self) -> Failed | None:
+        """Load the models and run them on a second of noise; None if they work."""
         try:
             self._tokenizer = self._tokenizer or self._load()
             self._tokenizer.try_out()
         except Exception as error:
             return _models_fail(error)
-        return Verdict()
+        return None
 
     def _load(self) -> SongTokenizer:
         return load_tokenizer(self._settings)
 
 
 def load_tokenizer(settings: TokenizerSettings) -> SongTokenizer:
-    """The models, in this process, which computes with as many threads as the settings say from now on.
+    """Load the models into this process, which computes with the settings' number of threads from now on.
 
     Raises what loading a separator and codecs does.
     """
@@ -151,24 +134,6 @@ def load_tokenizer(settings: TokenizerSettings) -> SongTokenizer:
     return SongTokenizer(settings, separator, codecs)
 
 
-def _models_fail(error: Exception) -> Verdict:
+def _models_fail(error: Exception) -> Failed:
     said = str(error) if isinstance(error, StemsError) else f"{type(error).__name__}: {error}"
-    return Verdict(MODELS_FAIL, said)
-
-
-def _row(song_id: str, verdict: Verdict) -> dict[str, Any]:
-    codes = np.zeros((0, 0), np.int16) if verdict.codes is None else verdict.codes
-    return {
-        "song_id": song_id,
-        "reason": verdict.reason,
-        "message": verdict.message,
-        "vocal_score": verdict.vocal_score,
-        "sung": verdict.sung,
-        "frames": codes.shape[1],
-        "frame_rate": verdict.frame_rate,
-        "codes": codes.tobytes(),
-        "stem_loudness": verdict.stem_loudness,
-        "residual_db": verdict.residual_db,
-        "folder": verdict.folder,
-        "took": json.dumps(verdict.took),
-    }
+    return Failed(MODELS_FAIL, said)

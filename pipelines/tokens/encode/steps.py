@@ -1,4 +1,4 @@
-"""Songs on their way through a worker: what is found of each, and steps that take many of them at a time."""
+"""Songs on their way through a worker, and the steps that process many of them at a time."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from models.audio.files import Audio
-from models.errors import StemsError
-from models.files.storage import NO_ROOM, storage_reason
-from pipelines.tokens.songs.reasons import FAILED, NOT_WRITTEN
+from pipelines.tokens.encode.results import Failed, SongResult
 from pipelines.tokens.songs.work import Work
 
 if TYPE_CHECKING:
@@ -20,45 +18,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What the second phase found of a song.
-
-    Args:
-        reason: why it is no song, or empty.
-        message: the same, in words.
-        vocal_score: 0..1, where it was listened for.
-        sung: the score is above the threshold.
-        frame_rate: frames a second.
-        codes: int16 [streams, frames] of the stems that were to be encoded.
-        stem_loudness: LUFS of each stem of the layout.
-        residual_db: what the stems leave of the mix.
-        folder: where the stems were kept, or empty.
-        took: seconds by stage.
-    """
-
-    reason: str = ""
-    message: str = ""
-    vocal_score: float | None = None
-    sung: bool = False
-    frame_rate: float = 0.0
-    codes: np.ndarray | None = None
-    stem_loudness: tuple[float, ...] = ()
-    residual_db: float = 0.0
-    folder: str = ""
-    took: Mapping[str, float] = field(default_factory=dict)
-
-    @classmethod
-    def failed(cls, error: Exception) -> Verdict:
-        """The verdict on a song that could not be processed; a full disk is no song's fault."""
-        if isinstance(error, StemsError):
-            return cls(error.code, str(error)[:500])
-        full = storage_reason(error) in NO_ROOM
-        return cls(NOT_WRITTEN if full else f"{FAILED}{type(error).__name__}", str(error)[:500])
-
-
-@dataclass(frozen=True)
 class SourceSong:
-    """A song as it reaches the worker: what is to be done, and its compressed bytes by uri."""
+    """A song as it reaches the worker: the work to do, and the compressed bytes of its files, by address."""
 
     work: Work
     blobs: Mapping[str, bytes]
@@ -66,21 +27,33 @@ class SourceSong:
 
 @dataclass
 class Case:
-    """A song on its way through the worker; done as soon as there is a verdict."""
+    """A song on its way through the worker. It is done as soon as it has a result.
+
+    Attributes:
+        song: as it reached the worker.
+        result: None until it is done.
+        vocal_score: of the song, or of the stretches that were listened to.
+        residual_db: what the stems leave of the mix; None unless the stems were made here.
+        mix: the song at the separator's rate; None where it is not to be separated.
+        probe: what listening to a few stretches has computed.
+        stems: by name, at the codecs' rate, as a file would store them.
+        folder: where the stems were kept, or empty.
+        took: seconds by stage.
+    """
 
     song: SourceSong
-    verdict: Verdict | None = None
-    score: float = 0.0
-    probe: Probe | None = None
+    result: SongResult | None = None
+    vocal_score: float | None = None
+    residual_db: float | None = None
     mix: Audio | None = None
+    probe: Probe | None = None
     stems: dict[str, Audio] = field(default_factory=dict)
-    residual: float = 0.0
     folder: str = ""
     took: dict[str, float] = field(default_factory=dict)
 
     @property
     def work(self) -> Work:
-        """What is to be done with it."""
+        """The work to do on it."""
         return self.song.work
 
     @property
@@ -90,13 +63,13 @@ class Case:
         return self.mix.samples
 
     def release(self) -> None:
-        """Let go of the samples."""
+        """Free the samples."""
         self.mix, self.probe, self.stems = None, None, {}
 
 
 @dataclass(frozen=True)
 class Step:
-    """Something that is done to songs, many at a time, if it is to be done to them."""
+    """A function that processes many songs at a time, and which songs it applies to."""
 
     name: str
     work: Callable[[list[Case]], None]
@@ -104,8 +77,8 @@ class Step:
 
 
 def run_step(step: Step, cases: Sequence[Case]) -> None:
-    """One step for all songs without a verdict; should it fail, one song at a time, so only the culprit fails."""
-    todo = [case for case in cases if not case.verdict and step.applies(case)]
+    """Run one step on all songs that are not done; if it fails, song by song, so that only the culprit fails."""
+    todo = [case for case in cases if case.result is None and step.applies(case)]
     if not todo:
         return
     began = time.perf_counter()
@@ -114,18 +87,18 @@ def run_step(step: Step, cases: Sequence[Case]) -> None:
     except Exception:
         for case in todo:
             try:
-                if not case.verdict:
+                if case.result is None:
                     step.work([case])
             except Exception as error:
-                case.verdict = Verdict.failed(error)
-    # A batch's time is shared out by length.
+                case.result = Failed.by(error)
+    # A batch's time is divided by the songs' lengths.
     rate = (time.perf_counter() - began) / sum(case.work.seconds for case in todo)
     for case in todo:
         case.took[step.name] = rate * case.work.seconds
 
 
 def groups(cases: Sequence[Case], seconds: float) -> list[list[Case]]:
-    """Songs to hold in memory together: as many, in order, as last at most ``seconds``."""
+    """Group songs to hold in memory together: in order, each group lasts at most ``seconds`` or is one song."""
     found: list[list[Case]] = []
     for case in cases:
         if found and sum(other.work.seconds for other in found[-1]) + case.work.seconds <= seconds:

@@ -1,23 +1,20 @@
-"""Results of the second phase to rows."""
+"""Turn results of the second phase into rows."""
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from models.errors import StemsError
-from models.stems import StemLayout
 from pipelines.table.schema import Identity, QuarantineRow, StemsRow, TokenRow
 from pipelines.table.token_table import TokenTable
-from pipelines.tokens.choose.choose import dropped_row
-from pipelines.tokens.choose.table_state import Facts
-from pipelines.tokens.choose.vocal_rule import SCORE
-from pipelines.tokens.run.report import ReportBuilder
+from pipelines.tokens.choose.decision import dropped_row
+from pipelines.tokens.choose.table_state import FileFacts
+from pipelines.tokens.encode.results import Failed, MadeStems, SongResult, Sung, Tokenized, result_from_row
+from pipelines.tokens.resolve import ResolvedRun
+from pipelines.tokens.run.report_builder import ReportBuilder
 from pipelines.tokens.run.reuse_codes import earlier_codes
 from pipelines.tokens.run.writer import Writer
 from pipelines.tokens.songs.reasons import (
@@ -33,60 +30,55 @@ from pipelines.tokens.songs.work import Work
 
 MOST_SUSPECTS = 8
 
-_REPAIR = "`stems prepare --keep_stems FOLDER`, with the song's catalog, makes and keeps them again."
+_REPAIR = "`stems prepare --keep-stems FOLDER`, with the song's catalog, makes and keeps them again."
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Plan:
+class RunContext:
     """What all songs of a run share, and what is known of each.
 
     Args:
-        identity: of the run.
-        layout: stems in stream order.
-        cardinality: codes in a codebook.
-        facts: by song.
+        resolved: the job.
+        identity: by which this run's failures are kept in the quarantine.
+        facts: measurements of each song's file, by song.
         splits: train or valid, by song.
         stems: kept stems, by song and separator.
-        rate: of the codecs, in Hz.
     """
 
+    resolved: ResolvedRun
     identity: Identity
-    layout: StemLayout
-    cardinality: int
-    facts: Mapping[str, Facts]
+    facts: Mapping[str, FileFacts]
     splits: Mapping[str, str]
     stems: Mapping[tuple[str, str], StemsRow]
-    rate: int
 
 
 class Collector:
     """Takes results in any order and hands rows to the writer.
 
     Args:
-        table: for codes that a song has already.
-        plan: of the run.
-        works: all that is to be done, by song.
+        table: for codes that songs have already.
+        context: of the run.
+        works: all songs to tokenize, by song.
         writer: takes the rows.
         report: takes the figures.
-        separates: whether songs whose kept stems are damaged can be made from their files again.
 
     Attributes:
-        completed: songs that kept some streams that they had.
+        completed: songs that kept some of the streams that they had.
     """
 
     def __init__(
         self,
         table: TokenTable,
-        plan: Plan,
+        context: RunContext,
         works: Mapping[str, Work],
         writer: Writer,
         report: ReportBuilder,
-        separates: bool = False,
     ) -> None:
-        self._separates, self._again, self._damage = separates, dict[str, Work](), ""
-        self._table, self._plan, self._writer, self._report = table, plan, writer, report
+        self._again, self._damage = dict[str, Work](), ""
+        self._table, self._context, self._writer, self._report = table, context, writer, report
+        self._separates = bool(context.resolved.separator)
         self._todo = dict(works)
         self._suspects: list[QuarantineRow] = []
         self._partial: list[tuple[Work, TokenRow]] = []
@@ -94,39 +86,40 @@ class Collector:
         self.completed = 0
 
     def take(self, row: Mapping[str, Any]) -> bool:
-        """Take one row of :data:`pipelines.tokens.encode.actor.TOKENIZED`; commits when it is time.
+        """Take one row of :data:`pipelines.tokens.encode.results.TOKENIZED`; commit if it is time.
 
         Returns:
-            Whether the song is done; if not, it is among those that :meth:`again` gives.
+            Whether the song is done; if not, :meth:`again` gives it once more.
 
         Raises:
             StemsError: the models are at fault, stems cannot be written, or too many files are bad.
         """
-        if row["reason"] == NOT_WRITTEN:
-            raise StemsError(row["message"], "What was done is in the table.", code=NOT_WRITTEN, field="keep_stems")
+        result = result_from_row(row)
+        if isinstance(result, Failed) and result.reason == NOT_WRITTEN:
+            raise StemsError(result.message, "Finished songs are in the table.", code=NOT_WRITTEN, field="keep_stems")
         check_models(row)
         work = self._todo.pop(row["song_id"])
-        if row["reason"] == BROKEN_STEMS and self._separates:
-            self._damage = self._damage or _damaged(work, row)
+        if isinstance(result, Failed) and result.reason == BROKEN_STEMS and self._separates:
+            self._damage = self._damage or _damaged(work, result)
             self._again[work.song_id] = replace(work, folder="", repair=work.folder)
             return False
-        self._note(work, row)
-        # What is missing now was there when it was looked at.
-        if row["reason"] in PASSED_OVER or row["reason"] == MISSING:
-            lost = row["reason"] == BROKEN_STEMS
-            said = f"{_damaged(work, row)} {_REPAIR}" if lost else row["message"]
-            self._writer.pass_over(row["reason"])
-            self._report.problem(work.entry.uri, row["reason"], said)
-        elif row["reason"]:
-            self._fail(self._quarantine_row(work, row["reason"], row["message"]))
-        else:
-            self._models_work = True
-            self._clear_suspects()
-            self._keep(work, row)
+        self._note(work, result)
+        match result:
+            case Failed():
+                self._fail(work, result)
+            case Sung():
+                self._song_went_well()
+                facts = self._context.facts[work.song_id]
+                row_of_it = dropped_row(work.entry, facts, work.separator, result.vocal_score, result.decided_by)
+                self._writer.add(row_of_it)
+                self._report.dropped(result.decided_by)
+            case Tokenized():
+                self._song_went_well()
+                self._keep(work, result)
         return True
 
     def again(self) -> dict[str, Work]:
-        """Songs that are to be made from their files, since their kept stems are damaged; each is given once."""
+        """Songs to make from their files, since their kept stems are damaged; each is returned once."""
         found, self._again = self._again, {}
         if found:
             log.warning("%s Stems of %d songs are made again, from the songs' files.", self._damage, len(found))
@@ -134,15 +127,15 @@ class Collector:
         return found
 
     def rescue(self) -> None:
-        """Write what is done, where the job has to stop before its end."""
+        """Write what is done when the job has to stop before its end."""
         self._complete()
-        self._writer.write()
+        self._writer.flush()
 
     def finish(self) -> None:
-        """Write all that is left; songs without a result have crashed their worker.
+        """Write what is left; songs without a result have crashed their worker.
 
         Raises:
-            StemsError: not one song went well, and the models are at fault, or too many files are.
+            StemsError: none of several songs went well, so the models are at fault; or too many files are bad.
         """
         if len(self._suspects) > 1 and not self._models_work:
             raise self._models_fail()
@@ -152,20 +145,19 @@ class Collector:
             self._report.problem(work.entry.uri, CRASHED, message)
         self._clear_suspects()
         self._complete()
-        self._writer.commit()
+        self._writer.flush_and_check()
 
-    def _keep(self, work: Work, row: Mapping[str, Any]) -> None:
-        facts = self._plan.facts[work.song_id]
-        if row["sung"]:
-            self._writer.add(dropped_row(work.entry, facts, work.separator, row["vocal_score"], SCORE))
-            self._report.dropped(SCORE)
-            return
-        kept = self._plan.stems.get((work.song_id, work.separator)) if work.folder or work.repair else None
-        stems = kept or self._stems_row(work, row)
-        if row["folder"] and not kept:
+    def _song_went_well(self) -> None:
+        self._models_work = True
+        self._clear_suspects()
+
+    def _keep(self, work: Work, result: Tokenized) -> None:
+        kept = self._context.stems.get((work.song_id, work.separator)) if work.folder or work.repair else None
+        stems = kept or self._stems_row(work, result.made)
+        if result.made and result.made.folder and not kept:
             self._writer.add(stems)
-        tokens = self._token_row(work, row, facts, stems)
-        if len(work.encode) == len(self._plan.layout.names):
+        tokens = self._token_row(work, result, stems)
+        if len(work.encode) == len(self._context.resolved.layout.names):
             self._writer.add(tokens)
             return
         self._partial.append((work, tokens))
@@ -173,15 +165,23 @@ class Collector:
             self._complete()
 
     def _complete(self) -> None:
-        """Add the streams that songs have already to those that were made."""
+        """Add the streams that songs have already to the new ones."""
         partial, self._partial = self._partial, []
-        layout, wanted = self._plan.layout, self._plan.identity.codecs
-        for row in earlier_codes(self._table, layout, wanted, partial):
+        resolved = self._context.resolved
+        for row in earlier_codes(self._table, resolved.layout, resolved.identity.codecs, partial):
             self._writer.add(row)
             self.completed += 1
 
-    def _fail(self, row: QuarantineRow) -> None:
-        self._report.problem(row.uri, row.reason, row.message)
+    def _fail(self, work: Work, failed: Failed) -> None:
+        # A file that is missing now was there when it was inspected.
+        if failed.reason in PASSED_OVER or failed.reason == MISSING:
+            lost = failed.reason == BROKEN_STEMS
+            said = f"{_damaged(work, failed)} {_REPAIR}" if lost else failed.message
+            self._writer.pass_over(failed.reason)
+            self._report.problem(work.entry.uri, failed.reason, said)
+            return
+        self._report.problem(work.entry.uri, failed.reason, failed.message)
+        row = self._quarantine_row(work, failed.reason, failed.message)
         if not row.reason.startswith(FAILED):
             self._writer.add(row)
             return
@@ -206,42 +206,41 @@ class Collector:
             self._writer.add(row)
         self._suspects = []
 
-    def _note(self, work: Work, row: Mapping[str, Any]) -> None:
-        took: dict[str, float] = json.loads(row["took"])
-        for stage, seconds in took.items():
+    def _note(self, work: Work, result: SongResult) -> None:
+        for stage, seconds in result.took.items():
             self._report.stage(stage, 1, work.seconds, seconds)
-        self._report.song(work.entry.title, work.entry.uri, work.seconds, sum(took.values()), took)
-        if row["vocal_score"] is not None and not work.folder:
-            self._report.value("vocal_score", row["vocal_score"])
+        took = sum(result.took.values())
+        self._report.song(work.entry.title, work.entry.uri, work.seconds, took, result.took)
+        match result:
+            case Sung(vocal_score=score) | Tokenized(made=MadeStems(vocal_score=score)):
+                self._report.value("vocal_score", score)
 
     def _quarantine_row(self, work: Work, reason: str, message: str) -> QuarantineRow:
-        identity = self._plan.identity
         return QuarantineRow(
             uri=work.entry.uri,
             fingerprint=work.entry.fingerprint,
             reason=reason,
             message=message,
             song_id=work.song_id,
-            separator=identity.separator,
-            codecs=identity.codecs,
-            limits=identity.limits,
+            **vars(self._context.identity),
         )
 
-    def _stems_row(self, work: Work, row: Mapping[str, Any]) -> StemsRow:
+    def _stems_row(self, work: Work, made: MadeStems | None) -> StemsRow:
+        assert made is not None, "stems that the table does not have were made in this run"
         return StemsRow(
             song_id=work.song_id,
             separator=work.separator,
-            folder=row["folder"],
-            stems=self._plan.layout.names,
-            rate=self._plan.rate,
+            folder=made.folder,
+            stems=self._context.resolved.layout.names,
+            rate=self._context.resolved.sample_rate,
             seconds=work.seconds,
-            vocal_score=row["vocal_score"],
-            stem_loudness=tuple(row["stem_loudness"]),
-            residual_db=row["residual_db"],
+            vocal_score=made.vocal_score,
+            stem_loudness=made.stem_loudness,
+            residual_db=made.residual_db,
         )
 
-    def _token_row(self, work: Work, row: Mapping[str, Any], facts: Facts, stems: StemsRow) -> TokenRow:
-        entry, plan = work.entry, self._plan
+    def _token_row(self, work: Work, result: Tokenized, stems: StemsRow) -> TokenRow:
+        entry, resolved, facts = work.entry, self._context.resolved, self._context.facts[work.song_id]
         by_stem = dict(zip(stems.stems, stems.stem_loudness, strict=True))
         self._report.value("residual_db", stems.residual_db)
         return TokenRow(
@@ -254,32 +253,32 @@ class Collector:
             seconds=facts.seconds,
             source_rate=facts.source_rate,
             source_channels=facts.source_channels,
-            frame_rate=row["frame_rate"],
-            codes=np.frombuffer(row["codes"], np.int16).reshape(-1, row["frames"]),
-            cardinality=plan.cardinality,
-            layout=str(plan.layout),
+            frame_rate=result.frame_rate,
+            codes=result.codes,
+            cardinality=resolved.cardinality,
+            layout=str(resolved.layout),
             separator=work.separator,
-            codecs=plan.identity.codecs,
+            codecs=resolved.identity.codecs,
             loudness=facts.loudness,
             clipped=facts.clipped,
             silence=facts.silence,
             vocal_score=stems.vocal_score,
-            stem_loudness=tuple(by_stem[name] for name in plan.layout.names),
+            stem_loudness=tuple(by_stem[name] for name in resolved.layout.names),
             residual_db=stems.residual_db,
-            split=plan.splits[work.song_id],
+            split=self._context.splits[work.song_id],
         )
 
 
-def _damaged(work: Work, row: Mapping[str, Any]) -> str:
-    return f"The kept stems in '{work.folder}' are gone or damaged ({row['message'].rstrip('.')})."
+def _damaged(work: Work, failed: Failed) -> str:
+    return f"The kept stems in '{work.folder}' are gone or damaged ({failed.message.rstrip('.')})."
 
 
 def check_models(row: Mapping[str, Any]) -> None:
-    """StemsError where a row of :data:`pipelines.tokens.encode.actor.TOKENIZED` says that the models are at fault."""
+    """Raise a StemsError if a row of :data:`pipelines.tokens.encode.results.TOKENIZED` says that the models fail."""
     if row["reason"] == MODELS_FAIL:
         raise StemsError(
             f"The models cannot be loaded. {row['message']}",
-            "What was done so far is in the table.",
+            "Finished songs are in the table.",
             code=MODELS_FAIL,
             field="separator",
         )

@@ -1,4 +1,4 @@
-"""What Ray says of the blocks that a stream has lost: whether a line is to blame, or the cluster."""
+"""Ray's errors about the blocks that a stream has lost: whether a line is to blame, or the cluster."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Loss:
     """A block that was lost.
 
     Args:
-        own: whether the worker that had it ran, and died or failed of it.
-        said: what Ray says of it.
+        own: whether its worker ran, and the block itself made it die or fail.
+        said: Ray's error, in one line.
     """
 
     own: bool
@@ -25,31 +25,31 @@ class Loss:
 
     @classmethod
     def of(cls, error: BaseException) -> Loss:
-        """What an error says. The error itself is not kept: its traceback would keep actors alive."""
+        """The loss that an error reports. The error is not kept: its traceback would keep actors alive."""
         *_, cause = _chain(error)
         return cls(is_its_own(error), f"{type(cause).__name__}, {first_line(cause)}")
 
 
-_TELLS = "ray.data._internal.execution.streaming_executor_state"
-"""The logger in which Ray Data tells of a block that it passes over; the stream itself does not."""
+_REPORTS_LOSSES = "ray.data._internal.execution.streaming_executor_state"
+"""The logger to which Ray Data reports a block that it passes over; the stream itself reports nothing."""
 
 
 @contextmanager
 def watch_losses() -> Iterator[list[Loss]]:
-    """Each block that was lost meanwhile, in a list that grows."""
+    """A list that grows by each block lost while the context lasts."""
     losses: list[Loss] = []
     handler = _Gather(losses)
-    teller = logging.getLogger(_TELLS)
-    level, passes_on = teller.level, teller.propagate
-    teller.addHandler(handler)
-    teller.setLevel(logging.ERROR)
-    teller.propagate = False
+    reporter = logging.getLogger(_REPORTS_LOSSES)
+    level, passes_on = reporter.level, reporter.propagate
+    reporter.addHandler(handler)
+    reporter.setLevel(logging.ERROR)
+    reporter.propagate = False
     try:
         yield losses
     finally:
-        teller.removeHandler(handler)
-        teller.setLevel(level)
-        teller.propagate = passes_on
+        reporter.removeHandler(handler)
+        reporter.setLevel(level)
+        reporter.propagate = passes_on
 
 
 def is_ray_failure(error: BaseException) -> bool:
@@ -60,7 +60,7 @@ def is_ray_failure(error: BaseException) -> bool:
 
 
 def is_its_own(error: BaseException) -> bool:
-    """Whether the worker that had a line ran, and died or failed of it."""
+    """Whether a line's worker ran, and the line itself made it die or fail."""
     from ray import exceptions as ray
 
     died = (ray.WorkerCrashedError, ray.OutOfMemoryError, ray.RayTaskError, ray.UserCodeException)

@@ -1,4 +1,4 @@
-"""How far a job is, with its rate and the time left: bars on a terminal, lines in its log everywhere."""
+"""A job's progress, rate and time left: bars on a terminal, and lines in its log."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Rate:
-    """Songs of one stage as they are done; pure but for its clock.
+    """Progress of one stage, in songs.
 
     Args:
         name: of the stage.
-        songs: in all.
-        clock: in seconds.
+        songs: number of all songs.
+        clock: gives seconds.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Rate:
         self.began = self.said = self.clock()
 
     def advance(self, seconds: float) -> None:
-        """One more song, of so many seconds of audio."""
+        """Count one more song, with its seconds of audio."""
         self.done, self.heard = self.done + 1, self.heard + seconds
 
     @property
@@ -51,16 +51,16 @@ class Rate:
 
     @property
     def per_minute(self) -> float:
-        """Songs a minute."""
+        """Songs per minute."""
         return self.done / self.elapsed * 60
 
     @property
     def speed(self) -> float:
-        """Seconds of audio a second."""
+        """Seconds of audio per second."""
         return self.heard / self.elapsed
 
     def line(self) -> str:
-        """The stage in one line, where one is due: every 30 s, and at its end; else empty."""
+        """The stage in one line, if one is due (every 30 s, and at the end); empty otherwise."""
         now = self.clock()
         if now - self.said < LINE_S and self.done < self.songs:
             return ""
@@ -72,7 +72,7 @@ class Rate:
 
 
 class Progress:
-    """Bars that appear as stages begin, where stderr is a terminal; lines in the log in any case."""
+    """Bars that appear as stages begin, if stderr is a terminal; lines in the log in any case."""
 
     def __init__(self) -> None:
         console = Console(stderr=True)
@@ -92,7 +92,7 @@ class Progress:
         self._bars.stop()
 
     def stage(self, name: str, songs: int) -> Callable[[float], None]:
-        """Begin a stage; call the answer after each song, with its seconds of audio."""
+        """Begin a stage; call the returned function after each song, with its seconds of audio."""
         bar, rate = self._bars.add_task(name, total=songs, per_minute=0.0, speed=0.0), Rate(name, songs)
 
         def advance(seconds: float) -> None:
@@ -106,17 +106,17 @@ class Progress:
 
 @contextmanager
 def logged(file: Path | None) -> Iterator[None]:
-    """Meanwhile, write what the job has to say into a file, and on stderr where no bars are shown.
+    """Write the job's log lines into a file while the context lasts, and to stderr if no bars are shown.
 
     Args:
-        file: made with its folder when there is something to write; None for none.
+        file: created with its folder at the first line; None writes no file.
     """
     screen = logging.StreamHandler()
     screen.setLevel(logging.WARNING if sys.stderr.isatty() else logging.INFO)
     handlers: list[logging.Handler] = [screen, *([_LateFile(file)] if file else [])]
     loggers = [logging.getLogger(name) for name in ("pipelines", "cluster")]
     levels = [each.level for each in loggers]
-    rays_own = logging.getLogger("cluster.ray")  # pages that a file may hold, and a screen should not
+    rays_own = logging.getLogger("cluster.ray")  # long output that belongs in a file, not on a screen
     rays_own.setLevel(logging.DEBUG if file else logging.NOTSET)
     for handler in handlers:
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
@@ -136,7 +136,7 @@ def logged(file: Path | None) -> Iterator[None]:
 
 
 class _LateFile(logging.FileHandler):
-    """A log file whose folder is made with its first line. One that cannot be written ends no job."""
+    """A log file whose folder is created with its first line. An error in writing it does not end the job."""
 
     def __init__(self, file: Path) -> None:
         super().__init__(file, delay=True, encoding="utf-8")

@@ -1,7 +1,7 @@
-"""Streams through Ray Data: lines of JSON in, rows out, whatever dies on the way.
+"""Run lines of JSON through Ray Data, with retries: rows come out, even if workers die on the way.
 
-A worker that is killed, or that a file crashes, loses the rows of a block. They are missing from the results, and run
-again, each in a block of its own. A line is given up where it was lost while nothing else ran and the cluster worked.
+A worker that is killed, or that a file crashes, loses the rows of a block. They are missing from the results and run
+again, each in a block of its own. A line is given up if it was lost while nothing else ran and the cluster worked.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from pipelines.tokens.run.lost_blocks import Loss, is_ray_failure, watch_losses
 from pipelines.tokens.run.workers import Workers
 from pipelines.tokens.songs.work import PROBE
 
-ALONE = 3
+ISOLATED_TRIES = 3
 """Times that a line runs in a block of its own before it is given up; the last time, nothing else runs."""
 
 _FEW = 8
-"""Lines of which one at least comes to an end, unless it is the cluster that is broken."""
+"""Of so many lines, at least one succeeds unless the cluster is broken."""
 
 _AT_ONCE = 16_384
-"""Lines that one stream is given: Ray Data keeps something of each until its end."""
+"""Lines per stream: Ray Data keeps some memory for each until the stream ends."""
 
 _BROKEN_STREAMS = 8
-"""Streams in a row that may break without a result."""
+"""Streams in a row that may break without any result."""
 
 _DEAD_ROUNDS = 3
-"""Rounds in a row in which a cluster may do nothing at all."""
+"""Rounds in a row in which a cluster may finish nothing at all."""
 
 _RETRIES = 1
 _FOR_EVER = -1
@@ -44,7 +44,7 @@ Row = dict[str, Any]
 Dataset = Any
 Stages = Callable[[list[pa.Table]], Dataset]
 NodeLoss = AbstractContextManager[Callable[[], bool]]
-"""Around a round, any number of times: what it gives tells whether a node was lost meanwhile."""
+"""A context around each round; what it gives says whether a node was lost meanwhile."""
 
 _ONE_NODE: NodeLoss = nullcontext(lambda: False)
 
@@ -55,29 +55,29 @@ Watching = Callable[[], AbstractContextManager[list[Loss]]]
 log = logging.getLogger(__name__)
 
 
-def run_rounds(
+def run_with_retries(
     lines: Mapping[str, str],
     stream: Stream[T],
     block: int,
     lost_nodes: NodeLoss = _ONE_NODE,
     watching: Watching = watch_losses,
 ) -> Iterator[tuple[str, T]]:
-    """Results by key, each once; a key that was lost alone :data:`ALONE` times is left out.
+    """Yield results by key, each once; a key that was lost in isolation :data:`ISOLATED_TRIES` times is left out.
 
     A line counts as lost by its own fault only where its own worker died while nothing else ran, no node was lost,
     and the cluster did its work on a probe right after it.
 
     Args:
-        lines: what to work on, by key.
-        stream: gives results by key for lines, so many in a block; some may be missing, and it may break. For
-            :data:`pipelines.tokens.songs.work.PROBE` it gives a result by that very key.
-        block: lines that share a block at first.
-        lost_nodes: tells of each round whether a node was lost; then no line is to blame for what is missing.
-        watching: tells what Ray has said of each block that was lost meanwhile.
+        lines: the lines, by key.
+        stream: yields results by key, given lines and the lines per block; results may be missing, and it may break.
+            For :data:`pipelines.tokens.songs.work.PROBE` it yields a result with that key.
+        block: lines per block at first.
+        lost_nodes: reports for each round whether a node was lost; then no line is to blame for missing results.
+        watching: collects Ray's errors about lost blocks.
 
     Raises:
-        StemsError: the stream broke again and again without a result, the cluster does not work even on a probe, or
-            not one of several lines came to an end.
+        StemsError: the stream broke again and again without a result, the cluster fails even on a probe, or none of
+            several lines succeeded.
     """
     keys = list(lines)
     for start in range(0, len(keys), _AT_ONCE):
@@ -86,7 +86,7 @@ def run_rounds(
 
 
 class _Rounds:
-    """Rounds of the same lines, until each has a result or is given up."""
+    """Runs the same lines in rounds until each has a result or is given up."""
 
     def __init__(
         self, lines: Mapping[str, str], stream: Stream[Any], lost_nodes: NodeLoss, watching: Watching
@@ -99,7 +99,7 @@ class _Rounds:
 
     def run(self, block: int) -> Iterator[tuple[str, Any]]:
         size, alone = block, 0
-        while self._missing and alone < ALONE - 1:
+        while self._missing and alone < ISOLATED_TRIES - 1:
             before = len(self._missing)
             with self._lost_nodes as lost_one:
                 whole = yield from self._round(list(self._missing), size)
@@ -115,7 +115,7 @@ class _Rounds:
         yield from self._one_by_one()
 
     def _one_by_one(self) -> Iterator[tuple[str, Any]]:
-        """Run each line with nothing beside it; what is lost then is given up where the cluster is not at fault."""
+        """Run each line with nothing beside it; a line lost then is given up, if the cluster is not at fault."""
         for _ in range(_DEAD_ROUNDS):
             blamed = 0
             with self._lost_nodes as lost_one:
@@ -127,7 +127,7 @@ class _Rounds:
         raise _cluster_fails(f"could not work on {len(self._missing)} files: {self._said}")
 
     def _round(self, keys: list[str], size: int) -> Generator[tuple[str, Any], None, bool]:
-        """Give what comes of some lines; whether the stream came to its end."""
+        """Yield the results of some lines; return whether the stream ended normally."""
         with self._watching() as self._losses:
             try:
                 for key, result in self._stream([self._missing[key] for key in keys], size):
@@ -146,7 +146,7 @@ class _Rounds:
         return True
 
     def _check_cluster(self, whole: bool) -> None:
-        """A round gave nothing: raise where the cluster has done nothing for too long."""
+        """After a round without results: raise if the cluster has done nothing for too long."""
         self._broken = 0 if whole else self._broken + 1
         self._dead = self._dead + 1 if whole and not self._works() else 0
         if self._broken >= _BROKEN_STREAMS:
@@ -157,7 +157,7 @@ class _Rounds:
             raise _cluster_fails(f"does no work: {self._said}")
 
     def _works(self) -> bool:
-        """Whether a probe goes through all stages."""
+        """Whether a probe passes all stages."""
         try:
             return any(key == PROBE for key, _ in self._stream([PROBE], 1))
         except Exception as error:
@@ -180,7 +180,7 @@ def _cluster_fails(what: str) -> StemsError:
 
 
 def inspection(task: Callable[[pa.Table], pa.Table], workers: Workers) -> Stages:
-    """The one stage of the first phase: stateless tasks, so that a decoder that crashes takes no models with it."""
+    """The one stage of the first phase: stateless tasks, so that a crashing decoder takes no models with it."""
 
     def stages(blocks: list[pa.Table]) -> Dataset:
         return _tasks(_source(blocks), task, workers)
@@ -189,7 +189,7 @@ def inspection(task: Callable[[pa.Table], pa.Table], workers: Workers) -> Stages
 
 
 def tokenizing(task: Callable[[pa.Table], pa.Table], settings: TokenizerSettings, workers: Workers) -> Stages:
-    """The stages of the second phase: files' bytes are fetched by tasks, ahead of workers that hold the models."""
+    """The stages of the second phase: tasks fetch files ahead of the actors that hold the models."""
     import ray
 
     def stages(blocks: list[pa.Table]) -> Dataset:
@@ -199,7 +199,7 @@ def tokenizing(task: Callable[[pa.Table], pa.Table], settings: TokenizerSettings
             fn_constructor_args=(settings,),
             batch_format="pyarrow",
             batch_size=max(len(block) for block in blocks),
-            # More actors start where nodes join; none that would have nothing to do.
+            # More actors start when nodes join, but never more than there are blocks.
             compute=ray.data.ActorPoolStrategy(
                 min_size=at_first, max_size=min(workers.most, len(blocks)), initial_size=at_first
             ),
@@ -218,7 +218,7 @@ def tokenizing(task: Callable[[pa.Table], pa.Table], settings: TokenizerSettings
 
 
 def wants(workers: Workers) -> dict[str, Want]:
-    """What the second phase asks the cluster for, to be watched."""
+    """The resources that the second phase waits for, to be watched."""
     return {
         "an actor that holds the models": Want(workers.actor, lambda: _living_actors() >= workers.actors),
         "a task that fetches files": Want(workers.read),
@@ -235,7 +235,7 @@ def _living_actors() -> int:
 
 
 def read_stream(stages: Stages, column: str, lines: list[str], block: int) -> Iterator[Row]:
-    """Results as they come, for lines that the stages find in a column of that name."""
+    """Yield results as they come, for lines in a column of this name."""
     import ray
 
     # Blocks are cut here, and put where they are: from_arrow and repartition would start tasks that want a whole CPU.
@@ -243,7 +243,7 @@ def read_stream(stages: Stages, column: str, lines: list[str], block: int) -> It
     blocks = [table.slice(start, block) for start in range(0, len(table), block)]
     with ray.data.DataContext.current(_quiet_context(ray.data.DataContext.get_current().copy())):
         with warnings.catch_warnings():
-            # The options of retries have no other place yet.
+            # Retries can be set only through these options.
             warnings.simplefilter("ignore", ray.util.annotations.RayDeprecationWarning)
             rows = stages(blocks)
         for batch in rows.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
@@ -268,7 +268,7 @@ def _tasks(data: Dataset, task: Callable[[pa.Table], pa.Table], workers: Workers
 
 
 def _quiet_context(context: Any) -> Any:
-    """Lost blocks passed over, our own progress bar alone."""
+    """Pass over lost blocks, and show no progress bars but our own."""
     context.max_errored_blocks = -1
     context.enable_progress_bars = False
     context.print_on_execution_start = False

@@ -25,7 +25,7 @@ WIDTH, HEIGHT = 240.0, 64.0
 
 @dataclass(frozen=True)
 class Bar:
-    """One bin as drawn: left edge and height in SVG units, and what it holds in words."""
+    """One bin as drawn: left edge and height in SVG units, and its label."""
 
     x: float
     height: float
@@ -34,7 +34,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Chart:
-    """A histogram as drawn; all bars are as wide, whatever their bins are."""
+    """A histogram as drawn; all bars have the same width, whatever their bins."""
 
     title: str
     songs: int
@@ -43,8 +43,8 @@ class Chart:
     ends: tuple[str, str]
 
 
-def page(report: PrepareReport) -> str:
-    """The page: no other file is needed, no script runs, and no text of a song is taken for markup."""
+def html_page(report: PrepareReport) -> str:
+    """The page. It needs no other file and runs no script; texts of songs are escaped."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"duration": _duration, "number": _number, "percent": _percent}
     return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
@@ -60,7 +60,7 @@ def page(report: PrepareReport) -> str:
 
 
 def chart(title: str, histogram: Histogram) -> Chart:
-    """Where a histogram's bars stand, and what each says."""
+    """The bars of a histogram: their places and labels."""
     width, most = WIDTH / len(histogram.counts), max(histogram.counts, default=0) or 1
     bars = [
         Bar(round(k * width, 2), round(HEIGHT * songs / most, 2), f"{_bin(histogram, k)}: {songs}")
@@ -79,7 +79,7 @@ def _bin(histogram: Histogram, k: int) -> str:
 
 
 def _left_out(report: PrepareReport) -> list[tuple[str, str, int]]:
-    """Reasons why songs are not in the table: kind, reason, number; the commonest first."""
+    """Why songs are not in the table: kind, reason and number, the most frequent first."""
     rows = [("quarantined", reason, files) for reason, files in report.quarantined.items()]
     rows += [("dropped for vocals", rule, songs) for rule, songs in report.dropped_by.items()]
     if report.duplicates:

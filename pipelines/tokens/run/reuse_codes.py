@@ -1,4 +1,4 @@
-"""Codes that a song has already: a new codec changes its own streams, and no other's."""
+"""Reuse the codes that a song has already: a new codec changes only its own stem's streams."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
-import pyarrow.dataset as ds
 
 from models.stems import StemLayout
 from pipelines.table.schema import TokenRow, codes_from_arrow
@@ -23,13 +22,13 @@ Key = tuple[str, str, str, str]
 def earlier_codes(
     table: TokenTable, layout: StemLayout, codecs: str, partial: Sequence[tuple[Work, TokenRow]]
 ) -> Iterator[TokenRow]:
-    """Rows whose codes are of ``work.encode`` alone, completed by what the table has of the other stems.
+    """Complete rows that hold codes of ``work.encode`` only with the table's codes of the other stems.
 
     Args:
-        table: where the other stems' codes are.
-        layout: of the rows.
-        codecs: their codecs' ids.
-        partial: each work with its row.
+        table: has the other stems' codes.
+        layout: of the completed rows.
+        codecs: ids of their codecs.
+        partial: each work with its incomplete row.
     """
     if not partial:
         return
@@ -38,13 +37,13 @@ def earlier_codes(
     for work, row in partial:
         made = _by_stem(row.codes, StemLayout(tuple(s for s in layout.stems if s.name in work.encode)))
         keys = {name: (work.song_id, work.separator, name, ids[name]) for name in layout.names if name not in made}
-        if have.keys() >= set(keys.values()):  # otherwise the song was taken down meanwhile
+        if have.keys() >= set(keys.values()):  # otherwise the song was removed meanwhile
             streams = [have[keys[name]] if name in keys else made[name] for name in layout.names]
             yield replace(row, codes=np.concatenate(streams))
 
 
 def _read(table: TokenTable, songs: Sequence[str]) -> dict[Key, np.ndarray]:
-    rows = table.tables["tokens"].read(_COLUMNS, ds.field("song_id").isin(list(songs)))
+    rows = table.read("tokens", _COLUMNS, {"song_id": songs})
     found: dict[Key, np.ndarray] = {}
     for index, row in enumerate(rows.drop_columns(["codes"]).to_pylist()):
         by_stem = _by_stem(codes_from_arrow(rows["codes"][index]), StemLayout.parse(row["layout"]))

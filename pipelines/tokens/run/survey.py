@@ -1,7 +1,7 @@
 """The first phase: every file is decoded once, cheaply, before any model is loaded.
 
-It says which files are songs, which of them are the same, how long and how loud they are; all of it is stored, so
-that a file is looked at once, whatever models come later.
+It finds which files are songs, which of them are the same, and how long and loud they are. All of it is stored, so
+that a file is inspected once, whatever models come later.
 """
 
 from __future__ import annotations
@@ -16,15 +16,14 @@ from cluster.watch import LostNodes, watch
 from models.errors import StemsError
 from pipelines.catalog.schema import CatalogEntry, entry_to_json
 from pipelines.table.schema import CatalogRow, QuarantineRow
-from pipelines.tokens.choose.table_state import Facts
-from pipelines.tokens.run.ray_data import inspection, read_stream, run_rounds
-from pipelines.tokens.run.report import ReportBuilder
+from pipelines.tokens.choose.table_state import FileFacts
+from pipelines.tokens.resolve import ResolvedRun
+from pipelines.tokens.run.ray_data import inspection, read_stream, run_with_retries
+from pipelines.tokens.run.report_builder import ReportBuilder
 from pipelines.tokens.run.workers import Workers
 from pipelines.tokens.run.writer import Writer
 from pipelines.tokens.songs.inspect import inspect_files
-from pipelines.tokens.songs.limits import Limits
 from pipelines.tokens.songs.reasons import CRASHED, MISSING, NOT_WRITTEN, PASSED_OVER, REMOVED
-from pipelines.tokens.songs.work import PROBE
 
 log = logging.getLogger(__name__)
 
@@ -32,95 +31,100 @@ BLOCK = 8
 """Files that one task inspects."""
 
 
-def survey(
-    entries: Sequence[CatalogEntry],
-    limits: Limits,
-    allow_hosts: Sequence[str],
-    removed: Collection[str],
-    workers: Workers,
-    writer: Writer,
-    report: ReportBuilder,
-    advance: Callable[[float], None],
-) -> dict[str, Facts]:
-    """Inspect files and write down what they are; return the facts of those that can be read, by fingerprint.
+class Survey:
+    """Inspects files that the table does not know, and writes down what they are.
 
     Args:
-        entries: files that the table does not know.
-        limits: what a song may be.
-        allow_hosts: hosts that may be asked.
+        resolved: the job.
         removed: songs that were taken down.
-        workers: room for tasks.
         writer: takes the rows.
         report: takes the figures.
-        advance: called after each file, with its seconds of audio.
-
-    Raises:
-        StemsError: ``too_many_errors``, or the cluster broke again and again.
     """
-    by_key = {entry.fingerprint: entry for entry in entries}
-    lines = {key: entry_to_json(entry) for key, entry in by_key.items()}
-    key_of = {line: key for key, line in lines.items()}
-    facts: dict[str, Facts] = {}
-    stages = inspection(partial(inspect_files, limits=limits, allow_hosts=tuple(allow_hosts)), workers)
 
-    def stream(lines: list[str], block: int) -> Iterator[tuple[str, dict[str, Any]]]:
-        for row in read_stream(stages, "entry", lines, block):
-            yield key_of.get(row["entry"], PROBE), row
+    def __init__(
+        self, resolved: ResolvedRun, removed: Collection[str], writer: Writer, report: ReportBuilder
+    ) -> None:
+        self._resolved, self._removed, self._writer, self._report = resolved, removed, writer, report
 
-    try:
-        with watch({"a task that inspects files": Want(workers.read)}):
-            for key, row in run_rounds(lines, stream, BLOCK, LostNodes()):
-                entry = by_key.pop(key)
-                report.stage("inspect", 1, row["seconds"], row["took"])
-                advance(row["seconds"])
-                if row["reason"] == NOT_WRITTEN:
-                    raise StemsError(
-                        f"A worker has no room left to work: {row['message']}.",
-                        "Free some room on its disks; what was done is in the table.",
-                        code=NOT_WRITTEN,
-                    )
-                if row["reason"]:
-                    _set_aside(entry, row["reason"], row["message"], limits, writer, report)
-                elif row["song_id"] in removed:
-                    taken_down = f"'{entry.uri}' was taken down under another name."
-                    _set_aside(entry, REMOVED, taken_down, limits, writer, report)
-                else:
-                    facts[key] = _facts(key, row)
-                    for name in ("seconds", "loudness", "clipped", "silence"):
-                        report.value(name, row[name])
-                    writer.add(CatalogRow(**vars(facts[key]), entry=lines[key], signature=row["signature"]))
-    except StemsError:
+    def run(
+        self, entries: Sequence[CatalogEntry], workers: Workers, advance: Callable[[float], None]
+    ) -> dict[str, FileFacts]:
+        """Inspect files; return the measurements of readable ones, by fingerprint.
+
+        Args:
+            entries: the files.
+            workers: room for tasks.
+            advance: called after each file with its seconds of audio.
+
+        Raises:
+            StemsError: ``too_many_errors``, a worker's disk is full, or the cluster failed again and again.
+        """
+        missing = {entry.fingerprint: entry for entry in entries}
+        lines = {key: entry_to_json(entry) for key, entry in missing.items()}
+        facts: dict[str, FileFacts] = {}
         try:
-            writer.write()
-        except StemsError as error:  # as where its disk is full
-            log.warning("What was done since the last commit is lost: %s", error)
-        raise
-    for entry in by_key.values():
-        message = f"'{entry.uri}' crashed its decoder or filled the memory, each time it was tried."
-        _set_aside(entry, CRASHED, message, limits, writer, report)
-    writer.commit()
-    return facts
+            with watch({"a task that inspects files": Want(workers.read)}):
+                for key, row in run_with_retries(lines, self._stream(workers), BLOCK, LostNodes()):
+                    found = self._take(missing.pop(key), row)
+                    if found:
+                        facts[key] = found
+                        self._writer.add(CatalogRow(**vars(found), entry=lines[key], signature=row["signature"]))
+                    advance(row["seconds"])
+        except StemsError:
+            try:
+                self._writer.flush()
+            except StemsError as error:  # for example where the table's disk is full
+                log.warning("What was done since the last commit is lost: %s", error)
+            raise
+        for entry in missing.values():
+            message = f"'{entry.uri}' crashed its decoder or filled the memory, each time it was tried."
+            self._set_aside(entry, CRASHED, message)
+        self._writer.flush_and_check()
+        return facts
 
+    def _stream(self, workers: Workers) -> Callable[[list[str], int], Iterator[tuple[str, dict[str, Any]]]]:
+        task = partial(inspect_files, limits=self._resolved.limits, allow_hosts=self._resolved.allow_hosts)
+        stages = inspection(task, workers)
 
-def _facts(key: str, row: dict[str, Any]) -> Facts:
-    return Facts(
-        fingerprint=key,
-        song_id=row["song_id"],
-        seconds=row["seconds"],
-        source_rate=row["rate"],
-        source_channels=row["channels"],
-        loudness=row["loudness"],
-        clipped=row["clipped"],
-        silence=row["silence"],
-    )
+        def stream(lines: list[str], block: int) -> Iterator[tuple[str, dict[str, Any]]]:
+            for row in read_stream(stages, "entry", lines, block):
+                yield row["fingerprint"], row
 
+        return stream
 
-def _set_aside(
-    entry: CatalogEntry, reason: str, message: str, limits: Limits, writer: Writer, report: ReportBuilder
-) -> None:
-    report.problem(entry.uri, reason, message)
-    # What was listed and is not there, or does not answer, may be there for the next run.
-    if reason in PASSED_OVER or (reason == MISSING and entry.size):
-        writer.pass_over(reason)
-        return
-    writer.add(QuarantineRow(entry.uri, entry.fingerprint, reason, message, "", "", "", str(limits)))
+    def _take(self, entry: CatalogEntry, row: dict[str, Any]) -> FileFacts | None:
+        """The measurements of a readable file; a bad file is set aside."""
+        self._report.stage("inspect", 1, row["seconds"], row["took"])
+        if row["reason"] == NOT_WRITTEN:
+            raise StemsError(
+                f"A worker has no room left to work: {row['message']}.",
+                "Free some room on its disks. Finished songs are in the table.",
+                code=NOT_WRITTEN,
+            )
+        if row["reason"]:
+            self._set_aside(entry, row["reason"], row["message"])
+            return None
+        if row["song_id"] in self._removed:
+            self._set_aside(entry, REMOVED, f"'{entry.uri}' was taken down under another name.")
+            return None
+        for name in ("seconds", "loudness", "clipped", "silence"):
+            self._report.value(name, row[name])
+        return FileFacts(
+            fingerprint=entry.fingerprint,
+            song_id=row["song_id"],
+            seconds=row["seconds"],
+            source_rate=row["rate"],
+            source_channels=row["channels"],
+            loudness=row["loudness"],
+            clipped=row["clipped"],
+            silence=row["silence"],
+        )
+
+    def _set_aside(self, entry: CatalogEntry, reason: str, message: str) -> None:
+        self._report.problem(entry.uri, reason, message)
+        # A file that is listed and missing, or whose store does not answer, may be there for the next run.
+        if reason in PASSED_OVER or (reason == MISSING and entry.size):
+            self._writer.pass_over(reason)
+            return
+        limits = self._resolved.identity.limits
+        self._writer.add(QuarantineRow(entry.uri, entry.fingerprint, reason, message, limits=limits))

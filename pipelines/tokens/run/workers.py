@@ -1,7 +1,7 @@
-"""The workers of a table job, planned node by node: how many actors hold models, and what each and each task takes.
+"""Plan the workers of a table job, node by node: how many actors hold models, and the size of actors and tasks.
 
-What is free in a cluster as a whole may be no place on any node. So actors are sized such that a node packed full of
-them still has room for a task that feeds them, wherever Ray puts them: pure functions of the nodes' shapes.
+Room that a cluster has in total may not fit on any one node. So actors are sized such that a node packed full of them
+still has room for a task that feeds them, wherever Ray puts them. All of it is pure functions of the nodes' shapes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from models.errors import StemsError
 from pipelines.tokens.config import TableJob
 
 READ_CPUS = 0.5
-"""What a task that inspects or fetches files takes, where nodes have more than one CPU."""
+"""CPUs of a task that inspects or fetches files, if nodes have more than one CPU."""
 
 BYTES_A_SECOND = 48_000 * 2 * 4
 """Of decoded audio: 48 kHz, two channels, float32; inspection holds it twice, separation about ten times."""
@@ -26,23 +26,23 @@ _READ_SHARE, _ACTOR_SHARE = 0.15, 0.5
 _STEP = 0.01
 _LEAST_CPUS, _LEAST_CPUS_BESIDE_GPU = 0.5, 0.1
 _ENDLESS = 10_000
-"""Nodes to plan for where an autoscaler names no limit."""
+"""Nodes to plan for if an autoscaler names no limit."""
 
 
 @dataclass(frozen=True)
 class Workers:
-    """What a job asks the cluster for.
+    """The resources that a job asks the cluster for.
 
     Args:
-        actors: that hold the models, at the start and as long as nodes have room for them.
-        most: actors when more nodes come.
-        cpus: of each actor.
-        gpus: of each actor.
-        custom: custom resources of each actor.
-        threads: CPU threads of each actor.
-        actor_memory: bytes of each actor.
-        read_cpus: of each task that inspects or fetches files.
-        read_memory: bytes of each such task.
+        actors: actors that hold the models, at the start.
+        most: actors when more nodes join.
+        cpus: CPUs per actor.
+        gpus: GPUs per actor.
+        custom: custom resources per actor.
+        threads: CPU threads per actor.
+        actor_memory: bytes per actor.
+        read_cpus: CPUs per task that inspects or fetches files.
+        read_memory: bytes per such task.
     """
 
     actors: int
@@ -57,12 +57,12 @@ class Workers:
 
     @property
     def actor(self) -> dict[str, float]:
-        """What one actor asks for, by Ray's names."""
+        """Resources of one actor, by Ray's names."""
         return {"CPU": self.cpus, "GPU": self.gpus, "memory": self.actor_memory, **self.custom}
 
     @property
     def read(self) -> dict[str, float]:
-        """What one task that reads files asks for."""
+        """Resources of one task that reads files, by Ray's names."""
         return {"CPU": self.read_cpus, "memory": self.read_memory}
 
     def __str__(self) -> str:
@@ -76,10 +76,10 @@ class Packing:
     """A cluster whose nodes are full of actors.
 
     Args:
-        actors: on all nodes.
-        tasks: that read files, and fit beside them.
+        actors: actors on all nodes.
+        tasks: tasks that read files and fit beside the actors.
         busy: CPU threads of actors that have a CPU each.
-        starving: nodes with actors that have no room for a task.
+        starving: nodes with actors but without room for a task.
     """
 
     actors: float
@@ -94,11 +94,11 @@ def plan_workers(config: TableJob, longest: float, shapes: Sequence[NodeShape]) 
     Args:
         config: of the job.
         longest: seconds of the longest song.
-        shapes: of the nodes that there are, and of those that an autoscaler may start.
+        shapes: of the present nodes, and of those that an autoscaler may start.
 
     Raises:
-        StemsError: ``unplaceable``: an actor or a task fits no node that there is or may be, or there is no room for
-            as many actors as are asked for.
+        StemsError: ``unplaceable``: an actor or a task fits no present or possible node, or there is no room for the
+            number of actors asked for.
     """
     hosts = [shape for shape in shapes if _can_host(shape, config)]
     _check(config, shapes)
@@ -125,13 +125,13 @@ def plan_workers(config: TableJob, longest: float, shapes: Sequence[NodeShape]) 
             field="actors",
         )
     actors = config.actors or max(1, int(now.actors))
-    # Nodes may also be added by hand, of which no autoscaler tells.
+    # Nodes may also be added by hand, without an autoscaler.
     most = config.actors or (capacity if grows(shapes) else _ENDLESS)
     return _workers(best, actors, max(actors, most))
 
 
 def pack(workers: Workers, shapes: Sequence[NodeShape], *, ever: bool = False) -> Packing:
-    """Fill each node with actors, as Ray may, and see what room is left.
+    """Fill each node with actors, as Ray may do, and count the room left.
 
     Args:
         workers: sizes of actors and tasks.
@@ -153,7 +153,7 @@ def pack(workers: Workers, shapes: Sequence[NodeShape], *, ever: bool = False) -
 def _worth(
     workers: Workers, hosts: Sequence[NodeShape], shapes: Sequence[NodeShape], wanted: int
 ) -> tuple[float, ...]:
-    """The better of two sizes has the larger worth."""
+    """A key to compare sizes of actors: the better size has the larger key."""
     full = pack(workers, hosts, ever=True)
     feeds = pack(workers, shapes, ever=True).tasks
     enough = min(full.actors, wanted) if wanted else 0.0
@@ -161,7 +161,7 @@ def _worth(
         float(full.actors > 0 and feeds > 0),
         enough,
         -full.starving,
-        # Actors asked for by number take what they get; otherwise GPUs are to be used, or else threads.
+        # A given number of actors needs no more; otherwise use as many GPUs, or threads, as possible.
         0.0 if wanted else (full.actors if workers.gpus else full.busy),
         workers.cpus,
     )
@@ -191,7 +191,7 @@ def _workers(size: Workers, actors: int, most: int) -> Workers:
 
 
 def _least(config: TableJob) -> dict[str, float]:
-    """The least that one actor asks for."""
+    """The least resources of one actor."""
     cpus = _LEAST_CPUS_BESIDE_GPU if config.gpus_per_actor else _LEAST_CPUS
     return {"CPU": cpus, "GPU": config.gpus_per_actor, **config.resources_per_actor}
 
@@ -201,7 +201,7 @@ def _can_host(shape: NodeShape, config: TableJob) -> bool:
 
 
 def _check(config: TableJob, shapes: Sequence[NodeShape]) -> None:
-    """Refuse what can never be placed, by the setting that asks for it."""
+    """Refuse resources that no node can have, naming the setting that asks for them."""
     field = "actors"
     if config.gpus_per_actor and not places(shapes, {"GPU": config.gpus_per_actor}, ever=True):
         field = "gpus_per_actor"
@@ -212,7 +212,7 @@ def _check(config: TableJob, shapes: Sequence[NodeShape]) -> None:
 
 
 def _read_cpus(shapes: Sequence[NodeShape]) -> float:
-    """CPUs of a task that reads: less than half of a CPU where no node has more than one."""
+    """CPUs of a task that reads: less than half a CPU if no node has more than one."""
     largest = max((shape.resources.get("CPU", 0.0) for shape in shapes), default=0.0)
     return READ_CPUS if largest > 1 else 0.4
 
@@ -220,13 +220,13 @@ def _read_cpus(shapes: Sequence[NodeShape]) -> float:
 def _memory(
     config: TableJob, longest: float, shapes: Sequence[NodeShape], hosts: Sequence[NodeShape]
 ) -> tuple[int, int]:
-    """Bytes of an actor and of a task that reads: what the longest song takes, and no more than nodes can give."""
+    """Bytes of an actor and of a task that reads: enough for the longest song, within what nodes have."""
     audio = max(longest, 1.0) * BYTES_A_SECOND
     readers = [shape.resources.get("memory", math.inf) for shape in shapes if shape.resources.get("CPU", 0.0) > 0]
     smallest = min(shape.resources.get("memory", math.inf) for shape in hosts)
     read = min(audio * _READ_COPIES, _READ_SHARE * min(readers, default=math.inf))
     actor = min(audio * _ACTOR_COPIES, _ACTOR_SHARE * smallest)
     if math.isfinite(smallest):
-        # As many as fit beside a task share what it leaves: then no further one fits in its place.
+        # The actors that fit beside a task share what it leaves, so that no further actor can take its place.
         actor = (smallest - read) / max(1, math.floor((smallest - read) / actor))
     return int(actor), int(read)

@@ -1,6 +1,6 @@
-"""The first phase: decode a song's files once, and say what is heard or why it is no song.
+"""The first phase: decode a song's files once, and measure them or say why they are not a song.
 
-Never raises for a bad file: what is wrong goes into ``reason`` and ``message``.
+A bad file raises nothing: ``reason`` and ``message`` say what is wrong.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from models.audio.files import Audio, clipped, loudness, silence
 from models.errors import StemsError
 from models.files.storage import NO_ROOM, storage_reason
 from pipelines.catalog.schema import CatalogEntry, entry_from_json
-from pipelines.tokens.songs.limits import Limits, length_problem
+from pipelines.tokens.songs.limits import SongLimits, length_problem
 from pipelines.tokens.songs.reasons import FAILED, NOT_WRITTEN
 from pipelines.tokens.songs.source import read_mix
 from pipelines.tokens.songs.work import PROBE
 
 INSPECTED = pa.schema(
     [
-        ("entry", pa.string()),  # JSON of the CatalogEntry
-        ("reason", pa.string()),  # empty for a song, else a quarantine code
+        ("fingerprint", pa.string()),  # of the catalog entry
+        ("reason", pa.string()),  # a quarantine code; empty for a song
         ("message", pa.string()),
         ("song_id", pa.string()),
         ("seconds", pa.float64()),
@@ -45,7 +45,7 @@ INSPECTED = pa.schema(
 class Inspected:
     """One file as the first phase leaves it; see :data:`INSPECTED`."""
 
-    entry: str
+    fingerprint: str
     reason: str = ""
     message: str = ""
     song_id: str = ""
@@ -59,8 +59,8 @@ class Inspected:
     took: float = 0.0
 
 
-def inspect_files(batch: pa.Table, *, limits: Limits, allow_hosts: tuple[str, ...] = ()) -> pa.Table:
-    """Inspect a batch: column ``entry`` in, :data:`INSPECTED` out, row for row; nothing is done for a probe."""
+def inspect_files(batch: pa.Table, *, limits: SongLimits, allow_hosts: tuple[str, ...] = ()) -> pa.Table:
+    """Inspect a batch: column ``entry`` in, :data:`INSPECTED` out, row for row; a probe passes through."""
     rows = [
         Inspected(PROBE) if text == PROBE else inspect_file(text, limits, allow_hosts)
         for text in batch["entry"].to_pylist()
@@ -68,18 +68,19 @@ def inspect_files(batch: pa.Table, *, limits: Limits, allow_hosts: tuple[str, ..
     return pa.Table.from_pylist([asdict(row) for row in rows], schema=INSPECTED)
 
 
-def inspect_file(text: str, limits: Limits, allow_hosts: Collection[str] = ()) -> Inspected:
+def inspect_file(text: str, limits: SongLimits, allow_hosts: Collection[str] = ()) -> Inspected:
     """Inspect the song of one :func:`pipelines.catalog.schema.entry_to_json`."""
     began = time.perf_counter()
+    entry = entry_from_json(text)
     try:
-        found = _inspect(text, limits, allow_hosts)
+        found = _inspect(entry, limits, allow_hosts)
     except StemsError as error:
-        found = Inspected(text, error.code, str(error))
-    except Exception as error:  # a decoder's surprise must not stop the other songs
-        # What a file system calls a file may be no text.
+        found = Inspected(entry.fingerprint, error.code, str(error))
+    except Exception as error:  # a decoder may raise anything, which must not stop the other songs
+        # File names may hold bytes that are not text.
         said = str(error)[:500].encode(errors="replace").decode()
-        full = storage_reason(error) in NO_ROOM  # of what a library writes aside
-        found = Inspected(text, NOT_WRITTEN if full else f"{FAILED}{type(error).__name__}", said)
+        full = storage_reason(error) in NO_ROOM  # a library may write temporary files
+        found = Inspected(entry.fingerprint, NOT_WRITTEN if full else f"{FAILED}{type(error).__name__}", said)
     return replace(found, took=time.perf_counter() - began)
 
 
@@ -91,10 +92,9 @@ def song_id(audio: Audio) -> str:
     return content.hexdigest()
 
 
-def _inspect(text: str, limits: Limits, allow_hosts: Collection[str]) -> Inspected:
+def _inspect(entry: CatalogEntry, limits: SongLimits, allow_hosts: Collection[str]) -> Inspected:
     from models.audio.signature import signature  # brings SciPy
 
-    entry = entry_from_json(text)
     _check_size(entry, limits)
     audio = read_mix(entry, limits, allow_hosts)
     if problem := length_problem(entry.uri, audio.seconds, limits):
@@ -104,7 +104,7 @@ def _inspect(text: str, limits: Limits, allow_hosts: Collection[str]) -> Inspect
     if not math.isfinite(level):
         raise StemsError(f"'{entry.uri}' is silent.", "Leave it out, or export it again.", code="silent")
     return Inspected(
-        entry=text,
+        fingerprint=entry.fingerprint,
         song_id=song_id(audio),
         seconds=audio.seconds,
         rate=audio.rate,
@@ -116,8 +116,8 @@ def _inspect(text: str, limits: Limits, allow_hosts: Collection[str]) -> Inspect
     )
 
 
-def _check_size(entry: CatalogEntry, limits: Limits) -> None:
-    """Files whose size is known are not fetched in vain."""
+def _check_size(entry: CatalogEntry, limits: SongLimits) -> None:
+    """Refuse a file of known size before fetching it."""
     if entry.size > limits.max_bytes:
         raise StemsError(
             f"'{entry.uri}' has {entry.size / 1e6:.0f} MB; at most {limits.max_megabytes:g} are read.",

@@ -1,4 +1,4 @@
-"""Separated stems as files: one folder a song, one FLAC a stem, on a disk or in an object store."""
+"""Separated stems as files: one folder per song, one FLAC file per stem, on a disk or in an object store."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipelines.catalog.storage.files import not_written, write_bytes
 from pipelines.tokens.songs.reasons import BROKEN_STEMS
 
 FRAME_S = 0.02
-"""By how much a kept stem's length may differ from its song's: one frame of codes."""
+"""Seconds by which a kept stem's length may differ from its song's: one frame of codes."""
 
 _TITLE_BYTES = 100
 
@@ -21,8 +21,8 @@ _TITLE_BYTES = 100
 def as_stored(audio: Audio) -> Audio:
     """The samples that a 16-bit file holds of a sound.
 
-    Stems are rounded before they are tokenized, whether they are kept or not: so a stem file gives, at any later
-    time, the very codes that the song got.
+    Stems are rounded before they are tokenized, whether they are kept or not. So a stem file gives the same codes at
+    any later time.
     """
     return Audio(in_16_bits(audio.samples).astype(np.float32) / 32768.0, audio.rate)
 
@@ -38,8 +38,8 @@ def write_stems(folder: str, stems: Mapping[str, Audio]) -> None:
     Each file appears whole or not at all; the stem table names a folder only when it has all of them.
 
     Raises:
-        StemsError: with code ``storage``, naming the folder that holds the songs' folders, whatever the disk or store
-            says: it is never the song's fault.
+        StemsError: with code ``storage``, naming the folder that holds the songs' folders, for any error of the disk
+            or store: it is never the song's fault.
     """
     for name, audio in stems.items():
         data = encode_audio(audio, "flac")
@@ -50,12 +50,12 @@ def write_stems(folder: str, stems: Mapping[str, Audio]) -> None:
 
 
 def stem_uri(folder: str, name: str) -> str:
-    """Where a stem of a song is."""
+    """The address of a song's stem."""
     return f"{folder}/{name}.flac"
 
 
 def read_stem(blobs: Mapping[str, bytes], folder: str, name: str, seconds: float) -> Audio:
-    """A kept stem, out of its fetched bytes.
+    """Decode a kept stem from its fetched bytes.
 
     Raises:
         StemsError: it cannot be read, or does not last as long as its song.

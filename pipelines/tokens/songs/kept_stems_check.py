@@ -1,4 +1,4 @@
-"""Whether kept stems are there and whole, by both ends of their files: what lies between is not read."""
+"""Whether kept stems are there and whole, by both ends of their files; the middle is not read."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _FORMAT = "FLAC"
 
 
 def damaged(rows: Iterable[StemsRow], names: Sequence[str]) -> set[tuple[str, str]]:
-    """Song and separator of those rows of which a stem of these names is gone or damaged.
+    """Song and separator of the rows that lack one of these stems, or have a damaged one.
 
-    Stems in a store are listed and not read, a thousand a request: those that are gone or empty are found. An object
-    appears whole or not at all.
+    Stems in a store are only listed, a thousand per request, which finds missing and empty ones. An object appears
+    whole or not at all.
 
     Raises:
-        Unreachable: the store stays away, so nothing is known.
+        Unreachable: the store does not answer.
     """
     kept = [(row, [name for name in names if name in row.stems]) for row in rows]
     local = [(row, wanted) for row, wanted in kept if not is_remote(row.folder)]
@@ -46,7 +46,7 @@ def _root(row: StemsRow) -> str:
 
 
 def _listed(root: str) -> set[str]:
-    """Addresses of the objects in a store's folder that hold anything."""
+    """Addresses of the objects in a store's folder that are not empty."""
     store = Store(root)
     return {store.full(path) for path, info in store.find().items() if info["size"]}
 
@@ -61,7 +61,7 @@ def stem_problems(folder: str, names: Iterable[str], rate: int, seconds: float) 
         seconds: that they last, within a frame (20 ms).
 
     Raises:
-        Unreachable: the store stays away.
+        Unreachable: the store does not answer.
     """
     for name in names:
         uri = stem_uri(folder, name)

@@ -1,4 +1,4 @@
-"""Why a file is no song: every code that a quarantine row may hold, and what it means."""
+"""Why a file is not a usable song: every code that a quarantine row may hold, and its meaning."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ NOT_WRITTEN = "storage"
 MODELS_FAIL = "models_fail"
 
 FAILED = "failed:"
-"""Begins the codes of errors that nobody foresaw; the error's type follows."""
+"""Prefix of the codes of unforeseen errors; the error's type follows."""
 
 PASSED_OVER = frozenset({UNREACHABLE, CHANGED, BROKEN_STEMS})
-"""Codes of songs that the next run looks at again: they are reported, and no row is written."""
+"""Codes of songs that the next run inspects again: they are reported, but no row is written."""
 
 REASONS = {
     MISSING: "there is no such file",
@@ -43,9 +43,9 @@ REASONS = {
     NOT_WRITTEN: "what was made of it could not be written, which stops the job; never stored",
     MODELS_FAIL: "the models cannot be loaded or fail on every song; never stored",
 }
-"""What each code means, but for those that begin with :data:`FAILED`."""
+"""The meaning of each code, except those that begin with :data:`FAILED`."""
 
 
 def meaning(code: str) -> str:
     """A reason in words."""
-    return f"an error nobody foresaw ({code.removeprefix(FAILED)})" if code.startswith(FAILED) else REASONS[code]
+    return f"an unforeseen error ({code.removeprefix(FAILED)})" if code.startswith(FAILED) else REASONS[code]

@@ -14,7 +14,7 @@ from pipelines.catalog.schema import CatalogEntry, GivenStem
 from pipelines.catalog.source import suffix
 from pipelines.catalog.storage.files import is_remote, local_path, read_bytes
 from pipelines.catalog.storage.http import is_http
-from pipelines.tokens.songs.limits import Limits
+from pipelines.tokens.songs.limits import SongLimits
 from pipelines.tokens.songs.reasons import CHANGED
 
 
@@ -24,20 +24,20 @@ class SongAudio:
 
     Args:
         mix: the whole song: its file or, where only stems are given, their sum, as :func:`read_mix` gives it.
-        stems: given stems by name, each as long as the mix, at its rate; none of a plain mix.
+        stems: given stems by name, with the length and rate of the mix; empty for a plain mix.
     """
 
     mix: Audio
     stems: dict[str, Audio]
 
 
-def read_song(entry: CatalogEntry, limits: Limits, allow_hosts: Collection[str] = ()) -> SongAudio:
+def read_song(entry: CatalogEntry, limits: SongLimits, allow_hosts: Collection[str] = ()) -> SongAudio:
     """Fetch and decode. Raises what :func:`fetch` and :func:`decode` do."""
     return decode(entry, fetch(entry, allow_hosts=allow_hosts, max_bytes=limits.max_bytes), limits)
 
 
-def read_mix(entry: CatalogEntry, limits: Limits, allow_hosts: Collection[str] = ()) -> Audio:
-    """The whole song, and every file of it has been decoded, one after the other; raises what they do."""
+def read_mix(entry: CatalogEntry, limits: SongLimits, allow_hosts: Collection[str] = ()) -> Audio:
+    """The whole song, after decoding each of its files in turn; raises what :func:`read_song` does."""
     given = tuple(uri for stem in entry.stems for uri in stem.uris)
     together = replace(entry, stems=(GivenStem("all", given),)) if given else entry
     return read_song(together, limits, allow_hosts).mix
@@ -50,7 +50,7 @@ def fetch(
 
     Args:
         entry: the song.
-        allow_hosts: hosts that may be asked.
+        allow_hosts: hosts from which files may be fetched.
         max_bytes: refuse larger files.
 
     Raises:
@@ -62,7 +62,7 @@ def fetch(
     return blobs
 
 
-def decode(entry: CatalogEntry, blobs: Mapping[str, bytes], limits: Limits) -> SongAudio:
+def decode(entry: CatalogEntry, blobs: Mapping[str, bytes], limits: SongLimits) -> SongAudio:
     """The samples of a song out of its files' bytes, as :func:`fetch` gives them.
 
     A stem is the sum of its files, shorter ones being padded with zeros; files of different numbers of channels are
@@ -102,7 +102,7 @@ def _check_size(entry: CatalogEntry, blobs: Mapping[str, bytes]) -> None:
     if entry.size and size != entry.size and not any(map(is_http, counted)):
         raise StemsError(
             f"'{entry.uri}' has {size} bytes, and the catalog says {entry.size}: it has been replaced or written to.",
-            "Run the same command again; where it reads a catalog file, write that again before.",
+            "Run the same command again; if it reads a catalog file, write that file again first.",
             code=CHANGED,
         )
 
@@ -117,17 +117,17 @@ def _read(uri: str, allow_hosts: Collection[str], max_bytes: int | None) -> byte
         return read_bytes(uri, allow_hosts=allow_hosts, max_bytes=max_bytes)
     except FileNotFoundError as error:
         raise StemsError(f"There is no file '{uri}'.", "Check the path.", code="missing") from error
-    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         why = getattr(error, "strerror", None) or error
         raise StemsError(f"'{uri}' cannot be read ({why}).", "Check its permissions.", code="unreadable") from error
 
 
-def _decode(uri: str, data: bytes, limits: Limits) -> Audio:
+def _decode(uri: str, data: bytes, limits: SongLimits) -> Audio:
     return read_audio(data, name=uri, max_seconds=limits.max_seconds, max_bytes=limits.decoded_bytes)
 
 
 def _added(name: str, total: Audio | None, part: Audio) -> Audio:
-    """A sound added to what there is so far."""
+    """The sum so far with one more sound."""
     if total is None:
         return part
     if total.rate != part.rate:

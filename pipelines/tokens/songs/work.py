@@ -1,4 +1,4 @@
-"""What is to be done with one song in the second phase, and how that travels."""
+"""The work on one song in the second phase, and its form as text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pipelines.catalog.schema import CatalogEntry, entry_from_json, entry_to_json
 
 PROBE = ""
-"""A line that goes through a phase's stages as any other, and holds no song: it shows that the cluster works."""
+"""A line without a song that passes a phase's stages like any other: it shows that the cluster works."""
 
 
 @dataclass(frozen=True)
@@ -16,14 +16,14 @@ class Work:
     """One song to tokenize.
 
     Args:
-        entry: what the catalog says of it.
+        entry: its catalog entry.
         song_id: its identity.
         seconds: its length.
-        separator: id of what makes its stems.
+        separator: id of the separator that makes its stems, or "given".
         encode: stems whose codes are missing, in layout order.
-        folder: where its stems are kept already; empty where they are to be made.
-        vocal_score: of the whole song, as stored with its tokens or stems; None where it has neither.
-        repair: where its stems are kept, but damaged; they are made again, and written there.
+        folder: folder of its kept stems; empty if they are to be made.
+        vocal_score: of the whole song, stored with its tokens or stems; None if it has neither.
+        repair: folder of kept stems that are damaged, where they are written again; empty for none.
     """
 
     entry: CatalogEntry

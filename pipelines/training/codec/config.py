@@ -1,4 +1,4 @@
-"""What the codec job can be told."""
+"""Settings of `stems train codec`."""
 
 from __future__ import annotations
 
@@ -15,35 +15,36 @@ class CodecTraining(TrainingConfig):
     FREE: ClassVar[frozenset[str]] = TrainingConfig.FREE | {"stems", "memory_gb"}
 
     name: str = "codec"
+    """Name of the run in MLflow."""
 
     stems: str
-    """Folder of songs, each a folder of stems; local or s3://. Files of an object store are copied to stems/ in the
-    output directory when they are first read."""
+    """Folder of songs, each a folder of stems; local or s3://. Files on s3:// are copied to stems/ in the output
+    directory when they are first read."""
 
     stem: str
-    """Which stem to learn."""
+    """Stem to learn, such as bass."""
 
     codebooks: int = Field(default=1, ge=1)
-    """Residual codebooks: codes a frame."""
+    """Residual codebooks: codes per frame."""
 
     preset: Literal["tiny", "paper"] | None = None
-    """Size of the networks, by name (models/presets.py): paper, where nothing is said. Not with start_from, which
-    brings its codec's sizes."""
+    """Size of the networks, by name (models/presets.py); by default paper. Not with --start-from, which brings its
+    codec's sizes."""
 
     start_from: str = ""
-    """A codec's directory to start from instead of random weights: one trained here, an imported one, or any mono
-    EncodecModel. It may have more or fewer codebooks: the first ones are taken, new ones start afresh. The directory
+    """Directory of a codec to start from instead of random weights: trained here, imported, or any mono EncodecModel.
+    It may have more or fewer codebooks: the first ones are taken, new ones start from random weights. The directory
     must stay until training has ended."""
 
     adversarial: float = Field(default=4.0, ge=0)
-    """Weight of the adversarial loss, and of the feature loss that goes with it; the mel loss weighs 2. 0 trains
-    without a discriminator: several times faster, and duller."""
+    """Weight of the adversarial loss and of its feature loss; the mel loss weighs 2. 0 trains without a
+    discriminator: several times faster, and the sound is duller."""
 
     wave: float = Field(default=0.1, gt=0)
-    """Weight of the waveform loss. In a short run without a discriminator, less of it leaves more to the spectrum."""
+    """Weight of the waveform loss. In a short run without a discriminator, a lower weight favours the spectrum."""
 
     batch: int = Field(default=64, ge=1)
-    """Crops a step, over all workers together."""
+    """Crops per step, over all workers together."""
 
     steps: int = Field(default=400_000, ge=1)
     """Optimizer steps."""
@@ -52,22 +53,22 @@ class CodecTraining(TrainingConfig):
     """Peak learning rate."""
 
     gradient_clip: float = Field(default=0.0, ge=0)
-    """Largest gradient norm; 0 leaves gradients alone. They need no limit: the balancer bounds what enters the
-    decoder, and Adam takes no notice of scale. One would tie the codec's steps to the discriminator's."""
+    """Largest gradient norm; 0 does not clip. Clipping is not needed: the balancer bounds the gradients that enter
+    the decoder, and Adam ignores their scale."""
 
     average_decay: float = Field(default=0.99, ge=0, lt=1)
-    """Of the moving average of the weights that is validated and exported. 0 exports the last weights."""
+    """Decay of the moving average of the weights that is validated and exported. 0 exports the last weights."""
 
     codebook_decay: float = Field(default=0.99, ge=0, lt=1)
-    """Of the moving average that codebooks follow. A short run with a high learning rate needs less, such as
-    0.9: the codes must keep up with the encoder."""
+    """Decay of the moving average that codebooks follow. A short run with a high learning rate needs a lower decay,
+    such as 0.9: the codes must keep up with the encoder."""
 
     crop_seconds: float = Field(default=1.0, gt=0)
     """Length of a training crop."""
 
     held_out: float = Field(default=0.1, gt=0, lt=1)
-    """Share of the songs that is kept for validation, at least one; chosen by a hash of the song's name."""
+    """Share of songs kept for validation (at least one song), chosen by a hash of the song's name."""
 
     memory_gb: float = Field(default=2.0, gt=0)
-    """Room for decoded audio in each worker. A collection that fits (two hours in 1 GB) is kept there; of a larger
-    one, each crop is read from its file."""
+    """Memory for decoded audio in each worker, in GB. Songs that fit (two hours per GB) stay in memory; otherwise
+    each crop is read from its file."""

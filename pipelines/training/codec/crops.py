@@ -1,4 +1,4 @@
-"""The sound that a codec learns from: crops of one stem of many songs."""
+"""Training data of a codec: crops of one stem of many songs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SILENCE = 1e-3
 KEEP_SILENT = 0.1
 DRAWS = 10
 UNREADABLE_DRAWS = 1000
-"""Draws in a row that find nothing to read, after which the collection is given up."""
+"""Consecutive unreadable draws after which training fails."""
 
 _NOTHING = np.zeros(0, np.float32)
 
@@ -38,15 +38,15 @@ class StemFile:
 
     @property
     def path(self) -> Path:
-        """Where it, or its copy, is on disk."""
+        """Path of the file or of its copy."""
         return self.sound.path
 
 
 def find_stems(folder: str | Path, stem: str, copies: Path | None = None) -> list[StemFile]:
-    """The named stem of every song in a folder, by song name. Songs that lack it are passed over.
+    """The named stem of every song in a folder, by song name. Songs without it are skipped.
 
-    So are broken files, with a warning. StemsError ``missing`` when no song has the stem, ``unreadable`` when none
-    of them can be opened.
+    So are broken files, with a warning. StemsError ``missing`` if no song has the stem, ``unreadable`` if none of its
+    files can be opened.
 
     Args:
         folder: local, or in an object store, of which only headers are read.
@@ -95,7 +95,7 @@ def _readable(song: tuple[str, list[SoundFile]]) -> StemFile | None:
         try:
             return StemFile(name, sound, sound.seconds())
         except Unreachable:
-            raise  # of which the file is innocent
+            raise  # not the file's fault
         except StemsError as error:
             log.warning("%s Training goes on without it.", error.message)
     return None
@@ -109,8 +109,8 @@ def hold_out(files: list[StemFile], share: float) -> tuple[list[StemFile], list[
     """
     if len(files) < 2:
         raise StemsError(
-            f"There is one song only, '{files[0].song}'.",
-            "Give at least two: one is kept for validation.",
+            f"There is only one song, '{files[0].song}'.",
+            "Give at least two: one is held out for validation.",
             code="too_few",
             field="stems",
         )
@@ -152,7 +152,7 @@ class StemCrops:
         except StemsError as error:
             if file.path not in self._broken:
                 said = error.message.replace(str(file.path), file.sound.name)
-                log.warning("%s Training goes on without what cannot be read of it.", said)
+                log.warning("%s Training goes on without its unreadable parts.", said)
             self._broken.add(file.path)
             return _NOTHING
 
@@ -206,8 +206,8 @@ def is_silent(samples: np.ndarray) -> bool:
 
 def _unreadable(files: list[SoundFile]) -> StemsError:
     return StemsError(
-        f"Hardly any of the {len(files)} songs around '{files[0].name}' can be read.",
-        "Make these stems again, or take the damaged files away.",
+        f"Almost none of the {len(files)} songs around '{files[0].name}' can be read.",
+        "Create these stems again, or remove the damaged files.",
         code="unreadable",
         field="stems",
     )

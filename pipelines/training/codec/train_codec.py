@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from models.audio.files import Audio, write_audio
 from models.codec.balancer import Balanced
+from models.codec.codebook_use import codebook_use, perplexity
 from models.codec.codec import StemCodec, build_codec
 from models.codec.losses import LossWeights, mel_distance
-from models.codec.metrics import codebook_use, perplexity
 from models.codec.network import with_codebooks
 from models.codec.quantizer import (
     QuantizerSettings,
@@ -42,7 +42,7 @@ EXCERPTS = 12
 EXCERPT_SECONDS = 4.0
 SAMPLES = 4
 START_VECTORS = 8
-"""Vectors for each code that start the codebooks, from as many batches as that takes."""
+"""Vectors per code for the initialisation of codebooks, from as many batches as necessary."""
 
 
 def train_codec(config: CodecTraining) -> TrainingResult:
@@ -55,7 +55,7 @@ def train_codec(config: CodecTraining) -> TrainingResult:
 
 
 class Seen(NamedTuple):
-    """What the end of a step needs to know of one of its micro-batches."""
+    """Data of a micro-batch for the updates after the step."""
 
     latent: Tensor
     codes: Tensor
@@ -63,7 +63,7 @@ class Seen(NamedTuple):
 
 
 class CodecRecipe(Recipe):
-    """What the training loop needs to train a stem codec."""
+    """The recipe that trains a stem codec."""
 
     def __init__(self, config: CodecTraining) -> None:
         self.config = config
@@ -110,7 +110,7 @@ class CodecRecipe(Recipe):
         return torch.optim.Adam(parameters, betas=(0.5, 0.9), fused=True)
 
     def after_step(self, step: int) -> None:
-        """Move the codebooks towards what chose them, and the balancer's averages."""
+        """Move the codebooks towards their vectors, and update the balancer's averages."""
         latent = torch.cat([part.latent for part in self.seen])
         codes = torch.cat([part.codes for part in self.seen])
         books, seed = self.codec.network.quantizer, self.config.seed
@@ -151,7 +151,7 @@ class CodecRecipe(Recipe):
         return metrics
 
     def sample(self, directory: Path) -> None:
-        """Write a few held-out excerpts, each beside what the codec makes of it."""
+        """Write a few held-out excerpts, each beside its reconstruction."""
         for number, excerpt in enumerate(self.held_out[:SAMPLES], start=1):
             codes = self.codec.encode(torch.from_numpy(excerpt).to(self.device)[None, None])
             decoded = self.codec.decode(codes)[0, :, : len(excerpt)].cpu().numpy()
@@ -159,7 +159,7 @@ class CodecRecipe(Recipe):
                 write_audio(directory / f"{number}-{name}.flac", Audio(sound, self.codec.sample_rate))
 
     def export(self, directory: Path) -> None:
-        """Write the codec, without what trained it."""
+        """Write the codec, without discriminator and losses."""
         for layer in self.codec.network.quantizer.layers:
             layer.codebook.inited.fill_(1.0)  # an averaged mark is not quite 1
         self.codec.save(directory)
@@ -198,13 +198,13 @@ class CodecRecipe(Recipe):
 
 
 def _first_codec(config: CodecTraining) -> StemCodec:
-    """The codec to begin with: random, or a given one with the wanted number of codebooks."""
+    """The initial codec: random, or the one in start_from with the configured number of codebooks."""
     if not config.start_from:
         return build_codec(CODEC_SIZES[config.preset or "paper"], config.codebooks)
     if config.preset:
         raise StemsError(
-            f"preset={config.preset} and start_from={config.start_from} both say how large the codec is.",
-            "Leave preset out: a codec that is started from brings its sizes.",
+            f"preset={config.preset} and start_from={config.start_from} both define the codec's size.",
+            "Leave preset out: the codec in start_from has its own size.",
             field="preset",
         )
     return StemCodec(with_codebooks(StemCodec.load(config.start_from).network, config.codebooks))

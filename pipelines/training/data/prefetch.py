@@ -1,4 +1,4 @@
-"""Data made ready while the device computes on what was before it."""
+"""Prepare the next data while the device computes."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ Value = TypeVar("Value")
 
 
 class Ahead(Generic[Key, Value]):
-    """Makes one value ahead, in a thread. ``make`` depends on its key alone, so nothing changes but when it runs.
+    """Computes one value ahead, in a thread. ``make`` depends only on its key, so only the timing changes.
 
-    What goes wrong ahead is raised when its turn comes, and not before.
+    An error is raised when its value is taken, not before.
     """
 
     def __init__(self, make: Callable[[Key], Value]) -> None:
@@ -21,7 +21,7 @@ class Ahead(Generic[Key, Value]):
         self._next: tuple[Key, Future[Value]] | None = None
 
     def take(self, key: Key, after: Key) -> Value:
-        """The value of ``key``; that of ``after`` is begun."""
+        """The value of ``key``; also starts to compute the value of ``after``."""
         begun = self._next
         value = begun[1].result() if begun is not None and begun[0] == key else self._make(key)
         self._next = after, self._pool.submit(self._make, after)

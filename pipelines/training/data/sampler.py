@@ -1,7 +1,7 @@
-"""Random draws as a pure function of where they are needed.
+"""Random draws as a pure function of seed, step and index.
 
-Nothing is iterated, so a resumed run draws what the uninterrupted one would have drawn, and the number of
-workers may change: worker ``rank`` simply takes other indices of the same step.
+There is no generator state, so a resumed run draws the same as an uninterrupted one, and the number of workers may
+change: worker ``rank`` then takes other indices of the same step.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def rng(seed: int, step: int, index: int) -> np.random.Generator:
 
 
 def parts(indices: range, count: int) -> list[range]:
-    """Indices cut into ``count`` runs, as equal as can be, the longer ones first."""
+    """Split indices into ``count`` runs of nearly equal length, the longer ones first."""
     size, longer = divmod(len(indices), count)
     starts = [number * size + min(number, longer) for number in range(count + 1)]
     return [indices[start:stop] for start, stop in itertools.pairwise(starts)]

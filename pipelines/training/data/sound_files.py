@@ -1,4 +1,4 @@
-"""Files that training reads, on a disk or in an object store; the latter are copied near when first needed."""
+"""Audio files for training, on a disk or in an object store; the latter are copied on first use."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from pipelines.catalog.storage.files import SourceFile, list_folder, read_bytes,
 from pipelines.catalog.storage.stores import Store
 
 SUFFIXES = (".flac", ".wav")
-"""Of a song's stems; the first is taken where there are both."""
+"""Suffixes of stem files, in order of preference."""
 
 _HEAD = 2**16
-"""Bytes in which a header fits, but for one with pictures."""
+"""Enough bytes for a header without pictures."""
 
 
 @dataclass(frozen=True)
 class SoundFile:
-    """One file of sound.
+    """One audio file.
 
     Args:
-        path: where it is; or, in a store, where its copy is kept.
+        path: its path; for a file in a store, the path of its copy.
         source: its entry in the store's listing; None for a file on a disk.
     """
 
@@ -34,24 +34,24 @@ class SoundFile:
 
     @property
     def name(self) -> str:
-        """What to call it: its path or address."""
+        """Its path or address, for messages."""
         return str(self.path) if self.source is None else self.source.uri
 
     def here(self) -> Path:
-        """A path to read it at, after copying it there where nobody has yet; the copy appears whole or not at all.
+        """Its local path, after copying it if there is no copy yet; the copy appears complete or not at all.
 
         Raises:
-            StemsError: ``missing``. Unreachable: the store stays away.
+            StemsError: ``missing``. Unreachable: the store does not answer.
         """
         if self.source is not None and not self.path.exists():
             write_bytes(str(self.path), self._fetch(self.source))
         return self.path
 
     def seconds(self) -> float:
-        """Its length, by its header, which is all that is read of a file in a store where that will do.
+        """Its length by its header; of a file in a store, only the header is read if that suffices.
 
         Raises:
-            StemsError: the header cannot be read. Unreachable: the store stays away.
+            StemsError: the header cannot be read. Unreachable: the store does not answer.
         """
         if self.source is None or self.path.exists():
             return audio_info(self.path, name=self.name).seconds
@@ -63,7 +63,7 @@ class SoundFile:
             return audio_info(self.here(), name=self.name).seconds
 
     def _stated(self, source: SourceFile) -> float:
-        """Its length by its first bytes, followed by nothing up to its size, by which some headers are judged."""
+        """Its length by its first bytes, in a sparse file of its size, which some formats compare with the header."""
         with tempfile.NamedTemporaryFile(suffix=self.path.suffix) as sparse:
             if source.size:
                 sparse.write(self._fetch(source, head=True))
@@ -76,18 +76,18 @@ class SoundFile:
         except OSError as error:
             raise StemsError(
                 f"'{source.uri}' cannot be fetched ({error}).",
-                "Check that it is still there, and may be read.",
+                "Check that it still exists and is readable.",
                 code="missing",
             ) from error
 
 
 def songs_in_store(root: str, copies: Path | None) -> dict[str, dict[str, SoundFile]]:
-    """The files ``<root>/<song>/<file>``, by song and file name; none where there is nothing.
+    """The files ``<root>/<song>/<file>``, by song and file name; empty if there are none.
 
     Args:
         root: address of a folder of songs.
-        copies: local folder for copies; below the system's temporary one where it is None. A file that changes in
-            the store is another file here.
+        copies: local folder for copies; None uses the system's temporary folder. A file that changed in the store
+            gets a new copy.
     """
     copies = copies or Path(tempfile.gettempdir()) / "stems"
     try:

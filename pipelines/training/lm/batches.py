@@ -14,17 +14,17 @@ from models.lm.edit_sequence import TrainingExample, assemble_example, edit_fram
 from models.stems import StemLayout
 from pipelines.training.data.sampler import rng
 from pipelines.training.lm.prompts import TextMerging, plain_prompt, training_prompt
-from pipelines.training.lm.song_table import Song
+from pipelines.training.lm.song_table import TrainingSong
 
-# Validation draws must never meet training's: no run has this many steps.
+# Validation draws must differ from training draws: no run has this many steps.
 _VALIDATION_STEP = 2**48
-# The draw for a whole batch must not meet an example's: no batch is this large.
+# The draw for a whole batch must differ from an example's: no batch is this large.
 _WHOLE_BATCH = 2**48
 
 
 @dataclass(frozen=True)
 class Batch:
-    """``columns`` int64 ``[batch, streams, C]``, ``loss_columns`` bool ``[batch, C]``, a prompt a row (or none)."""
+    """``columns`` int64 ``[batch, streams, C]``, ``loss_columns`` bool ``[batch, C]``, one prompt (or "") per row."""
 
     columns: Tensor
     loss_columns: Tensor
@@ -52,12 +52,12 @@ class Sampler:
         layout: the stems.
         special: the special id.
         segment_frames: frames of a training segment.
-        seed: of all draws.
+        seed: seed of all draws.
         edit_share: share of editing examples.
         text_dropout: share of examples without text.
-        task_draw: whether each example is drawn to be an edit or not, or a whole batch together.
+        task_draw: draw the task for each example, or once per batch.
         partial_masks: whether edits may hide some codebooks of a stem.
-        span_share: share of the edits that hide their stems for a time only.
+        span_share: share of the edits that hide only a time span of their stems.
         text: how captions and tags become prompts.
     """
 
@@ -72,7 +72,7 @@ class Sampler:
     span_share: float
     text: TextMerging
 
-    def training(self, songs: Sequence[Song], step: int, indices: Sequence[int]) -> Batch:
+    def training(self, songs: Sequence[TrainingSong], step: int, indices: Sequence[int]) -> Batch:
         """The examples ``indices`` of global batch ``step``."""
         examples, prompts = [], []
         edit_share = self._edit_share(step)
@@ -96,12 +96,12 @@ class Sampler:
         return Batch.of(examples, prompts)
 
     def _edit_share(self, step: int) -> float:
-        """The share of edits in batch ``step``: all or nothing where the batch is drawn as one."""
+        """The share of edits in batch ``step``: 0 or 1 if the task is drawn per batch."""
         if self.task_draw == "sample":
             return self.edit_share
         return float(rng(self.seed, step, _WHOLE_BATCH).random() < self.edit_share)
 
-    def text_validation(self, songs: Sequence[Song], count: int) -> Batch:
+    def text_validation(self, songs: Sequence[TrainingSong], count: int) -> Batch:
         """Fixed text-to-music examples."""
         examples, prompts = [], []
         for index in range(count):
@@ -113,10 +113,10 @@ class Sampler:
             examples.append(self._assemble(cut, nothing))
         return Batch.of(examples, prompts)
 
-    def edit_validation(self, songs: Sequence[Song], stem: str, count: int, *, swapped: bool) -> Batch:
+    def edit_validation(self, songs: Sequence[TrainingSong], stem: str, count: int, *, swapped: bool) -> Batch:
         """Fixed editing examples that hide one stem; ``swapped`` puts another song's other stems around it.
 
-        With the text left out, all that a model can gain from the right context is what the stems tell.
+        Without text, the right context helps only through its stems.
         """
         masked = np.array(self.layout.stream_mask([stem]))
         examples = []
@@ -124,7 +124,7 @@ class Sampler:
             draw = rng(self.seed, _VALIDATION_STEP, index)
             cut = _cut(songs[index % len(songs)].codes, edit_frames(self.segment_frames), draw)
             other = _cut(songs[(index + 1) % len(songs)].codes, cut.shape[1], draw)
-            # Both of one length, so that both losses are of the same frames.
+            # Both have one length, so that both losses cover the same frames.
             cut = cut[:, : other.shape[1]]
             if swapped:
                 cut = np.where(masked[:, None], cut, other)

@@ -1,4 +1,4 @@
-"""What a song's prompt says in training: its caption, its tags, or both (as MusicGen trains).
+"""Prompts of songs in training: caption, tags, or both (as MusicGen trains).
 
 A caption is one person's choice of words; merged with the tags, in any order and number, it teaches the model to
 read short and long prompts alike.
@@ -19,7 +19,7 @@ class TextMerging:
     Args:
         merge_text: probability that the tags are joined to the caption.
         drop_description: probability that a merged caption is itself left out.
-        drop_tag: probability that a tag is left out, each on its own.
+        drop_tag: probability that a tag is left out, drawn per tag.
     """
 
     merge_text: float
@@ -28,14 +28,14 @@ class TextMerging:
 
 
 def plain_prompt(caption: str, tags: Sequence[str]) -> str:
-    """The caption; the tags of a song that has none; nothing for a song of which nothing is said."""
+    """The caption, else the tags; empty for a song with neither."""
     return caption.strip() or ", ".join(tags)
 
 
 def training_prompt(caption: str, tags: Sequence[str], merging: TextMerging, rng: np.random.Generator) -> str:
     """The prompt of one example, such as ``A slow groove. funk, bass guitar``.
 
-    Where every tag is left out the plain prompt stays: text is dropped for guidance elsewhere, as often as asked.
+    If every tag is left out the plain prompt is used: text dropout for guidance happens elsewhere.
     """
     if rng.random() >= merging.merge_text:
         return plain_prompt(caption, tags)

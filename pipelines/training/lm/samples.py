@@ -1,4 +1,4 @@
-"""Things to listen to while the language model trains: songs from text, and an edit of a validation song."""
+"""Audio samples of a language model in training: songs from text, and an edit of a validation song."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from models.lm.grid import Grid
 from models.lm.language_model import StemLM
 from models.lm.sampling import Sampling
 from pipelines.training.lm.prompts import plain_prompt
-from pipelines.training.lm.song_table import Song
+from pipelines.training.lm.song_table import TrainingSong
 
 
 class Listener:
@@ -25,10 +25,10 @@ class Listener:
 
     Args:
         lm: the language model, in eval mode.
-        codecs: one a stem, on the same device.
+        codecs: one per stem, on the same device.
         seconds: length of each sample; at most that of a training example.
-        seed: of what is drawn.
-        directory: where the files go.
+        seed: seed of the sampling.
+        directory: folder of the files.
     """
 
     def __init__(
@@ -46,10 +46,10 @@ class Listener:
         lines = [f"{number}. {prompt}\n" for number, prompt in enumerate(prompts, start=1)]
         (self.directory / "prompts.txt").write_text("".join(lines), encoding="utf-8")
 
-    def write_edit(self, song: Song) -> None:
-        """Write a song's first stem anew, ``edit-<stem>.wav`` and ``edit-mix.wav``, beside ``original-…``.
+    def write_edit(self, song: TrainingSong) -> None:
+        """Regenerate a song's first stem to ``edit-<stem>.wav`` and ``edit-mix.wav``, beside ``original-…``.
 
-        Both come out of the codecs, so that where they differ the language model does.
+        Both are decoded by the codecs, so that all differences come from the language model.
         """
         frames = min(self.frames, edit_frames(self.lm.config.segment_frames))
         codes = torch.from_numpy(song.codes[:, :frames].astype(np.int64))

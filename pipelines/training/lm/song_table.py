@@ -1,4 +1,4 @@
-"""The songs of a token table as training reads them, found by index: a mapped file, not objects in memory."""
+"""The songs of a token table for training, accessed by index: a memory-mapped file, not objects in memory."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from pipelines.tokens.choose.table_state import codec_by_stem
 
 COLUMNS = ("song_id", "codes", "caption", "tags", "split")
 SPLITS = ("train", "valid")
-"""Those that are used; a table may hold songs of others, such as sung ones."""
+"""The splits in use; a table may have others, such as sung songs."""
 
 
 @dataclass(frozen=True)
-class Song:
+class TrainingSong:
     """One song: its id, ``codes`` int16 ``[streams, frames]``, caption and tags."""
 
     song_id: str
@@ -35,8 +35,8 @@ class Song:
     tags: tuple[str, ...]
 
 
-class Songs(Sequence[Song]):
-    """Some rows of an Arrow table, each made a :class:`Song` when asked for; its codes stay where Arrow has them."""
+class Songs(Sequence[TrainingSong]):
+    """Rows of an Arrow table as :class:`TrainingSong`, made on access; codes stay in Arrow's memory."""
 
     def __init__(self, rows: pa.Table, order: np.ndarray) -> None:
         self._columns = {name: rows[name] for name in COLUMNS}
@@ -46,24 +46,24 @@ class Songs(Sequence[Song]):
         return len(self._order)
 
     @overload
-    def __getitem__(self, index: int) -> Song: ...
+    def __getitem__(self, index: int) -> TrainingSong: ...
 
     @overload
     def __getitem__(self, index: slice) -> Songs: ...
 
-    def __getitem__(self, index: int | slice) -> Song | Songs:
+    def __getitem__(self, index: int | slice) -> TrainingSong | Songs:
         if isinstance(index, slice):
             part = object.__new__(Songs)
             part._columns, part._order = self._columns, self._order[index]
             return part
         row = int(self._order[index])
         song_id, caption, tags = (self._columns[name][row].as_py() for name in ("song_id", "caption", "tags"))
-        return Song(song_id, codes_from_arrow(self._columns["codes"][row]), caption or "", tuple(tags or ()))
+        return TrainingSong(song_id, codes_from_arrow(self._columns["codes"][row]), caption or "", tuple(tags or ()))
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Which songs of a table belong together: one version, one layout, one set of codecs.
+    """The songs of one table version, one layout and one set of codecs.
 
     ``made_by`` are the values of the table's column ``codecs`` that name that set.
     """
@@ -75,7 +75,7 @@ class Selection:
     made_by: tuple[str, ...]
 
     def file(self, folder: Path) -> Path:
-        """Where these songs are kept."""
+        """The file of these songs."""
         name = hashlib.blake2b(f"{self.root}\0{sorted(self.made_by)}".encode(), digest_size=6).hexdigest()
         return folder / f"{name}-{self.version}.arrow"
 
@@ -84,8 +84,8 @@ class Selection:
 class SongSet:
     """The songs of one table version that share a layout and codecs, sorted by id so that an index is a song."""
 
-    train: Sequence[Song]
-    valid: Sequence[Song]
+    train: Sequence[TrainingSong]
+    valid: Sequence[TrainingSong]
     layout: StemLayout
     codecs: dict[str, str]
     version: int
@@ -96,7 +96,7 @@ def select_songs(root: str, version: int | None, codecs: dict[str, str] | None =
 
     Args:
         root: folder of the token table, local or ``s3://``.
-        version: which version; the newest where None.
+        version: the version; None for the newest.
         codecs: codec digests by stem; the songs made by other codecs are left out. None takes the table's
             only set, and refuses a table with several.
 
@@ -111,7 +111,7 @@ def select_songs(root: str, version: int | None, codecs: dict[str, str] | None =
     if len({(layout, *sorted(codec_by_stem(text).items())) for layout, text in wanted}) != 1:
         raise StemsError(
             f"The token table '{root}' has songs of {len(wanted)} sets of codecs.",
-            "Give the codecs whose songs to use." if wanted else "Run `stems prepare` with these codecs first.",
+            "Name the codecs of the songs to use." if wanted else "Run `stems prepare` with these codecs first.",
             code="empty" if not wanted else "ambiguous",
             field="codecs",
         )
@@ -120,14 +120,14 @@ def select_songs(root: str, version: int | None, codecs: dict[str, str] | None =
 
 
 def open_songs(selection: Selection, folder: Path) -> SongSet:
-    """Map the selected songs into memory, after copying them out of the table where nobody has yet.
+    """Map the selected songs into memory, after copying them out of the table if there is no copy yet.
 
-    Every process of a machine that opens the same file shares its pages, and only what is looked at is read.
+    All processes of a machine share the pages of the file, and only accessed pages are read.
 
     Args:
-        selection: which songs.
-        folder: where the copy is kept: int16, so 1.1 MB for each hour and stream at 50 Hz. It may be deleted when
-            nothing trains.
+        selection: the songs.
+        folder: folder of the copy: int16, so 0.36 MB per hour and stream at 50 Hz. It may be deleted while nothing
+            trains.
 
     Raises:
         StemsError: there are no songs to train on.
@@ -148,7 +148,7 @@ def open_songs(selection: Selection, folder: Path) -> SongSet:
 
 
 def _copy(selection: Selection, file: Path) -> None:
-    """Write the songs as one Arrow file, which appears whole or not at all."""
+    """Write the songs as one Arrow file, which appears complete or not at all."""
     with storage_errors(file.parent):
         file.parent.mkdir(parents=True, exist_ok=True)
         clean_up(file)
@@ -156,7 +156,8 @@ def _copy(selection: Selection, file: Path) -> None:
         schema = pa.schema([TOKENS.field(name) for name in COLUMNS])
         try:
             with pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
-                for batch in TokenTable(selection.root).stream(selection.made_by, selection.version, COLUMNS):
+                wanted = {"codecs": selection.made_by}
+                for batch in TokenTable(selection.root).stream(COLUMNS, wanted, selection.version):
                     used = pc.is_in(batch["split"], pa.array(SPLITS))
                     writer.write_batch(batch.filter(used).cast(schema))
             partial.replace(file)

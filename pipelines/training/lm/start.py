@@ -1,4 +1,4 @@
-"""What language model a training begins with: a new one, a trained one, or MusicGen turned into one of stems."""
+"""The initial language model of a training: a new one, a trained one, or MusicGen converted to stems."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pipelines.training.lm.config import LMTraining
 
 
 def describe(config: LMTraining, layout: StemLayout, codecs: dict[str, str]) -> LMConfig:
-    """The model that a training configuration asks for, on these codecs.
+    """The configuration of the model to train, for these codecs.
 
     Raises:
         StemsError: the codecs differ in size, or the model to start from does not fit them, the table or the
@@ -30,7 +30,7 @@ def describe(config: LMTraining, layout: StemLayout, codecs: dict[str, str]) -> 
         return _started(config, layout, codecs, cardinality, frame_rate)
     if config.lora_rank:
         raise StemsError(
-            f"lora_rank={config.lora_rank} freezes a model, and there is none to freeze.",
+            f"lora_rank={config.lora_rank} freezes a model, but start_from names none.",
             "Name a trained model in start_from, or leave lora_rank at 0.",
             field="lora_rank",
         )
@@ -52,9 +52,9 @@ def describe(config: LMTraining, layout: StemLayout, codecs: dict[str, str]) -> 
 
 
 def first_model(config: LMTraining, lm_config: LMConfig) -> StemLM:
-    """The model as it is before the first step; with adapters where the settings ask for them.
+    """The model before the first step, with adapters if lora_rank is set.
 
-    Beside adapters nothing is trained, but for the tables and heads of streams that MusicGen did not have.
+    With adapters the rest is frozen, except the tables and heads of streams that MusicGen lacks.
     """
     if not config.start_from:
         return StemLM(lm_config)
@@ -72,13 +72,13 @@ def first_model(config: LMTraining, lm_config: LMConfig) -> StemLM:
 
 
 def _token_sizes(codecs: Path, layout: StemLayout) -> tuple[int, float]:
-    """Codes a stream and frames a second."""
+    """Codes per stream and frames per second."""
     configs = [read_codec_config(codecs / name) for name in layout.names]
     cardinalities = {int(codec.codebook_size) for codec in configs}
     if len(cardinalities) > 1:
         raise StemsError(
             f"The codecs have codebooks of {sorted(cardinalities)} codes.",
-            "Train codecs of one size: the streams share it.",
+            "Train codecs of one size, since all streams share it.",
             field="codecs",
         )
     return cardinalities.pop(), float(configs[0].frame_rate)
@@ -87,19 +87,19 @@ def _token_sizes(codecs: Path, layout: StemLayout) -> tuple[int, float]:
 def _started(
     config: LMTraining, layout: StemLayout, codecs: dict[str, str], cardinality: int, frame_rate: float
 ) -> LMConfig:
-    """The model to start from, on these codecs: its sizes, its text encoder, its delays."""
+    """The configuration of the model to start from (sizes, text encoder, delays), for these codecs."""
     for field in ("preset", "text_encoder"):
         if getattr(config, field):
             raise StemsError(
-                f"{field}={getattr(config, field)} and start_from={config.start_from} both say what the model is.",
-                f"Leave {field} out: a model that is started from brings its own.",
+                f"{field}={getattr(config, field)} and start_from={config.start_from} both define the model.",
+                f"Leave {field} out: the model in start_from has its own.",
                 field=field,
             )
     base = LMConfig.load(lm_directory(config.start_from))
     if (base.cardinality, base.frame_rate) != (cardinality, frame_rate):
         raise StemsError(
-            f"The model to start from reads {base.cardinality} codes a stream at {base.frame_rate:g} Hz, the codecs "
-            f"write {cardinality} at {frame_rate:g} Hz.",
+            f"The model to start from reads {base.cardinality} codes per stream at {base.frame_rate:g} Hz, "
+            f"the codecs write {cardinality} at {frame_rate:g} Hz.",
             "Prepare the table with codecs of the model's cardinality and frame rate.",
             code="mismatch",
             field="start_from",
@@ -115,7 +115,7 @@ def _check_codecs(learned: Mapping[str, str], codecs: Mapping[str, str]) -> None
     for stem, digest in learned.items():
         if digest != codecs[stem]:
             raise StemsError(
-                f"The model to start from learned the codec {digest} of '{stem}', the table was made with "
+                f"The model to start from was trained with the codec {digest} of '{stem}', the table was made with "
                 f"{codecs[stem]}.",
                 "Prepare the table with the model's codecs.",
                 code="mismatch",
@@ -124,12 +124,12 @@ def _check_codecs(learned: Mapping[str, str], codecs: Mapping[str, str]) -> None
 
 
 def _codecs_beside(directory: Path, layout: StemLayout) -> dict[str, str]:
-    """Digests of the codecs of a whole model, which imported language models do not name; none without them."""
+    """Digests of the codecs in a whole model: imported language models do not record them. Empty without codecs."""
     folders = {stem: directory / "codecs" / stem for stem in layout.names}
     return {stem: directory_digest(folder) for stem, folder in folders.items() if folder.is_dir()}
 
 
 def lm_directory(start_from: str) -> Path:
-    """The language model's own directory, also where a whole model is named."""
+    """The language model's directory, given it or a whole model."""
     whole = Path(start_from) / "lm"
     return whole if whole.is_dir() else Path(start_from)

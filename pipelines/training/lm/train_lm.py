@@ -23,53 +23,54 @@ from pipelines.training.lm.samples import Listener
 from pipelines.training.lm.song_table import SongSet, open_songs, select_songs
 from pipelines.training.lm.start import describe, first_model, lm_directory
 from pipelines.training.loop.recipe import Place, Recipe
-from pipelines.training.loop.run_folder import open_run_folder
-from pipelines.training.loop.train import TrainingResult, begun_with, train
+from pipelines.training.loop.run_directory import open_run_directory
+from pipelines.training.loop.train import TrainingResult, resumed_setting, train
 
 VALIDATION_BATCH = 8
 SAMPLED_SONGS = 3
 
 
 def train_lm(config: LMTraining) -> TrainingResult:
-    """Train on the newest version of the table, or the one asked for, and export the model.
+    """Train on the newest or the given version of the table, and export the model.
 
-    A run that goes on reads the version that it began with, however much the table has grown since.
+    A resumed run reads the version that it started with, even if the table has grown since.
     """
-    there = config.with_absolute("output", "table", "codecs", "start_from")
-    open_run_folder(there)
-    if there.table_version is None:
-        there = there.model_copy(update={"table_version": begun_with(there, "table_version")})
-    digests = {folder.name: directory_digest(folder) for folder in _codec_directories(there.codecs)}
-    chosen = select_songs(there.table, there.table_version, digests)
-    lm_config = describe(there, chosen.layout, chosen.codecs)
-    # Copied here, once, so that the workers find it.
-    open_songs(chosen, song_folder(there))
+    resolved = config.with_absolute("output", "table", "codecs", "start_from")
+    open_run_directory(resolved)
+    if resolved.table_version is None:
+        resolved = resolved.model_copy(update={"table_version": resumed_setting(resolved, "table_version")})
+    digests = {folder.name: directory_digest(folder) for folder in _codec_directories(resolved.codecs)}
+    chosen = select_songs(resolved.table, resolved.table_version, digests)
+    lm_config = describe(resolved, chosen.layout, chosen.codecs)
+    # Copied once, here, for all workers.
+    open_songs(chosen, song_folder(resolved))
     # Pinned, so that every worker and every resumed run reads the same songs.
     pinned = {"table_version": chosen.version}
-    recipe = partial(LMRecipe, there.model_copy(update=pinned), lm_config)
+    recipe = partial(LMRecipe, resolved.model_copy(update=pinned), lm_config)
+    # A checkpoint records the settings as given, so that a run may be resumed with the same command.
     return train(config.model_copy(update=pinned), recipe)
 
 
 def song_folder(config: LMTraining) -> Path:
-    """Where a run keeps its copy of the songs."""
+    """Folder of a run's copy of the songs."""
     return Path(config.output) / "songs"
 
 
 class LMModule(nn.Module):
-    """The language model and its loss in one call, as distributed wrappers want it."""
+    """The language model and its loss in one call, as distributed wrappers need it."""
 
     def __init__(self, lm: StemLM) -> None:
         super().__init__()
         self.lm = lm
 
     def forward(self, columns: Tensor, loss_columns: Tensor, prompts: Sequence[str]) -> StreamLoss:
-        """Loss of a batch; an empty prompt is no text."""
+        """Loss of a batch; an empty prompt counts as no text."""
         condition = self.lm.text.encode(prompts)
         return stream_loss(self.lm.transformer, columns, loss_columns, condition, self.lm.layout.delays)
 
 
 class LMRecipe(Recipe):
-    """What the training loop needs to train the language model."""
+    """The recipe that trains the language model."""
 
     def __init__(self, config: LMTraining, lm_config: LMConfig) -> None:
         self.config = config
@@ -106,7 +107,7 @@ class LMRecipe(Recipe):
     def validate(self, module: nn.Module) -> dict[str, float]:
         """Loss on held-out songs: text-to-music by stream; editing by stem, in its own and in a wrong context.
 
-        ``edit_listens`` is the share of examples in which the own context tells more of the hidden stem.
+        ``edit_listens`` is the share of examples in which its own context predicts the hidden stem better.
         """
         songs, count = self.songs.valid, self.config.validation_examples
         if not songs:
@@ -137,7 +138,7 @@ class LMRecipe(Recipe):
         return {"table_version": str(self.songs.version), **digests}
 
     def shard_units(self) -> list[nn.Module]:
-        """The layers, where the settings say that the model is spread over the workers."""
+        """The layers, if the model is sharded over the workers."""
         return list(self.lm.transformer.layers) if self.config.sharding == "fsdp" else []
 
     def sample(self, directory: Path) -> None:
@@ -176,6 +177,6 @@ def _codec_directories(root: str) -> list[Path]:
     folders = sorted(folder for folder in Path(root).glob("*") if (folder / "config.json").is_file())
     if not folders:
         raise StemsError(
-            f"There are no codecs in '{root}'.", "Give the directory that holds one codec a stem.", field="codecs"
+            f"There are no codecs in '{root}'.", "Give the directory that holds one codec per stem.", field="codecs"
         )
     return folders

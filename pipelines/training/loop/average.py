@@ -1,4 +1,4 @@
-"""The moving average of the weights: what is validated and exported."""
+"""The moving average of the weights, which is validated and exported."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch.distributed.tensor import DTensor
 
 
 class WeightAverage:
-    """An exponential moving average of everything in a module's state that has a fraction, buffers too.
+    """An exponential moving average of all floating-point tensors in a module's state, including buffers.
 
-    Buffers such as codebooks belong to the weights that made them. The decay rises with the number of updates
-    n, as (1 + n) / (10 + n), up to ``decay``: a short run does not end near where it began. Shards of a spread-out
-    module are averaged where they are.
+    Buffers such as codebooks belong to the weights that made them. The decay rises with the number of updates n, as
+    (1 + n) / (10 + n), up to ``decay``, so that a short run does not stay close to its initial weights. Shards of a
+    module are averaged locally.
     """
 
     def __init__(self, module: nn.Module, decay: float) -> None:
@@ -24,14 +24,14 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, number: int) -> None:
-        """Take in the weights as they are now; ``number`` counts updates from 0."""
+        """Add the current weights; ``number`` counts updates from 0."""
         decay = min(self.decay, (1 + number) / (10 + number))
         for name, value in self._live().items():
             _here(self.state[name]).lerp_(_here(value.detach()), 1 - decay)
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """Have the module compute with the average."""
+        """Let the module compute with the average within this context."""
         self._exchange()
         try:
             yield

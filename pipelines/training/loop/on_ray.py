@@ -1,4 +1,4 @@
-"""The training loop on Ray Train: one process a worker, started again when some are lost."""
+"""The training loop on Ray Train: one process per worker, restarted when some are lost."""
 
 from __future__ import annotations
 
@@ -19,17 +19,18 @@ from models.files.storage import storage_errors
 from pipelines.training.config import TrainingConfig
 from pipelines.training.loop.progress import StepBar
 from pipelines.training.loop.recipe import Recipe
+from pipelines.training.loop.run_directory import RunDirectory
 from pipelines.training.tracking.history import latest, read_history
 
 RESIZE_SECONDS = 300.0
-"""How often a run on fewer workers than asked for looks whether there is room for more, and starts again on them."""
+"""How often a run that is short of workers looks for room for more, to restart on them."""
 
 
 def run_on_ray(config: TrainingConfig, make_recipe: Callable[[], Recipe]) -> None:
-    """Train on ``config.workers`` Ray Train workers, on GPUs where there is one for each.
+    """Train on ``config.workers`` Ray Train workers, on GPUs if the cluster has any.
 
     The output directory must be visible to every worker: on several machines, a shared file system.
-    StemsErrors of workers are raised here as they are.
+    StemsErrors of workers are raised here unchanged.
     """
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
@@ -51,14 +52,14 @@ def run_on_ray(config: TrainingConfig, make_recipe: Callable[[], Recipe]) -> Non
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // context.get_local_world_size()))
         place = Place(context.get_world_rank(), context.get_world_size(), get_device())
         if _error_file(config).exists():
-            return  # it would only happen again: end well, and spare the other restarts
+            return  # the error would only repeat: end normally, and save the other restarts
         try:
             with storage_errors(config.output):
                 Worker(config, make_recipe, place, PreemptionNotice()).run()
         except StemsError as error:
             _write_error(config, error)
             if place.world > 1:
-                raise  # the others may wait for this one: Ray ends them
+                raise  # the others may wait for this worker: Ray ends them
 
     trainer = TorchTrainer(
         each_worker,
@@ -81,15 +82,15 @@ def run_on_ray(config: TrainingConfig, make_recipe: Callable[[], Recipe]) -> Non
 
 
 def place_workers(config: TrainingConfig, shapes: Sequence[NodeShape], *, fixed: bool) -> dict[str, float]:
-    """What each worker asks for: a GPU where the cluster has any, else a CPU.
+    """The resources of each worker: a GPU if the cluster has any, else a CPU.
 
     Args:
-        config: of the training.
-        shapes: of the nodes that there are, and of those that an autoscaler may start.
-        fixed: whether no other nodes will come.
+        config: the training's configuration.
+        shapes: shapes of the existing nodes, and of those that an autoscaler may start.
+        fixed: whether no nodes can join later.
 
     Raises:
-        StemsError: there is no room for as few workers as the training can go on with, and there will be none.
+        StemsError: even the smallest number of workers cannot fit, now or later.
     """
     fewest = config.min_workers or config.workers
     asked = {"GPU": 1.0} if places(shapes, {"GPU": 1.0}, ever=True) else {"CPU": 1.0}
@@ -101,11 +102,11 @@ def place_workers(config: TrainingConfig, shapes: Sequence[NodeShape], *, fixed:
 
 
 def _error_file(config: TrainingConfig) -> Path:
-    return Path(config.output) / ".error.json"
+    return RunDirectory.of(config).error
 
 
 def _write_error(config: TrainingConfig, error: StemsError) -> None:
-    """Say what is wrong where the driver and later workers find it; the file appears whole."""
+    """Write an error for the driver and later workers; the file appears complete."""
     said = {"message": error.message, "hint": error.hint, "code": error.code, "field": error.field}
     partial = _error_file(config).with_suffix(f".{os.getpid()}")
     partial.write_text(json.dumps(said), encoding="utf-8")
@@ -115,7 +116,7 @@ def _write_error(config: TrainingConfig, error: StemsError) -> None:
 @contextmanager
 def _watch(config: TrainingConfig) -> Iterator[None]:
     """Show the progress that the first worker writes to metrics.jsonl."""
-    rows, over = Path(config.output) / "metrics.jsonl", threading.Event()
+    rows, over = RunDirectory.of(config).metrics, threading.Event()
 
     def look(bar: StepBar) -> None:
         while not over.wait(timeout=1.0):

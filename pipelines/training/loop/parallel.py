@@ -1,4 +1,4 @@
-"""One module on several workers: replicated (DDP) or spread out (FSDP2), with one gradient."""
+"""One module on several workers: replicated (DDP) or sharded (FSDP2), with averaged gradients."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from pipelines.training.loop.recipe import Place, Recipe
 
 
 def distribute(recipe: Recipe, place: Place, *, bfloat16: bool) -> nn.Module:
-    """The recipe's module as the loop calls it.
+    """Wrap the recipe's module for the loop.
 
     Units to shard hold their parameters in float32; with ``bfloat16`` they are gathered in it, and gradients are
-    still reduced in float32. What is around the units (embeddings, heads) computes in float32 under autocast.
+    still reduced in float32. Modules outside the units (embeddings, heads) hold float32 weights, under autocast.
     """
     module, units = recipe.module, recipe.shard_units()
     if place.world == 1:
         return module
     if not units:
-        # Buffers are the same on every worker by construction (their statistics are shared): none are sent.
+        # Buffers are equal on every worker by construction (their statistics are shared): no broadcast.
         return DistributedDataParallel(module, broadcast_buffers=False)
     mesh = init_device_mesh(place.device.type, (place.world,))
     policy = MixedPrecisionPolicy(
@@ -42,7 +42,7 @@ def distribute(recipe: Recipe, place: Place, *, bfloat16: bool) -> nn.Module:
 
 @contextmanager
 def gradients_shared(module: nn.Module, now: bool) -> Iterator[None]:
-    """Average gradients over workers in the backward passes within, or leave it to a later one."""
+    """Average gradients over workers in the backward passes within, if ``now``; else leave it to a later pass."""
     if isinstance(module, FSDPModule):
         module.set_requires_gradient_sync(now)
         yield
@@ -54,7 +54,7 @@ def gradients_shared(module: nn.Module, now: bool) -> Iterator[None]:
 
 
 def clip_gradients(parameters: Iterable[nn.Parameter], limit: float) -> float:
-    """Scale gradients down to a norm of at most ``limit`` (0: leave them); the norm they had, over all workers."""
+    """Scale gradients to a norm of at most ``limit`` (0: no limit); returns the norm before, over all workers."""
     norm = torch.nn.utils.clip_grad_norm_(parameters, limit or math.inf)
     return float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
 
@@ -69,7 +69,7 @@ def summed_over_workers(values: Sequence[float], place: Place) -> list[float]:
 
 
 def agreed_on(value: int, place: Place) -> int:
-    """The first worker's value, on all of them: each may see a shared folder as it was a moment ago."""
+    """The first worker's value, on all workers: a shared folder may look different to each."""
     if place.world == 1:
         return value
     found = [value]
@@ -78,7 +78,7 @@ def agreed_on(value: int, place: Place) -> int:
 
 
 def all_finite(state: Mapping[str, Any], place: Place) -> bool:
-    """Whether no tensor of a nested state, on any worker, holds NaN or infinity."""
+    """Whether all tensors of a nested state, on all workers, are finite."""
     broken = sum(not _is_finite(tensor) for tensor in _tensors(state))
     return summed_over_workers([broken], place) == [0]
 
@@ -92,7 +92,7 @@ def _tensors(state: Mapping[str, Any]) -> Iterator[Tensor]:
 
 
 def _is_finite(tensor: Tensor) -> bool:
-    # The sum is a fast first look: a sum of finite numbers may overflow, but hardly ever does.
+    # The sum is a fast test: a sum of finite numbers may overflow, but rarely does.
     return bool(tensor.sum().isfinite()) or bool(tensor.isfinite().all())
 
 

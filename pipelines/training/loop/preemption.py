@@ -1,4 +1,4 @@
-"""Notice that this process is about to be taken away: time for one more checkpoint."""
+"""Notice of preemption: this process is about to end, with time for one more checkpoint."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from types import FrameType, TracebackType
 
 
 class Notice:
-    """None ever comes. ``stops`` says whether training must end after the checkpoint, or goes on while it can."""
+    """A source of notices; this one never gives any. ``stops``: training ends after the checkpoint."""
 
     stops = False
 
     def given(self) -> bool:
-        """Whether notice was given. With several workers, all ask at the same steps and get the same answer."""
+        """Whether notice was given. With several workers, all call it at the same steps and get the same result."""
         return False
 
 
 class TerminationNotice(Notice):
-    """The signal by which a machine or a scheduler asks a process to end (SIGTERM), caught while this is entered."""
+    """SIGTERM, by which a machine or a scheduler ends a process, caught within this context."""
 
     stops = True
 
@@ -30,7 +30,7 @@ class TerminationNotice(Notice):
         return self._given
 
     def __enter__(self) -> TerminationNotice:
-        # Python lets only the main thread listen to signals; elsewhere the process ends as it would have.
+        # Only the main thread can handle signals in Python; in other threads the default stays.
         self._listens = threading.current_thread() is threading.main_thread()
         if self._listens:
             self._before = signal.signal(signal.SIGTERM, self._take)
@@ -47,10 +47,10 @@ class TerminationNotice(Notice):
 
 
 class PreemptionNotice(Notice):
-    """Ray's word that the machine of one of the workers is being drained, such as a spot instance reclaimed."""
+    """Ray's notice that a worker's machine is being drained, such as a reclaimed spot instance."""
 
     def given(self) -> bool:
-        """Whether any worker's machine is to go; asks all workers together."""
+        """Whether any worker's machine will go; a collective call of all workers."""
         from ray import train
 
         return train.get_preemption_info() is not None

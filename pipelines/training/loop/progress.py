@@ -1,4 +1,4 @@
-"""What a person sees of a training run: a bar while it goes, a table when it is done."""
+"""Display of a training run: a progress bar while it runs, a table at the end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is trained: the part of a training job that the shared loop does not know."""
+"""The interface between a training job and the shared loop."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Place:
-    """Which of how many workers, and where it computes."""
+    """Rank of a worker, number of workers, and its device."""
 
     rank: int
     world: int
@@ -21,22 +21,22 @@ class Place:
 
 
 class Recipe(Protocol):
-    """One thing to learn. Subclass it; what has a body here is a default.
+    """A model to train, with its data and loss. Subclass it; methods with a body here are defaults.
 
     The loop seeds torch before it builds a recipe, so initial weights are the same on every worker, and
-    before each loss (from seed, step and rank), so dropout and its like repeat when a run is resumed.
+    before each loss (from seed, step and rank), so that dropout repeats when a run is resumed.
     """
 
     module: nn.Module
-    """All trained parameters and every buffer that a checkpoint must hold. Each parameter that asks for a gradient
-    must take part in each loss: with several workers, gradients are averaged as they arrive."""
+    """All trained parameters and every buffer that a checkpoint must hold. Each parameter that requires a gradient
+    must contribute to each loss: with several workers, gradients are averaged as they arrive."""
 
     def prepare(self, place: Place) -> None:
         """Open the data; the loop then moves ``module`` to the place's device."""
         ...
 
     def loss(self, module: nn.Module, step: int, indices: Sequence[int]) -> tuple[Tensor, dict[str, float]]:
-        """Mean loss over some items of global batch ``step``, and metrics of the same names always.
+        """Mean loss over some items of global batch ``step``, and metrics with the same names in every call.
 
         Call ``module`` (it may be ``self.module`` wrapped for several workers), not ``self.module``. An item must
         be a pure function of (seed, step, index), so that any worker may take it.
@@ -44,18 +44,18 @@ class Recipe(Protocol):
         ...
 
     def optimizer(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """The optimizer of what is trained; its learning rate is set by the loop before each step."""
+        """The optimizer of the trained parameters; the loop sets its learning rate before each step."""
         return torch.optim.AdamW(parameters, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
 
     def shard_units(self) -> list[nn.Module]:
-        """Parts of ``module`` whose parameters are spread over workers, each gathered when it computes.
+        """Parts of ``module`` to shard over workers, each gathered when it computes.
 
-        None: every worker holds everything.
+        Empty: every worker holds the whole model.
         """
         return []
 
     def facts(self) -> dict[str, str]:
-        """What the run stands on beside its settings, for its record: versions of data, digests of models."""
+        """Provenance to log with the run beside its settings: versions of data, digests of models."""
         return {}
 
     def after_step(self, step: int) -> None:
@@ -67,12 +67,12 @@ class Recipe(Protocol):
         ...
 
     def sample(self, directory: Path) -> None:
-        """Write a few things to listen to. Called on a recipe of its own, prepared for one worker."""
+        """Write audio samples. Called on a separate recipe, prepared for one worker."""
         return
 
     def export(self, directory: Path) -> None:
         """Write the finished model into ``directory``, which exists and is empty.
 
-        Called on a recipe of its own that holds the finished weights, on the CPU, and has not been prepared.
+        Called on a separate recipe that holds the final weights, on the CPU, and was not prepared.
         """
         ...

@@ -1,4 +1,4 @@
-"""A recipe of its own, holding given weights: for export and samples, away from workers and their shards."""
+"""A separate unsharded recipe with given weights, for export and samples."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def whole_recipe(make_recipe: Callable[[], Recipe], weights: dict[str, Tensor]) 
 
 
 def finished_recipe(make_recipe: Callable[[], Recipe], checkpoint: Path, *, averaged: bool) -> Recipe:
-    """A new recipe with the weights of a checkpoint, or with their moving average where there is one."""
+    """A new recipe with the weights of a checkpoint, or with their moving average if ``averaged``."""
     with torch.random.fork_rng():
         recipe = make_recipe()
     weights = recipe.module.state_dict()

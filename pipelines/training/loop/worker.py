@@ -6,8 +6,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -36,16 +35,24 @@ from pipelines.training.loop.parallel import (
 from pipelines.training.loop.preemption import Notice
 from pipelines.training.loop.progress import StepBar
 from pipelines.training.loop.recipe import Place, Recipe
+from pipelines.training.loop.run_directory import RunDirectory
 from pipelines.training.loop.schedule import learning_rate
 from pipelines.training.loop.unshard import whole_recipe
 from pipelines.training.tracking.history import History, Row
 from pipelines.training.tracking.tracking import Tracker
 
 SHORT_HANDED = 10
-"""How much more often is saved while there are fewer workers than asked for."""
+"""Save checkpoints this many times more often while short of workers."""
 
 PATIENCE = 10
-"""Steps in a row that may have a loss or gradient that is not finite."""
+"""Consecutive steps that may have a loss or gradient that is not finite."""
+
+
+class StepOutcome(NamedTuple):
+    """Metrics of a step, and whether the optimizer applied it; a step with non-finite gradients is skipped."""
+
+    metrics: dict[str, float]
+    applied: bool
 
 
 class Worker:
@@ -54,25 +61,24 @@ class Worker:
     def __init__(
         self, config: TrainingConfig, make_recipe: Callable[[], Recipe], place: Place, notice: Notice
     ) -> None:
-        self.config, self.place, self.notice, self.output = config, place, notice, Path(config.output)
+        self.config, self.place, self.notice, self.directory = config, place, notice, RunDirectory.of(config)
         self.make_recipe = make_recipe
         torch.manual_seed(config.seed)
         self.recipe = make_recipe()
         self.recipe.prepare(place)
         self.recipe.module.to(place.device).train()
-        wanted = config.precision
-        self.bfloat16 = wanted == "bfloat16" or (wanted == "auto" and computes_bfloat16(place.device))
+        automatic = config.precision == "auto" and computes_bfloat16(place.device)
+        self.bfloat16 = config.precision == "bfloat16" or automatic
         self.module = distribute(self.recipe, place, bfloat16=self.bfloat16)
         self.trained = [p for p in self.recipe.module.parameters() if p.requires_grad]
         self.optimizer = self.recipe.optimizer(self.trained)
         self.average = WeightAverage(self.recipe.module, config.average_decay) if config.average_decay else None
         self.start = self._restore()
         if self.writes:
-            clear_unfinished(self.output / "checkpoints")
-        self.writer = CheckpointWriter(self.output, config, place)
-        file = self.output / "metrics.jsonl"
-        self.history = History.resume(file, self.start) if self.writes else History(None, [])
-        self.skipped = sum(row.get("taken") == 0 for row in self.history.rows)
+            clear_unfinished(self.directory.checkpoints)
+        self.writer = CheckpointWriter(self.directory.path, config, place)
+        self.history = History.resume(self.directory.metrics, self.start) if self.writes else History(None, [])
+        self.skipped_steps = sum(row.get("taken") == 0 for row in self.history.rows)
         self.tracker = Tracker(config if self.writes else config.model_copy(update={"tracking": None}))
         self.tracker.describe(self.recipe.facts())
 
@@ -83,12 +89,12 @@ class Worker:
 
     @property
     def _save_every(self) -> int:
-        """Steps between two checkpoints: few while machines are missing, since their return starts workers anew."""
+        """Steps between two checkpoints: fewer while short of workers, since the return of machines restarts all."""
         every = self.config.checkpoint_every
         return every if self.place.world >= self.config.workers else max(1, every // SHORT_HANDED)
 
     def run(self) -> None:
-        """Train to the last step; its checkpoint is what is left behind."""
+        """Train to the last step, which leaves a checkpoint."""
         finished = False
         try:
             with StepBar(self.config.name, self.config.steps, self.start, shown=self.writes) as bar:
@@ -96,26 +102,26 @@ class Worker:
             self.writer.settle()
             finished = True
         finally:
-            if self.place.world == 1:  # several may have lost one that a checkpoint needs
+            if self.place.world == 1:  # with several, a worker that the checkpoint needs may be lost
                 self.writer.settle()
-            self.tracker.end(self.output / "model" if finished else None)
+            self.tracker.end(self.directory.model if finished else None)
 
     def _all_steps(self, bar: StepBar) -> None:
-        """Take the remaining steps, logging, validating, sampling and saving on the way."""
+        """Run the remaining steps; log, validate, sample and save in between."""
         config = self.config
         if self.start == 0:
             self._validate(0)
-        skipped, began, warned = 0, time.perf_counter(), False
+        skipped_in_a_row, began, warned = 0, time.perf_counter(), False
         for step in range(self.start, config.steps):
-            metrics = self._one_step(step)
+            metrics, applied = self._one_step(step)
             done, last = step + 1, step + 1 == config.steps
             bar.at(done, metrics["loss"])
-            if done % config.log_every == 0 or last or not metrics["taken"]:
+            if done % config.log_every == 0 or last or not applied:
                 seconds = round(time.perf_counter() - began, 3)
-                self.skipped += metrics["taken"] == 0
-                self._note({"step": done, **_finite(metrics), "skipped": self.skipped, "seconds": seconds})
-            skipped = 0 if metrics["taken"] else skipped + 1
-            if skipped >= PATIENCE:
+                self.skipped_steps += not applied
+                self._note({"step": done, **_finite(metrics), "skipped": self.skipped_steps, "seconds": seconds})
+            skipped_in_a_row = 0 if applied else skipped_in_a_row + 1
+            if skipped_in_a_row >= PATIENCE:
                 self.writer.settle()
                 raise _diverged(f"The loss was not finite for {PATIENCE} steps in a row, up to step {done}.")
             if done % config.validate_every == 0 or last:
@@ -132,7 +138,7 @@ class Worker:
                 if self.notice.stops:
                     raise KeyboardInterrupt
 
-    def _one_step(self, step: int) -> dict[str, float]:
+    def _one_step(self, step: int) -> StepOutcome:
         """One optimizer step. A non-finite loss or gradient, on any worker, skips it on all of them."""
         config, place, recipe = self.config, self.place, self.recipe
         seed = np.random.SeedSequence((config.seed, step, place.rank)).generate_state(1, np.uint64)[0]
@@ -140,21 +146,22 @@ class Worker:
         self.optimizer.zero_grad(set_to_none=True)
         metrics = self._gradients(step)
         norm = clip_gradients(self.trained, config.gradient_clip)
-        taken = math.isfinite(metrics["loss"]) and math.isfinite(norm)
+        applied = math.isfinite(metrics["loss"]) and math.isfinite(norm)
         rate = learning_rate(config, step)
-        if taken:
+        if applied:
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
             self.optimizer.step()
             recipe.after_step(step)
         if self.average and (step + 1) % config.average_every == 0:
             self.average.update((step + 1) // config.average_every - 1)
-        return {**metrics, "gradient_norm": norm, "learning_rate": rate, "taken": float(taken)}
+        more = {"gradient_norm": norm, "learning_rate": rate, "taken": float(applied)}
+        return StepOutcome({**metrics, **more}, applied)
 
     def _gradients(self, step: int) -> dict[str, float]:
-        """Accumulate the gradients of global batch ``step``; the means of its metrics.
+        """Accumulate the gradients of global batch ``step``; returns the means of its metrics.
 
-        Every item weighs the same, however many a worker or a part has.
+        Every item has the same weight, independent of the split into workers and parts.
         """
         place, batch = self.place, self.config.batch
         mine = parts(share(batch, place.rank, place.world), min(self.config.accumulate, batch // place.world))
@@ -163,6 +170,7 @@ class Worker:
             weight = len(indices) / batch
             with gradients_shared(self.module, now=number == len(mine)):
                 loss, metrics = self._loss(step, indices)
+                # DDP and FSDP average gradients over workers, so `* world` turns that into the sum.
                 (loss * (weight * place.world)).backward()
             for name, value in {"loss": float(loss.detach()), **metrics}.items():
                 totals[name] = totals.get(name, 0.0) + weight * value
@@ -173,7 +181,7 @@ class Worker:
             return self.recipe.loss(self.module, step, indices)
 
     def _validate(self, step: int) -> None:
-        """Every worker computes the same, so that none waits for another."""
+        """Validate on every worker alike, so that none waits for another."""
         self.recipe.module.eval()
         with self._averaged(), torch.no_grad(), self._autocast():
             metrics = self.recipe.validate(self.recipe.module)
@@ -181,7 +189,7 @@ class Worker:
         self._note({"step": step, **{f"valid/{name}": value for name, value in _finite(metrics).items()}})
 
     def _sample(self, step: int) -> None:
-        """Gather the weights, and have a whole recipe write samples on the first worker."""
+        """Gather the weights, and let an unsharded recipe write samples on the first worker."""
         with self._averaged():
             options = StateDictOptions(full_state_dict=True, cpu_offload=True)
             weights: dict[str, Any] = get_model_state_dict(self.recipe.module, options=options)
@@ -189,7 +197,7 @@ class Worker:
         if recipe:
             recipe.prepare(Place(0, 1, self.place.device))
             recipe.module.to(self.place.device)
-            directory = self.output / "samples" / f"step-{step}"
+            directory = self.directory.samples / f"step-{step}"
             directory.mkdir(parents=True, exist_ok=True)
             partial = hidden(directory)
             try:
@@ -216,20 +224,20 @@ class Worker:
         self.tracker.flush()
 
     def _state(self) -> dict[str, Any]:
-        """All that a resumed run needs. Tensors are those in use, or this worker's shards of them."""
-        if not self.optimizer.state:  # no step was taken yet: without gradients torch makes what a step would
+        """Everything that a resumed run needs. Tensors are the live ones, or this worker's shards of them."""
+        if not self.optimizer.state:  # before the first step: torch then creates its state
             self.optimizer.zero_grad(set_to_none=True)
         module, optimizer = get_state_dict(self.recipe.module, self.optimizer)
         average = {"average": self.average.state} if self.average else {}
         return {"module": module, "optimizer": optimizer, **average}
 
     def _restore(self) -> int:
-        """Load the newest checkpoint; the steps already done."""
-        step = agreed_on(max((step for step, _ in checkpoints(self.output)), default=0), self.place)
+        """Load the newest checkpoint; returns the number of steps done."""
+        step = agreed_on(max((found.step for found in checkpoints(self.directory.path)), default=0), self.place)
         if not step:
             return 0
         state = self._state()
-        load_state(self.output / "checkpoints" / f"step-{step}", state, alone=self.place.world == 1)
+        load_state(self.directory.checkpoints / f"step-{step}", state, alone=self.place.world == 1)
         set_state_dict(
             self.recipe.module,
             self.optimizer,

@@ -1,4 +1,4 @@
-"""Songs whose stems are known, and the training examples that are mixed from them."""
+"""Songs with known stems, and training examples mixed from them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Stem16 = NDArray[np.int16]
 Wave = NDArray[np.float32]
 
 GAIN_DB = 4.0
-"""Stems are made louder or softer by up to this much."""
+"""Stems get a random gain of up to this many dB in either direction."""
 
 PLACES = 3
 """Random places among which the loudest is chosen."""
@@ -56,11 +56,11 @@ def read_multitracks(
 ) -> list[Multitrack]:
     """Read every song of a multitrack folder: ``<root>/<song>/<source>.flac`` or ``.wav``, at any rate.
 
-    Files that are not one of `sources`, such as a mix, are left alone, and so are folders without any. What is in an
-    object store is copied into the folder `copies`, by default below the system's temporary one.
+    Files that are not one of `sources`, such as a mix, are ignored, and so are folders without sources. Files of an
+    object store are copied into the folder `copies`, by default in the system's temporary folder.
 
     Raises:
-        StemsError: no songs, a source that no song has, a file that cannot be read, or more than fits.
+        StemsError: there are no songs, a source occurs in no song, a file cannot be read, or memory_gb is too small.
     """
     folder = str(root)
     files = _in_store(folder, sources, copies) if is_remote(folder) else _on_disk(Path(root), sources)
@@ -68,7 +68,7 @@ def read_multitracks(
     if not files:
         raise StemsError(
             f"There are no stems in '{folder}'.",
-            f"Lay songs out as song/stem.flac, with stems named {', '.join(sources)}.",
+            f"Arrange songs as song/stem.flac, with stems named {', '.join(sources)}.",
             code="missing",
             field="data",
         )
@@ -76,7 +76,7 @@ def read_multitracks(
         if not any(source in stems for stems in files.values()):
             raise StemsError(
                 f"No song in '{folder}' has the stem '{source}'.",
-                f"Add songs with a file {source}.flac: it cannot be learned from silence.",
+                f"Add songs with a file {source}.flac.",
                 code="missing",
                 field="data",
             )
@@ -97,7 +97,7 @@ def hold_out(songs: Sequence[Multitrack], count: int) -> tuple[list[Multitrack],
     """
     if len(songs) <= count:
         raise StemsError(
-            f"There are {len(songs)} songs, and {count} of them are to be held out.",
+            f"There are {len(songs)} songs, too few to hold out {count}.",
             "Add songs, or lower held_out.",
             field="held_out",
         )
@@ -189,7 +189,7 @@ def _check_memory(files: Sequence[SoundFile], rate: int, memory_gb: float) -> No
     needed = seconds * rate * 4 / 1e9
     if needed > memory_gb:
         raise StemsError(
-            f"These songs take {needed:.1f} GB of memory, and {memory_gb:g} GB is allowed.",
+            f"These songs take {needed:.1f} GB of memory; the limit is {memory_gb:g} GB.",
             "Raise memory_gb, or train on fewer songs.",
             code="too_long",
             field="memory_gb",

@@ -1,4 +1,4 @@
-"""Train a Demucs on songs whose stems are known, and measure it on songs that it has not heard."""
+"""Train a Demucs on songs with known stems, and measure it on held-out songs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def train_separator(config: SeparatorTraining) -> TrainingResult:
 
 
 class SeparatorRecipe(Recipe):
-    """What the training loop needs to train a separator: squared error on the waveforms of remixed stems."""
+    """The recipe that trains a separator: squared error on the waveforms of remixed stems."""
 
     def __init__(self, config: SeparatorTraining) -> None:
         self.config = config
@@ -64,8 +64,8 @@ class SeparatorRecipe(Recipe):
     def loss(self, module: nn.Module, step: int, indices: Sequence[int]) -> tuple[Tensor, dict[str, float]]:
         """Mean squared error over sources, in units of the mix's variance.
 
-        It is what SDR measures. Demucs' own L1 would let a stem that is often silent, and hard to tell from
-        the others, stay silent: the likeliest sample, but no help in deciding whether anybody sings.
+        SDR measures the same error. With Demucs' own L1, a stem that is often silent and hard to distinguish could
+        stay silent: the most likely sample, but useless for detecting vocals.
         """
         examples = [self.mixer.draw(rng(self.config.seed, step, index)) for index in indices]
         stems = torch.from_numpy(np.stack(examples)).to(self.device)

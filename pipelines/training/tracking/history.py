@@ -1,4 +1,4 @@
-"""The metrics of a run: one JSON object a line in ``<output>/metrics.jsonl``.
+"""The metrics of a run: one JSON object per line in ``<output>/metrics.jsonl``.
 
 A row's ``step`` is the number of steps done when it was written; validation metrics start with ``valid/``.
 """

@@ -19,14 +19,14 @@ from pipelines.training.tracking.store import open_store, unreachable
 from pipelines.training.tracking.tracking import MODEL_DIGEST
 
 FILES_DIGEST = "files_digest"
-"""Tag of a version: the digest of the directory's files, by which who fetches it knows that all of it came."""
+"""Tag of a version: the digest of the directory's files, which shows whether a download is complete."""
 
 _FROM_RUN = ("table", "table_version")
 
 
 @dataclass(frozen=True)
 class Published:
-    """A registered version: where it is, and the digest that a service tells of it."""
+    """A registered version: its address, and the model digest that a service reports."""
 
     uri: str
     version: str
@@ -43,14 +43,14 @@ class Published:
 def publish(config: PublishConfig) -> Published:
     """Upload a model to its training run, register it as a version, and move the alias there.
 
-    A model that is a version already is not uploaded again: the alias moves to that version. Killed at any moment,
-    the alias points to a whole model, and the next call starts over.
+    A model that is already a version is not uploaded again: the alias moves to that version. If killed at any moment,
+    the alias still points to a complete model, and the next call starts again.
 
     Raises:
-        StemsError: the directory is not a whole model, or the store or the run is not there.
+        StemsError: the directory is not a whole model, or the store or the run does not exist.
     """
     directory = Path(config.model)
-    model_digest = Assembly.load(directory).digest  # refuses what could not be served
+    model_digest = Assembly.load(directory).digest  # refuses models that cannot be served
     files_digest = directory_digest(directory)
     client, experiment = open_store(config.tracking)
     try:
@@ -69,7 +69,7 @@ def publish(config: PublishConfig) -> Published:
 
 
 def _known_version(client: Any, name: str, files_digest: str) -> Any:
-    """The version that holds these very files, or None. The registered model exists afterwards."""
+    """The version with exactly these files, or None. Creates the registered model if missing."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -82,7 +82,7 @@ def _known_version(client: Any, name: str, files_digest: str) -> Any:
 
 
 def _training_run(client: Any, experiment: str, config: PublishConfig, directory: Path) -> Any:
-    """The run that trained the language model; one of its own for a model that came another way."""
+    """The run that trained the language model; a new run for a model from elsewhere."""
     from mlflow.exceptions import MlflowException
 
     if config.run:
@@ -91,7 +91,7 @@ def _training_run(client: Any, experiment: str, config: PublishConfig, directory
         except MlflowException as error:
             raise StemsError(
                 f"There is no run '{config.run}' in {config.tracking}.",
-                "Give the id that stands in the file mlflow-run of a training's output.",
+                "Give the id in the file mlflow-run of a training's output.",
                 code="missing",
                 field="run",
             ) from error
@@ -105,13 +105,13 @@ def _training_run(client: Any, experiment: str, config: PublishConfig, directory
 
 
 def _facts(run: Any) -> dict[str, str]:
-    """What the model learned from, where its run says so."""
+    """The model's provenance, if its run records it."""
     said = run.data.params | run.data.tags
     return {name: said[name] for name in _FROM_RUN if name in said}
 
 
 def _register(client: Any, name: str, run: Any, directory: Path, tags: dict[str, str]) -> Any:
-    """Upload first, register then: a version is whole from its first moment."""
+    """Upload first, then register, so that a version is always complete."""
     place = f"published/{tags[FILES_DIGEST]}"
     source = f"{run.info.artifact_uri}/{place}"
     store = local_path(source) if not is_remote(source) else None

@@ -1,4 +1,4 @@
-"""The MLflow store that runs are written to: opened, with its experiment, artifacts beside a SQLite file."""
+"""Open the MLflow store of runs, with its experiment; for a SQLite file, artifacts are beside it."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _SQLITE = "sqlite:///"
 
 
 def open_store(tracking: str) -> tuple[Any, str]:
-    """A client of the store at ``tracking``, and the id of its experiment; both are made where they are missing.
+    """A client of the store at ``tracking``, and the id of its experiment; both are created if missing.
 
     With a SQLite file, artifacts land in ``artifacts/`` beside it.
 
     Raises:
-        StemsError: nothing answers at that address, or it is none.
+        StemsError: the store does not answer, or the address is invalid.
     """
     location = None
     if tracking.startswith(_SQLITE):
         location = (Path(tracking.removeprefix(_SQLITE)).absolute().parent / "artifacts").as_uri()
     try:
-        tracking.encode()  # what is no text fails deep inside of MLflow
+        tracking.encode()  # invalid text would fail deep inside MLflow
         if tracking.startswith(_SQLITE):
             _check_database(Path(tracking.removeprefix(_SQLITE)))
         client = client_of(tracking)
@@ -40,7 +40,7 @@ def open_store(tracking: str) -> tuple[Any, str]:
 
 
 def _check_database(file: Path) -> None:
-    """Raise at once where a file cannot be a SQLite database: MLflow would try for a minute, and print each try."""
+    """Raise at once if a file cannot be a SQLite database: MLflow would retry for a minute, and print each try."""
     file.parent.mkdir(parents=True, exist_ok=True)
     if file.exists() and not file.is_file():
         raise ValueError(f"'{file}' is not a file")
@@ -49,7 +49,7 @@ def _check_database(file: Path) -> None:
 
 
 def client_of(tracking: str) -> Any:
-    """A client that gives up within seconds, so that a server that is down holds nobody up for minutes."""
+    """A client that gives up within seconds if the server is down."""
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
@@ -58,16 +58,16 @@ def client_of(tracking: str) -> Any:
         Path(tracking.removeprefix(_SQLITE)).parent.mkdir(parents=True, exist_ok=True)
     from mlflow.tracking import MlflowClient  # seconds to import
 
-    logging.getLogger("mlflow").setLevel(logging.WARNING)  # a new database is told of at length
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # it logs the creation of a database at length
 
     return MlflowClient(tracking_uri=tracking, registry_uri=tracking)
 
 
 def unreachable(tracking: str, error: Exception) -> StemsError:
     """The error for a store that does not answer."""
-    said = first_line(error)
+    reason = first_line(error)
     return StemsError(
-        f"The tracking store '{tracking}' cannot be used: {said}.",
+        f"The tracking store '{tracking}' cannot be used: {reason}.",
         "Check the address, or set tracking to off.",
         code="unreachable",
         field="tracking",

@@ -1,4 +1,4 @@
-"""The run in MLflow: settings, metrics, the machine's load, samples, and what the model is.
+"""The run in MLflow: settings, metrics, the machine's load, samples, and the model's digest.
 
 Rows are buffered and sent together: a store on SQLite takes milliseconds for each call.
 """
@@ -27,12 +27,12 @@ log = logging.getLogger(__name__)
 
 
 def create_store(tracking: str) -> None:
-    """Create a tracking store and its experiment, so that trainings that start together need not race to."""
+    """Create a tracking store and its experiment before trainings start together, which avoids a race."""
     open_store(tracking)
 
 
 def check_store(config: TrainingConfig) -> None:
-    """Refuse an address at which a new run cannot be opened, before workers start; a run that goes on may wait."""
+    """Refuse an unusable address of a new run before workers start; a resumed run may wait for its store."""
     if config.tracking and config.tracking != "off" and not (Path(config.output) / RUN_FILE).exists():
         open_store(config.tracking)
 
@@ -41,11 +41,11 @@ class Tracker:
     """Writes one training run to an MLflow store; does nothing where ``tracking`` is off.
 
     A resumed training continues its MLflow run, whose id is kept in ``<output>/mlflow-run``. Once there is a run, a
-    store that does not answer stops nothing: what could not be sent is kept in memory and sent with a later flush,
-    and ``metrics.jsonl`` has the metrics in any case.
+    store that does not answer stops nothing: unsent data stays in memory and is sent with a later flush, and
+    ``metrics.jsonl`` has the metrics in any case.
 
     Raises:
-        StemsError: a new run cannot be opened, because nothing answers at the address.
+        StemsError: a new run cannot be opened, because the store does not answer.
     """
 
     def __init__(self, config: TrainingConfig) -> None:
@@ -60,7 +60,7 @@ class Tracker:
             self._watch_machine()
 
     def log(self, row: Row) -> None:
-        """Take one row of metrics."""
+        """Record one row of metrics."""
         if self.client is None:
             return
         from mlflow.entities import Metric
@@ -73,7 +73,7 @@ class Tracker:
         ]
 
     def describe(self, facts: Mapping[str, str]) -> None:
-        """Tag the run with what it stands on: the table's version, the digests of models."""
+        """Tag the run with its provenance: the table's version, the digests of models."""
         for name, value in facts.items():
             self._later(partial(self._tag, name, str(value)[:_MAX_TAG]))
         self.flush()
@@ -84,7 +84,7 @@ class Tracker:
         self.flush()
 
     def flush(self) -> None:
-        """Send what was taken so far; what does not go through waits for the next flush."""
+        """Send the recorded data; the rest waits for the next flush after a failure."""
         if self.client is None:
             return
         try:
@@ -94,7 +94,7 @@ class Tracker:
             while self._calls:
                 self._calls[0]()
                 del self._calls[0]
-        except Exception as error:  # a lost connection, a full disk: nothing that training must stop for
+        except Exception as error:  # a lost connection or a full disk must not stop the training
             self._lost(error)
         else:
             self._found()
@@ -135,7 +135,7 @@ class Tracker:
         return run
 
     def _continues(self, run: str) -> bool:
-        """Whether the store has this run; a store that does not answer is taken to have it."""
+        """Whether the store has this run; assumed if the store does not answer."""
         from mlflow.exceptions import MlflowException
 
         try:
@@ -149,7 +149,7 @@ class Tracker:
         return True
 
     def _watch_machine(self) -> None:
-        """Follow processors, memory and GPUs of this machine in MLflow's own way, every ten seconds."""
+        """Log the load of CPUs, memory and GPUs with MLflow's monitor, every ten seconds."""
         logging.getLogger("mlflow.system_metrics").setLevel(logging.ERROR)
         from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
@@ -162,8 +162,7 @@ class Tracker:
     def _lost(self, error: Exception) -> None:
         if not self._silent:
             log.warning(
-                "The tracking store %s does not take this run at the moment (%s); training goes on, and "
-                "metrics.jsonl has its metrics.",
+                "The tracking store %s cannot be reached (%s); training goes on, and metrics.jsonl has its metrics.",
                 self._tracking,
                 (str(error) or type(error).__name__).splitlines()[0][:200],
             )
@@ -178,10 +177,9 @@ class Tracker:
 
 
 def record_model(config: TrainingConfig, model: Path) -> None:
-    """Note a finished model in its run: its digest as a tag, its configuration and README as artifacts.
+    """Record a finished model in its run: its digest as a tag, its configuration and README as artifacts.
 
-    Weights stay where they are until `stems publish` takes them to the store. Without a run, or a store that
-    answers, nothing happens: the model is on disk.
+    `stems publish` uploads the weights later. Without a run or a reachable store it does nothing.
     """
     marker = Path(config.output) / RUN_FILE
     if not config.tracking or config.tracking == "off" or not marker.exists():
@@ -194,4 +192,4 @@ def record_model(config: TrainingConfig, model: Path) -> None:
             if (model / name).is_file():
                 client.log_artifact(run, str(model / name), "model")
     except Exception as error:
-        log.warning("The finished model could not be noted in %s: %s", config.tracking, error)
+        log.warning("The finished model could not be recorded in %s: %s", config.tracking, error)

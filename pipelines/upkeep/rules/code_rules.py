@@ -1,4 +1,4 @@
-"""What the contract says of a song's own row: checked for many rows at a time, without a Python object a code."""
+"""Rules of the contract about a song's own row, checked for many rows at a time, without a Python object per code."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SPLITS = ("train", "valid", "sung")
 
 @dataclass(frozen=True)
 class Grids:
-    """The codes of some songs in numbers, each an array ``[rows]``.
+    """Shapes and extremes of some songs' codes, each an array ``[rows]``.
 
     Args:
         streams: how many; 0 where codes are null.
@@ -66,7 +66,7 @@ def measure(codes: pa.ListArray) -> Grids:
 
 
 def check_songs(batch: pa.RecordBatch, findings: Findings) -> None:
-    """Hold rows of the songs, with :data:`COLUMNS`, against the rules about a row alone."""
+    """Check rows of songs, with :data:`COLUMNS`, against the rules about a single row."""
     names = row_names(batch, ("song_id", "separator", "codecs"))
     stems, streams = _layouts(batch)
     grids = measure(batch["codes"])
@@ -75,7 +75,7 @@ def check_songs(batch: pa.RecordBatch, findings: Findings) -> None:
     )
     readable = streams > 0
     ragged = (grids.shortest != frames) | (grids.longest != frames)
-    # Written so that null, which is NaN here, is wrong.
+    # Null is NaN here, and must count as wrong.
     near = np.abs(frames - np.ceil(seconds * rate.astype(np.float64))) <= 1
     within = (grids.lowest >= 0) & (grids.highest < cardinality)
     known = pc.is_in(batch["split"], pa.array(SPLITS)).to_numpy(zero_copy_only=False)
@@ -88,13 +88,13 @@ def check_songs(batch: pa.RecordBatch, findings: Findings) -> None:
 
 
 def row_names(rows: pa.RecordBatch | pa.Table, columns: Sequence[str]) -> np.ndarray:
-    """What to call each row: some of its columns, ``[rows]`` strings."""
+    """A name for each row: some of its columns, ``[rows]`` strings."""
     values = zip(*(rows[column].to_pylist() for column in columns), strict=True)
     return np.array([" / ".join(map(str, row)) for row in values], dtype=object)
 
 
 def _layouts(batch: pa.RecordBatch) -> tuple[np.ndarray, np.ndarray]:
-    """Stems and streams of each row's layout; 0 and 0 where it cannot be read or is not its codecs'."""
+    """Stems and streams of each row's layout; 0 and 0 if it cannot be read or does not match its codecs."""
     pairs = zip(batch["layout"].to_pylist(), batch["codecs"].to_pylist(), strict=True)
     counts = np.array([_counts(layout, codecs) for layout, codecs in pairs], dtype=np.int64).reshape(-1, 2)
     return counts[:, 0], counts[:, 1]

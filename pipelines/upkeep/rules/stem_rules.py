@@ -1,4 +1,4 @@
-"""What the contract says of kept stems: the files are there, and nothing else is."""
+"""Rules of the contract about kept stems: their files are there, and no others."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def check_stems(rows: pa.Table, findings: Findings) -> None:
 
     Args:
         rows: ``folder, stems, rate, seconds``.
-        findings: take the offenders.
+        findings: takes the offenders.
     """
     owners = Counter(normal(folder) for folder in rows["folder"].to_pylist())
     findings.add("stems", [f"{folder}: {count} rows name it" for folder, count in owners.items() if count > 1])
@@ -30,7 +30,7 @@ def check_stems(rows: pa.Table, findings: Findings) -> None:
 
 
 def check_strays(rows: pa.Table, findings: Findings) -> None:
-    """``stray_stems``: beside the folders that rows name (``folder``) there are no others."""
+    """``stray_stems``: there are no folders of stems but those that rows name (``folder``)."""
     named = {normal(folder) for folder in rows["folder"].to_pylist()}
     for root in roots(named):
         findings.add("stray_stems", [folder for folder in song_folders(root) if folder not in named])

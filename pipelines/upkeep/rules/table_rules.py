@@ -1,4 +1,4 @@
-"""What the contract says of rows together: of one table, and of tables with one another."""
+"""Rules of the contract about several rows: of one table, and of several tables together."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pipelines.upkeep.rules.verify_rules import Findings
 
 
 def check_keys(name: str, rows: pa.Table, key: Sequence[str], findings: Findings) -> None:
-    """``keys``: of one table, whose key columns ``rows`` has."""
+    """``keys``: each key of a table occurs once, and is not null; ``rows`` has the key columns."""
     for column in key:
         missing = rows.filter(pc.is_null(rows[column]))
         findings.add("keys", [f"{name}: {column} is null"] * len(missing))

@@ -1,4 +1,4 @@
-"""What `stems table verify` looks for, and what it found."""
+"""The rules that `stems table verify` checks, and its findings."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Rule:
     """One sentence of the contract.
 
     Args:
-        says: what holds.
-        warning: whether a table that breaks it is still sound.
+        says: the sentence.
+        warning: whether a table that breaks the rule is still valid.
     """
 
     says: str
@@ -45,11 +45,11 @@ RULES: dict[str, Rule] = {
 
 
 class Findings:
-    """Offenders by rule, gathered: how many, and the first few of them.
+    """Collects offenders by rule: their number, and the first few of them.
 
     Args:
-        examples: how many offenders of a rule are named.
-        unchecked: rules that are left out.
+        examples: offenders to name for each rule.
+        unchecked: rules that are not checked.
     """
 
     def __init__(self, examples: int, unchecked: Collection[str] = ()) -> None:
@@ -69,7 +69,7 @@ class Findings:
             self.add(rule, names[wrong].tolist())
 
     def report(self, table: str, rows: dict[str, int]) -> VerifyReport:
-        """What was found, for good.
+        """The final report.
 
         Args:
             table: that was checked.
@@ -85,7 +85,7 @@ class Findings:
 
 @dataclass(frozen=True)
 class Result:
-    """How often a rule is broken, and by whom first."""
+    """How often a rule is broken, and the first offenders."""
 
     offenders: int
     first: tuple[str, ...]
@@ -97,8 +97,8 @@ class VerifyReport:
 
     Args:
         table: its folder.
-        rows: that were checked, by table.
-        results: by the rule's id, of every rule that was checked.
+        rows: number of checked rows, by table.
+        results: result of each checked rule, by its id.
     """
 
     table: str
@@ -107,12 +107,12 @@ class VerifyReport:
 
     @property
     def broken(self) -> tuple[str, ...]:
-        """Ids of the rules that are broken, warnings apart."""
+        """Ids of the broken rules, without warnings."""
         return tuple(rule for rule, result in self.results.items() if result.offenders and not RULES[rule].warning)
 
     @property
     def exit_code(self) -> int:
-        """4 where a rule is broken, 0 otherwise."""
+        """4 if a rule is broken, 0 otherwise."""
         return 4 if self.broken else 0
 
     def summary(self) -> Table:

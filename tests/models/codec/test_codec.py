@@ -9,10 +9,9 @@ import pytest
 import torch
 
 from models.codec import CodecSize, StemCodec, build_codec
-from models.codec.chunks import chunks
 from models.codec.network import encodec_config, with_codebooks
 from models.codec.quantizer import start_codebooks
-from models.codec.whole_song import in_chunks
+from models.codec.whole_song import chunks, in_chunks
 from models.errors import StemsError
 from models.presets import CODEC_SIZES
 

@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
+from models.codec.codebook_use import codebook_use
 from models.codec.losses import FLOOR, MelScales, mel_distance, mel_loss, wave_loss
-from models.codec.metrics import codebook_use
 
 RATE = 32_000
 

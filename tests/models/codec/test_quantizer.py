@@ -106,7 +106,7 @@ def test_codes_of_another_run_do_not_count_as_dead_for_its_batch_size(scale: flo
     torch.testing.assert_close(book.embed, before, rtol=0, atol=0.05)
 
 
-def test_learning_repeats() -> None:
+def test_learning_repeats_to_the_bit() -> None:
     def learn() -> Any:
         quantizer = new_quantizer()
         start_codebooks(quantizer, latents(), seed=5)

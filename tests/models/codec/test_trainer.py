@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import helpers.processes  # noqa: F401 - what is forked has imported torch
 import pytest
 import torch
 import torch.distributed as dist
@@ -96,7 +97,7 @@ def test_bfloat16_is_for_the_discriminator_alone() -> None:
 
 
 def test_two_workers_learn_what_one_learns(tmp_path: Path) -> None:
-    mp.spawn(_learn_as_worker, args=(tmp_path,), nprocs=2)
+    mp.start_processes(_learn_as_worker, args=(tmp_path,), nprocs=2, start_method="forkserver")
     for batch in BATCHES:
         alone = _learn(new_trainer(), batch, 0, 1)
         for rank in range(2):

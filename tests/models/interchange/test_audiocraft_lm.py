@@ -61,7 +61,7 @@ def reference(golden_release: Path, tmp_path_factory: pytest.TempPathFactory) ->
     return Reference(load_file(golden_release / "golden.safetensors"), lm.transformer, lm.layout.delays)
 
 
-def test_logits(reference: Reference) -> None:
+def test_logits_are_those_of_the_golden_release(reference: Reference) -> None:
     codes = reference.golden["lm.codes"].long()
     sequence = delay_codes(codes, reference.delays, reference.model.special)
     with torch.no_grad():
@@ -70,7 +70,7 @@ def test_logits(reference: Reference) -> None:
     torch.testing.assert_close(aligned[:, mask], reference.golden["lm.logits"][:, mask], atol=1e-4, rtol=0)
 
 
-def test_editing_loss(reference: Reference) -> None:
+def test_the_editing_loss_is_that_of_the_golden_release(reference: Reference) -> None:
     sequence = reference.golden["edit.sequence"].long()
     columns = torch.zeros(sequence[:, 0].shape, dtype=torch.bool)
     columns[:, PROMPT:] = True
@@ -81,20 +81,20 @@ def test_editing_loss(reference: Reference) -> None:
 
 
 @both
-def test_greedy_from_text(reference: Reference, static: bool) -> None:
+def test_greedy_tokens_from_text_are_those_of_the_golden_release(reference: Reference, static: bool) -> None:
     out = reference.greedy([Grid.blank(6, 40)] * 2, static=static)
     assert torch.equal(out, reference.golden["gen.greedy_cfg3"].long())
 
 
 @both
-def test_greedy_editing_with_nothing_forced(reference: Reference, static: bool) -> None:
+def test_greedy_edits_with_nothing_forced_are_those_of_the_golden_release(reference: Reference, static: bool) -> None:
     prompt = reference.golden["edit.sequence"].long()[..., :PROMPT]
     out = reference.greedy([Grid.blank(6, 62).after(prompt[i]) for i in range(2)], static=static)
     assert torch.equal(out[..., PROMPT:], reference.golden["edit.greedy_cfg3_free"].long())
 
 
 @both
-def test_greedy_editing_with_the_drums_forced(reference: Reference, static: bool) -> None:
+def test_greedy_edits_with_forced_drums_are_those_of_the_golden_release(reference: Reference, static: bool) -> None:
     prompt = reference.golden["edit.sequence"].long()[..., :PROMPT]
     codes = reference.golden["lm.codes"].long()[..., :62]
     known = torch.zeros((6, 62), dtype=torch.bool)

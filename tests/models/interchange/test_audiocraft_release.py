@@ -147,5 +147,5 @@ def test_a_release_that_is_built_otherwise_is_refused(tmp_path: Path, said: dict
 def test_what_is_no_model_is_refused_and_leaves_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "empty").mkdir()
     assert cli.main(["import", "--source", str(tmp_path / "empty"), "--output", str(tmp_path / "out")]) == 2
-    assert "no format that is known" in capsys.readouterr().err
+    assert "has an unknown format" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["empty"]

@@ -78,7 +78,7 @@ def test_a_hub_out_of_reach_is_said_in_one_line(
     words = ["import", "--source", "somebody/music", "--output", str(tmp_path / "model")]
     assert cli.main(words) == 2
     said = capfd.readouterr().err
-    assert "'somebody/music' is no directory, and the hub gives no such model" in said
+    assert "'somebody/music' is not a directory, and the hub has no such model" in said
     assert said.count("\n") == 1
 
 
@@ -93,4 +93,7 @@ def test_a_model_that_may_not_be_read_says_so(tmp_path: Path) -> None:
         [*weak, *words], capture_output=True, text=True, check=False, cwd=Path(cli.__file__).parents[1]
     )
     assert done.returncode == 2
-    assert f"'{model}/lm/config.json' cannot be read: Permission denied. Let this user read" in done.stderr
+    assert (
+        f"'{model}/lm/config.json' cannot be read: Permission denied. Give this user permission to read"
+        in done.stderr
+    )

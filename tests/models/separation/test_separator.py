@@ -291,6 +291,6 @@ def test_what_cannot_be_found_names_the_mend(tmp_path: Path, monkeypatch: pytest
         Separator.load(tmp_path)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(StemsError, match=r"htdemucs.*could not be fetched") as caught:
+    with pytest.raises(StemsError, match=r"htdemucs.*could not be downloaded") as caught:
         Separator.load("htdemucs")
     assert "stems train separator" in caught.value.hint

@@ -57,7 +57,7 @@ def test_a_dry_run_counts_measures_and_says_what_is_wrong(folder: Path) -> None:
     assert all(problem.hint and not problem.fatal for problem in report.problems)
     text = shown(report)
     assert "hours │ 1.00" in text
-    assert f"{folder}/empty.mp3: the file is empty. Replace it by a complete one." in text
+    assert f"{folder}/empty.mp3: the file is empty. Replace it with a complete one." in text
     assert report.exit_code == 0
     assert sorted(path.name for path in folder.parent.iterdir()) == ["songs"]  # and no catalog
 
@@ -133,7 +133,7 @@ def test_songs_with_stems_are_counted_and_measured(tmp_path: Path) -> None:
 
 
 def test_there_must_be_something_to_do(tmp_path: Path) -> None:
-    with pytest.raises(StemsError, match="--dry_run"):
+    with pytest.raises(StemsError, match="--dry-run"):
         write_catalog(CatalogConfig(source=str(tmp_path)))
 
 
@@ -160,7 +160,7 @@ def test_a_catalog_is_not_written_where_the_next_run_would_take_it_for_a_manifes
     put_sound(tmp_path / "songs" / "a.wav")
     (tmp_path / "link").symlink_to(tmp_path / "songs")
     for output in ("songs/metadata.parquet", "link/deep/Metadata.parquet"):
-        with pytest.raises(StemsError, match="would be read as what") as refused:
+        with pytest.raises(StemsError, match="would be read as a manifest") as refused:
             write_catalog(CatalogConfig(source=str(tmp_path / "songs"), output=str(tmp_path / output)))
         assert refused.value.field == "output"
     write_catalog(CatalogConfig(source=str(tmp_path / "songs"), output=str(tmp_path / "songs" / "catalog.parquet")))

@@ -66,7 +66,7 @@ def test_fingerprint_follows_the_file(tmp_path: Path) -> None:
     assert moved.fingerprint != touched.fingerprint
 
 
-def test_sidecars(tmp_path: Path) -> None:
+def test_words_come_from_the_file_beside_each_song(tmp_path: Path) -> None:
     for name in ("a.wav", "b.wav", "c.wav"):
         put(tmp_path / name)
     put(tmp_path / "a.json", '{"caption": "slow  dub", "tags": ["dub", "calm"], "title": "A Dub"}')
@@ -95,7 +95,7 @@ def write_manifest(path: Path) -> Path:
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
 @pytest.mark.parametrize("place", ["in the folder", "elsewhere", "alone"])
-def test_manifests(tmp_path: Path, suffix: str, place: str) -> None:
+def test_songs_and_words_come_from_a_manifest(tmp_path: Path, suffix: str, place: str) -> None:
     root = tmp_path / "songs"
     put(root / "a.wav")
     put(root / "a.txt", "the sidecar, which the manifest goes before")
@@ -133,9 +133,9 @@ def test_a_file_that_only_the_manifest_knows_is_an_entry(tmp_path: Path) -> None
         ("metadata.jsonl", '{"caption": "x"}', 1, "names no file"),
         ("metadata.jsonl", '{"path": "a.wav", "text": 3}', 1, "'text' that is not text"),
         ("metadata.jsonl", '{"path": "a.wav", "tags": {"x": 1}}', 1, "'tags'"),
-        ("metadata.jsonl", '{"path": "a.wav", "duration": "long"}', 1, "'duration' that is no length"),
-        ("metadata.jsonl", '{"path": "a.wav", "duration": Infinity}', 1, "'duration' that is no length"),
-        ("metadata.jsonl", '{"path": "\\u0000"}', 1, "no name"),
+        ("metadata.jsonl", '{"path": "a.wav", "duration": "long"}', 1, "'duration' that is not a length"),
+        ("metadata.jsonl", '{"path": "a.wav", "duration": Infinity}', 1, "'duration' that is not a length"),
+        ("metadata.jsonl", '{"path": "\\u0000"}', 1, "invalid file name"),
         ("metadata.jsonl", '{"path": "a.wav"}\n{"path": "./a.wav"}', 2, "as line 1 does"),
         ("metadata.csv", "name,caption\na.wav,x", 1, "lacks a column of file names"),
         ("metadata.csv", "path,caption\na.wav,x\nb.wav,x,y", 3, "more fields"),
@@ -156,14 +156,14 @@ def test_bad_words_name_file_line_and_mend(tmp_path: Path, file: str, text: str,
 
 
 @pytest.mark.parametrize("path", ["nothing", "empty", "nothing.jsonl"])
-def test_nothing_there(tmp_path: Path, path: str) -> None:
+def test_a_catalog_that_is_not_there_is_named(tmp_path: Path, path: str) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(StemsError, match=path) as error:
         import_catalog(str(tmp_path / path))
     assert error.value.hint
 
 
-def test_object_store(tmp_path: Path) -> None:
+def test_a_catalog_in_an_object_store_is_read_as_one_on_a_disk(tmp_path: Path) -> None:
     import fsspec
 
     memory = fsspec.filesystem("memory")

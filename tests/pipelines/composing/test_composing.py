@@ -77,8 +77,8 @@ def test_edit_a_mixed_song_separates_it_first(model: Path, tmp_path: Path) -> No
     ("words", "said"),
     [
         (["--regenerate", "[banjo]"], "'banjo' is not a stem"),
-        ([], "nothing to write"),
-        (["--regenerate", "[bass,drums,other]"], "No stem is left"),
+        ([], "Nothing would change"),
+        (["--regenerate", "[bass,drums,other]"], "none is left as context"),
         (["--regenerate", "[bass]", "--region", "[0.4,0.9]"], "not in this song of 0.50 s"),
         (["--texture", "[drums]"], "one codebook"),
         (["--texture", "[banjo]"], "'banjo' is not a stem"),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from models.audio.files import Audio
-from pipelines.demo.charts import Frame, Line, line_chart, ticks
+from pipelines.demo.charts import ChartFrame, Line, line_chart, ticks
 from pipelines.demo.spectrograms import log_spectrogram, write_spectrogram
 
 
@@ -21,7 +21,7 @@ def test_ticks_are_few_round_and_cover_the_range(low: float, high: float) -> Non
 
 
 def test_line_chart_draws_every_point_inside_its_frame() -> None:
-    frame = Frame(width=300, height=200, margins=(40, 10, 10, 30))
+    frame = ChartFrame(width=300, height=200, margins=(40, 10, 10, 30))
     lines = [Line("a < b", [(0, 5.0), (50, 3.0), (100, 4.0)], "line-0"), Line("b", [(0, 6.0)], "line-1")]
     svg = ElementTree.fromstring(line_chart(lines, ("level", 3.5), frame, "losses & more"))
     first, second = svg.findall("polyline")

@@ -13,7 +13,7 @@ from pipelines.demo.results import (
     CodecRow,
     ContextRow,
     Counts,
-    DemoFacts,
+    DemoResults,
     EditedSong,
     EditedStem,
     GeneratedSong,
@@ -50,7 +50,7 @@ class _Page(HTMLParser):
 
 
 @pytest.fixture
-def facts(tmp_path: Path) -> DemoFacts:
+def results(tmp_path: Path) -> DemoResults:
     def clip(name: str) -> Clip:
         audio, picture = tmp_path / "songs à la" / f"{name}.flac", tmp_path / "pictures" / f"{name}.png"
         for path in (audio, picture):
@@ -58,7 +58,7 @@ def facts(tmp_path: Path) -> DemoFacts:
             path.touch()
         return Clip(name, audio, picture)
 
-    return DemoFacts(
+    return DemoResults(
         counts=Counts(songs=12, vocals=3, quarantined=2, tokenized=7),
         quarantine=(Quarantined("a <b>.mp3", "unreadable"),),
         separation=(SeparationRow("bass", 4.1, -1.2),),
@@ -82,23 +82,23 @@ def facts(tmp_path: Path) -> DemoFacts:
     )
 
 
-def _read(facts: DemoFacts, folder: Path) -> _Page:
+def _read(results: DemoResults, folder: Path) -> _Page:
     page = _Page()
-    page.feed(write_report(facts, folder).read_text(encoding="utf-8"))
+    page.feed(write_report(results, folder).read_text(encoding="utf-8"))
     assert page.open == []
     return page
 
 
-def test_report_links_what_exists_beside_it(facts: DemoFacts, tmp_path: Path) -> None:
-    page = _read(facts, tmp_path)
+def test_report_links_what_exists_beside_it(results: DemoResults, tmp_path: Path) -> None:
+    page = _read(results, tmp_path)
     assert len(page.sources) == 16
     for source in page.sources:
         assert not source.startswith(("/", "http"))
         assert (tmp_path / unquote(source)).exists()
 
 
-def test_report_states_numbers_beside_their_comparison(facts: DemoFacts, tmp_path: Path) -> None:
-    text = " ".join(_read(facts, tmp_path).text.split())
+def test_report_states_numbers_beside_their_comparison(results: DemoResults, tmp_path: Path) -> None:
+    text = " ".join(_read(results, tmp_path).text.split())
     for words in (
         "4.1 dB −1.2 dB",
         "1.00 4.00 2.00 0.25 61, 50 of 256",
@@ -109,7 +109,7 @@ def test_report_states_numbers_beside_their_comparison(facts: DemoFacts, tmp_pat
         "“funk & soul”",
         "a <b>.mp3",
         "It took 1 min 18 s",
-        "Every comparison on this page is won.",
+        "Every comparison on this page passed.",
     ):
         assert words in text
 
@@ -127,17 +127,17 @@ def test_report_states_numbers_beside_their_comparison(facts: DemoFacts, tmp_pat
     ],
 )
 def test_a_lost_comparison_is_said_plainly(
-    facts: DemoFacts, tmp_path: Path, change: dict[str, object], said: str
+    results: DemoResults, tmp_path: Path, change: dict[str, object], said: str
 ) -> None:
-    lost = replace(facts, **change)  # type: ignore[arg-type]
-    assert len(lost.lost()) == 1
+    lost = replace(results, **change)  # type: ignore[arg-type]
+    assert len(lost.shortfalls()) == 1
     text = " ".join(_read(lost, tmp_path).text.split())
-    assert "1 comparison lost." in text
+    assert "1 comparison failed." in text
     assert said in text
 
 
-def test_an_edit_is_lost_when_kept_stems_change_or_regenerated_ones_do_not(facts: DemoFacts) -> None:
-    bass, drums = facts.edited.stems
+def test_an_edit_is_lost_when_kept_stems_change_or_regenerated_ones_do_not(results: DemoResults) -> None:
+    bass, drums = results.edited.stems
     wrong = (replace(bass, identical=True), replace(drums, identical=False))
-    lost = replace(facts, edited=replace(facts.edited, stems=wrong)).lost()
+    lost = replace(results, edited=replace(results.edited, stems=wrong)).shortfalls()
     assert lost == ["edited bass: nothing changed", "edited drums: tokens differ from the source"]

@@ -14,14 +14,14 @@ SINE = np.stack([np.sin(2 * np.pi * 5 * TIME), 0.5 * np.sin(2 * np.pi * 7 * TIME
 COSINE = np.stack([np.cos(2 * np.pi * 5 * TIME), 0.5 * np.cos(2 * np.pi * 7 * TIME)]).astype(np.float32)
 
 
-def test_a_scaled_estimate() -> None:
+def test_scale_counts_in_sdr_and_not_in_si_sdr() -> None:
     assert sdr(SINE, 0.9 * SINE) == pytest.approx(20, abs=1e-4)
     assert sdr(SINE, 2 * SINE) == pytest.approx(0, abs=1e-4)
     assert sdr(SINE, -SINE) == pytest.approx(-20 * math.log10(2), abs=1e-4)
     assert si_sdr(SINE, -0.25 * SINE) > 100
 
 
-def test_an_orthogonal_error_of_known_size() -> None:
+def test_an_orthogonal_error_of_known_size_gives_its_ratio() -> None:
     estimate = SINE + 0.1 * COSINE
     assert sdr(SINE, estimate) == pytest.approx(20, abs=1e-3)
     assert si_sdr(SINE, estimate) == pytest.approx(20, abs=1e-3)
@@ -35,7 +35,7 @@ def test_the_ratio_is_of_the_whole_song_not_a_mean_over_channels() -> None:
     assert sdr(reference, estimate) == pytest.approx(10)
 
 
-def test_silence() -> None:
+def test_an_estimate_of_silence_has_an_sdr_of_zero() -> None:
     silence = np.zeros_like(SINE)
     assert sdr(SINE, silence) == pytest.approx(0)
     assert sdr(silence, SINE) == -math.inf
@@ -45,7 +45,7 @@ def test_silence() -> None:
     assert sdr(SINE, SINE) == math.inf
 
 
-def test_shapes_must_agree() -> None:
+def test_an_estimate_of_another_shape_is_refused() -> None:
     with pytest.raises(ValueError, match="shape"):
         sdr(SINE, SINE[:1])
     with pytest.raises(ValueError, match="shape"):

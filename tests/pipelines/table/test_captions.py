@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from helpers.catalogued import catalog_row, compute_nothing, drop, put_files, put_table
+from helpers.tables import keyed
 
 from models.errors import StemsError
 from pipelines.catalog.formats.catalog import write_catalog_file
@@ -18,9 +19,9 @@ from pipelines.table.captions import SongWords, words_from_elsewhere
 from pipelines.table.schema import QuarantineRow
 from pipelines.table.token_table import TokenTable
 from pipelines.tokens.config import PlanConfig, PrepareConfig
-from pipelines.tokens.estimate import plan
+from pipelines.tokens.estimate import estimate
 from pipelines.tokens.prepare import prepare
-from pipelines.tokens.resolve import identity_of
+from pipelines.tokens.resolve import resolve_prepare
 from pipelines.tokens.run.report import PrepareReport
 
 OTHER_CODECS = "bass=1,drums=2,other=3"
@@ -61,12 +62,12 @@ def rows(table: TokenTable) -> dict[str, dict[str, Any]]:
 def again(config: PrepareConfig, updated: int) -> PrepareReport:
     """Run once more: the plan knows how many rows' words change, and a second run changes nothing."""
     sampled = PlanConfig(**config.model_dump())
-    assert plan(sampled).words_to_update == updated
+    assert estimate(sampled).words_to_update == updated
     report = prepare(config)
     assert report.words_updated == updated
     assert report.counts().get("words updated", 0) == updated
     versions = TokenTable(config.table).versions()
-    assert plan(sampled).words_to_update == 0
+    assert estimate(sampled).words_to_update == 0
     assert prepare(config).words_updated == 0
     assert TokenTable(config.table).versions() == versions
     return report
@@ -175,9 +176,9 @@ def test_a_copy_in_another_collection_of_which_nothing_is_said_erases_no_words(c
 
 
 def test_words_of_a_song_that_these_models_failed_on_arrive_as_well(config: PrepareConfig) -> None:
-    table, identity = put_table(config), identity_of(config)
+    table, identity = put_table(config), resolve_prepare(config).identity
     entry = import_catalog(config.catalog)[0]
-    table.tables["tokens"].rewrite(["codecs"], lambda row: (OTHER_CODECS,))
+    keyed(table, "tokens").rewrite(["codecs"], lambda row: (OTHER_CODECS,))
     failed = QuarantineRow(
         entry.uri, entry.fingerprint, "crashed", "m", "", identity.separator, identity.codecs, identity.limits
     )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import multiprocessing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from helpers.processes import PROCESSES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -145,7 +145,7 @@ def _commit_all(root: str, order: list[int]) -> int:
 
 def test_jobs_at_the_same_time_lose_nothing_and_repeat_nothing(table: TokenTable) -> None:
     orders = [list(range(6)), list(range(6)), list(range(5, -1, -1))]
-    with multiprocessing.get_context("spawn").Pool(3) as pool:
+    with PROCESSES.Pool(3) as pool:
         written = pool.starmap(_commit_all, [(table.root, order) for order in orders])
     assert songs(table) == [f"s{k}" for k in range(7)]
     assert sum(written) == 7

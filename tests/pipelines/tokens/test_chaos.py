@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import random
 import signal
@@ -17,13 +16,16 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from helpers.processes import PROCESSES
 from helpers.rows import catalog_row, song_row
+from helpers.tables import keyed
 
 from models.audio.files import Audio, encode_audio
 from pipelines.table.delta import commit as delta_commit
 from pipelines.table.delta.commit import COMMIT_STEPS, CommitStep
-from pipelines.table.schema import DroppedRow, QuarantineRow, StemsRow
-from pipelines.table.token_table import TABLES, TokenTable
+from pipelines.table.keyed_table import KeyedTable
+from pipelines.table.schema import TABLES, DroppedRow, QuarantineRow, StemsRow
+from pipelines.table.token_table import TokenTable
 from pipelines.tokens.config import PrepareConfig
 from pipelines.tokens.run.writer import Writer
 from pipelines.upkeep.config import VerifyConfig
@@ -111,7 +113,7 @@ def contents(table: TokenTable, root: Path) -> dict[str, list[dict[str, Any]]]:
     """Every row, in an order of its own, without the table's own place."""
     found = {}
     for name, key in KEYS.items():
-        rows = table.tables[name].read().to_pylist()
+        rows = table.read(name).to_pylist()
         for row in rows:
             if name == "stems":
                 row["folder"] = Path(row["folder"]).name
@@ -133,7 +135,7 @@ def test_kills_change_no_row(tiny_models: Any, tmp_path: Path) -> None:
         driver = start(tiny_models, songs, tmp_path / "chaos")
 
         def far_enough(kind: str = kind, enough: int = enough) -> bool:
-            rows = table.tables[kind]
+            rows = keyed(table, kind)
             return rows.exists() and len(rows.read(["fingerprint"])) >= enough
 
         killed += wait_for(far_enough, driver, lambda driver=driver: kill_a_worker(driver, rng))  # type: ignore[misc]
@@ -164,15 +166,14 @@ def commit_all(root: str, die_at: tuple[str, CommitStep] | None) -> None:
     """One commit of a writer with rows for every table; the process kills itself at one step of one table's."""
     table = TokenTable(root)
     current = ""
-    for name, keyed in table.tables.items():
-        insert = keyed.insert
+    insert = KeyedTable.insert
 
-        def noted(rows: Any, name: str = name, insert: Any = insert) -> int:
-            nonlocal current
-            current = name
-            return int(insert(rows))
+    def noted(table: KeyedTable, rows: Any) -> int:
+        nonlocal current
+        current = Path(table.uri).name
+        return insert(table, rows)
 
-        keyed.insert = noted  # type: ignore[method-assign]
+    KeyedTable.insert = noted  # type: ignore[method-assign, assignment]
 
     def passed(step: CommitStep) -> None:
         if (current, step) == die_at:
@@ -187,36 +188,34 @@ def commit_all(root: str, die_at: tuple[str, CommitStep] | None) -> None:
         writer.add(song)
         writer.add(DroppedRow(song.fingerprint, song.song_id, song.uri, "", (), 1.0, "s", 0.9, "score"))
         writer.add(QuarantineRow(song.uri, song.fingerprint, "empty", "nothing", "", "", "", "5-9 s"))
-    writer.commit()
+    writer.flush_and_check()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "step"), POINTS)
 def test_a_writer_killed_at_any_step_leaves_each_row_once(name: str, step: CommitStep, tmp_path: Path) -> None:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["test_chaos", "deltalake"])
     root = str(tmp_path / "table")
     table = TokenTable(root)
     table.create()
     for die_at in ((name, step), None):
-        process = context.Process(target=commit_all, args=(root, die_at))
+        process = PROCESSES.Process(target=commit_all, args=(root, die_at))
         process.start()
         process.join()
         if die_at and step is not CommitStep.CHECKPOINTED:  # a new table has no checkpoint to write
             assert process.exitcode == -signal.SIGKILL
             for other in TABLES:
-                assert len(table.tables[other].read()) in (0, 3)
+                assert len(table.read(other)) in (0, 3)
         else:
             assert process.exitcode == 0
     for other in TABLES:
         expected = [] if other == "removed" else ["song-0", "song-1", "song-2"]
         column = KEYS.get(other, "song_id")
-        assert sorted(table.tables[other].read()[column].to_pylist()) == (
+        assert sorted(table.read(other)[column].to_pylist()) == (
             expected if column == "song_id" else [name.removeprefix("song-") for name in expected]
         )
-    for keyed in table.tables.values():
-        for file in Path(keyed.uri).glob("*.parquet"):
-            os.utime(file, (0, 0))  # what is young and has no log entry may be another writer's
-        keyed.vacuum(hours=0)
-        named = {Path(file.path).name for file in keyed.files()}
-        assert {file.name for file in Path(keyed.uri).glob("*.parquet")} == named
+    for file in Path(root).glob("*/*.parquet"):
+        os.utime(file, (0, 0))  # what is young and has no log entry may be another writer's
+    table.vacuum(hours=0)
+    for other in TABLES:
+        named = {Path(file.path).name for file in keyed(table, other).files()}
+        assert {file.name for file in Path(root, other).glob("*.parquet")} == named

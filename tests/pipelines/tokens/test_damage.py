@@ -124,7 +124,7 @@ def test_retokenize_says_which_command_makes_damaged_stems_again(tiny_models: An
         retokenize(RetokenizeConfig(table=table, codecs=tiny_models.codecs, layout=OTHER_LAYOUT))
     assert (caught.value.code, quarantined(root)) == ("too_many_errors", [])
     assert f"'{root / 'stems'}" in caught.value.message
-    assert "`stems prepare --keep_stems FOLDER`" in caught.value.message
+    assert "`stems prepare --keep-stems FOLDER`" in caught.value.message
 
 
 def test_a_file_that_was_replaced_gets_no_codes_under_the_old_songs_name(tiny_models: Any, root: Path) -> None:

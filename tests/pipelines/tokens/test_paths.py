@@ -12,7 +12,7 @@ import cli
 from models.errors import StemsError
 from pipelines.catalog.load import import_catalog
 from pipelines.tokens.config import PlanConfig, PrepareConfig
-from pipelines.tokens.estimate import plan
+from pipelines.tokens.estimate import estimate
 from pipelines.tokens.paths import check_apart, check_no_own_stems, check_outputs
 
 
@@ -32,7 +32,7 @@ def test_an_output_in_the_catalogs_folder_is_refused_and_named(tmp_path: Path, f
     with pytest.raises(StemsError, match=r"lies in the catalog's folder") as refused:
         check_outputs(config(tmp_path / "songs", **{field: folder}))
     assert refused.value.field == field
-    assert f"--{field}" in refused.value.hint
+    assert f"--{field.replace('_', '-')}" in refused.value.hint
     with pytest.raises(StemsError, match=r"lies in the catalog's folder"):
         check_apart(config(tmp_path / "link" / ".", **{field: folder}))
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["a.wav", "link", "songs"]
@@ -62,7 +62,7 @@ def test_the_command_ends_before_any_work(tmp_path: Path, capsys: pytest.Capture
         assert cli.main([*command, *words]) == 2
         said = capsys.readouterr().err
         assert stems in said
-        assert "--keep_stems" in said
+        assert "--keep-stems" in said
     assert sorted(path.name for path in tmp_path.iterdir()) == ["songs"]
 
 
@@ -86,4 +86,4 @@ def test_a_plan_says_it_too(tmp_path: Path) -> None:
     put(tmp_path / "songs" / "a.wav")
     values = config(tmp_path / "songs", keep_stems=tmp_path / "songs" / "stems").model_dump()
     with pytest.raises(StemsError, match="lies in the catalog's folder"):
-        plan(PlanConfig(**values))
+        estimate(PlanConfig(**values))

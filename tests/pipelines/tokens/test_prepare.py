@@ -131,6 +131,7 @@ def test_a_hostile_folder_interrupted_finished_and_run_again(
     assert table.versions() == again.versions == versions
 
 
+@pytest.mark.slow
 def test_a_file_that_crashes_its_task_costs_nobody_else(
     tiny_models: Any, tmp_path: Path, ray_local: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:

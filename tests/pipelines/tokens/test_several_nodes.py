@@ -15,9 +15,11 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers.clusters import cluster_of, start_command
+from helpers.tables import keyed
 
 from models.audio.files import Audio, encode_audio
-from pipelines.table.token_table import TABLES, TokenTable
+from pipelines.table.schema import TABLES
+from pipelines.table.token_table import TokenTable
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -49,7 +51,7 @@ def words(models: Any, catalog: Path, table: Path, **settings: object) -> list[s
 def rows(table: Path) -> dict[str, list[str]]:
     """Every row of every table, as text, in an order of its own."""
     found = TokenTable(str(table))
-    tables = {name: found.tables[name].read().to_pylist() for name in TABLES if found.tables[name].exists()}
+    tables = {name: found.read(name).to_pylist() for name in TABLES if keyed(found, name).exists()}
     return {name: sorted(json.dumps(row, default=str) for row in all_rows) for name, all_rows in tables.items()}
 
 
@@ -95,7 +97,7 @@ def test_prepare_runs_on_several_nodes_with_its_defaults(
 def test_a_node_that_is_killed_and_one_that_joins_change_no_row(
     tiny_models: Any, catalog: Path, one_node: dict[str, list[str]], tmp_path: Path
 ) -> None:
-    tokens = TokenTable(str(tmp_path / "table")).tables["tokens"]
+    tokens = keyed(TokenTable(str(tmp_path / "table")), "tokens")
     with cluster_of(3, 2) as nodes:
         command = words(tiny_models, catalog, tmp_path / "table")
         job = start_command(*command, address=nodes.address, folder=tmp_path)

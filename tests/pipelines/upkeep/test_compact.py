@@ -10,7 +10,8 @@ import pytest
 from helpers.tables import shown
 
 from models.errors import StemsError
-from pipelines.table.token_table import TABLES, TokenTable
+from pipelines.table.schema import TABLES
+from pipelines.table.token_table import TokenTable
 from pipelines.upkeep.compact import compact, vacuum
 from pipelines.upkeep.config import CompactConfig, VacuumConfig
 

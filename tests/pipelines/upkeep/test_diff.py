@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.tables import CODECS, shown, song, sound_table
+from helpers.tables import CODECS, keyed, shown, song, sound_table
 
 from models.errors import StemsError
 from pipelines.table.schema import tokens_table
@@ -41,7 +41,7 @@ def test_a_version_lacks_what_came_later(table: TokenTable) -> None:
 def replaced(root: Path, number: int, **changes: Any) -> TokenTable:
     """The sound table with one song changed."""
     table = sound_table(root)
-    table.tables["tokens"].replace(tokens_table([song(number, **changes)]), by="song_id")
+    keyed(table, "tokens").replace(tokens_table([song(number, **changes)]), by="song_id")
     return table
 
 

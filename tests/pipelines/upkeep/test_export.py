@@ -156,7 +156,7 @@ def test_a_table_of_several_sets_is_exported_by_the_one_that_is_named(table: Tok
     table.commit_tokens([song(0, codecs=again), song(0, separator="t", codecs=again)])
     with pytest.raises(StemsError, match="3 such sets") as refused:
         export(table, tmp_path / "out")
-    assert f"--separator_id t --codecs_id {again}" in refused.value.hint
+    assert f"--separator-id t --codecs-id {again}" in refused.value.hint
     with pytest.raises(StemsError, match="2 such sets"):
         export(table, tmp_path / "out", codecs_id=again)
     with pytest.raises(StemsError, match="0 such sets"):

@@ -9,10 +9,10 @@ import pytest
 from helpers.tables import CODECS, shown, song
 
 from models.errors import StemsError
-from pipelines.table.schema import SCHEMA_VERSION, RemovedRow
-from pipelines.table.token_table import TABLES, TokenTable
+from pipelines.table.schema import SCHEMA_VERSION, TABLES, RemovedRow
+from pipelines.table.token_table import TokenTable
 from pipelines.upkeep.config import InfoConfig
-from pipelines.upkeep.info import InfoReport, Part, info
+from pipelines.upkeep.info import InfoReport, SongTotals, info
 
 LAYOUT = "bass:1,drums:1,other:2"
 
@@ -28,13 +28,13 @@ def test_everything_is_counted(table: TokenTable) -> None:
     assert report.schema_version == SCHEMA_VERSION
     assert report.versions == table.versions()
     assert report.splits == {
-        "sung": Part(1, 1 / 3600, 50),
-        "train": Part(5, 5 / 3600, 250),
-        "valid": Part(1, 1 / 3600, 50),
+        "sung": SongTotals(1, 1 / 3600, 50),
+        "train": SongTotals(5, 5 / 3600, 250),
+        "valid": SongTotals(1, 1 / 3600, 50),
     }
     assert report.sets == {
-        (LAYOUT, "s", CODECS): Part(6, 6 / 3600, 300),
-        (LAYOUT, "s", "bass=b2,drums=d1,other=o1"): Part(1, 1 / 3600, 50),
+        (LAYOUT, "s", CODECS): SongTotals(6, 6 / 3600, 300),
+        (LAYOUT, "s", "bass=b2,drums=d1,other=o1"): SongTotals(1, 1 / 3600, 50),
     }
     assert report.dropped == {"score": 1}
     assert report.quarantine == {"duplicate": 1, "unreadable": 1}

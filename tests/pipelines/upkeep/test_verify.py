@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import write_deltalake
 from helpers.rows import catalog_row
-from helpers.tables import rewrite_stem, shown, silence, song
+from helpers.tables import keyed, rewrite_stem, shown, silence, song
 
 from models.audio.files import Audio, encode_audio, write_audio
 from models.audio.signature import SLOTS
@@ -65,7 +65,7 @@ def add(table: TokenTable, row: TokenRow) -> None:
 
 def append(table: TokenTable, name: str, rows: pa.Table) -> None:
     """Rows as no writer of this house would write them."""
-    write_deltalake(table.tables[name].uri, rows, mode="append")
+    write_deltalake(f"{table.root}/{name}", rows, mode="append")
 
 
 def with_column(row: TokenRow, column: str, values: pa.Array) -> pa.Table:
@@ -110,12 +110,12 @@ def null_split(table: TokenTable) -> None:
 
 
 def broken_file(table: TokenTable) -> None:
-    (file,) = Path(table.tables["quarantine"].uri).glob("*.parquet")
+    (file,) = Path(f"{table.root}/quarantine").glob("*.parquet")
     file.write_bytes(file.read_bytes()[:-40])
 
 
 def short_file(table: TokenTable) -> None:
-    file = next(Path(table.tables["tokens"].uri).glob("*.parquet"))
+    file = next(Path(f"{table.root}/tokens").glob("*.parquet"))
     pq.write_table(pq.read_table(file).slice(1), file)
 
 
@@ -281,14 +281,14 @@ def test_offenders_are_all_counted_and_the_first_named(table: TokenTable) -> Non
 
 def test_a_broken_file_hides_no_other_fault(table: TokenTable) -> None:
     add(table, song(8, "test"))
-    files = [Path(table.tables["tokens"].uri, file.path) for file in table.tables["tokens"].files()]
+    files = [Path(f"{table.root}/tokens", file.path) for file in keyed(table, "tokens").files()]
     other = next(file for file in files if song(8).song_id not in pq.read_table(file)["song_id"].to_pylist())
     other.write_bytes(b"")
     assert set(offenders(table)) == {"files", "split"}
 
 
 def test_a_missing_file_is_named(table: TokenTable) -> None:
-    (file,) = Path(table.tables["dropped"].uri).glob("*.parquet")
+    (file,) = Path(f"{table.root}/dropped").glob("*.parquet")
     file.unlink()
     assert file.name in report(table).results["files"].first[0]
 

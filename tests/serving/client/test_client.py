@@ -21,7 +21,8 @@ import serving.client
 from models.errors import StemsError
 from serving.client.client import AsyncStems, RequestError, Stems
 
-DONE, RUNNING, QUEUED = (httpx.Response(200, json=job(state)) for state in ("done", "running", "queued"))
+DONE, RUNNING = httpx.Response(200, json=job("done")), httpx.Response(200, json=job("running"))
+QUEUED = httpx.Response(200, json=job("queued"))
 ACCEPTED = httpx.Response(202, json=job("queued"))
 
 

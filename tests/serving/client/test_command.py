@@ -106,6 +106,17 @@ def test_a_stem_of_an_earlier_job_is_varied(run: Run) -> None:
     assert (sent["of"], sent["stem"]) == (ID.encode(), b"other")
 
 
+def test_an_earlier_job_goes_on(run: Run) -> None:
+    service = Script(ACCEPTED, HAPPENS, SAVED)
+    words = ["--song", ID, "--seconds", "4", "--regenerate", "bass", "drums", "--prompt", "wilder"]
+    assert run(service, "continuation", *words) == 0
+    assert service.lines[0] == "POST /v1/continuations"
+    fields = [(name, data) for name, _, data in form(service.asked[0])]
+    assert {("of", ID.encode()), ("seconds", b"4.0"), ("prompt", b"wilder")} <= set(fields)
+    assert [data for name, data in fields if name == "regenerate"] == [b"bass", b"drums"]
+    assert saved("runs/continuation") == SONG
+
+
 @pytest.mark.parametrize(
     ("words", "text"),
     [

@@ -16,7 +16,7 @@ from models.audio.files import Audio, encode_audio, read_audio
 from models.errors import StemsError
 from serving.client.client import Stems
 
-DONE, QUEUED = (httpx.Response(200, json=job(state)) for state in ("done", "queued"))
+DONE, QUEUED = httpx.Response(200, json=job("done")), httpx.Response(200, json=job("queued"))
 ACCEPTED = httpx.Response(202, json=job("queued"))
 
 
@@ -119,6 +119,19 @@ def test_sounds_are_sent_as_files_bytes_or_samples(make: Make, tmp_path: Path) -
         "prompt": (None, b"bright"),
         "format": (None, b"flac"),
     }
+
+
+def test_a_continuation_says_for_how_long_and_in_which_stems(make: Make) -> None:
+    service = Script(ACCEPTED)
+    make(service).continuation(of=ID, seconds=2.5, regenerate=["bass", "drums"], seed=None)
+    assert str(service.asked[0].url.path) == "/v1/continuations"
+    assert form(service.asked[0]) == [
+        ("prompt", None, b""),
+        ("seconds", None, b"2.5"),
+        ("of", None, ID.encode()),
+        ("regenerate", None, b"bass"),
+        ("regenerate", None, b"drums"),
+    ]
 
 
 def test_an_edit_of_a_job_is_a_form_though_it_has_no_file(make: Make) -> None:

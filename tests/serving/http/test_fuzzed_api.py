@@ -19,7 +19,7 @@ from serving.config import ServeConfig
 from serving.http.api import create_app
 
 NAMES = ["bass", "drums", "other"]
-FORMS = ("/v1/edits", "/v1/variations")
+FORMS = ("/v1/edits", "/v1/variations", "/v1/continuations")
 
 # A service that is busy is documented, and so is a job that is cancelled and still there. Which fields of a form
 # go together no schema can tell. Ids that were answered are not to be taken for songs.
@@ -57,11 +57,12 @@ def narrowed(document: dict[str, Any], earlier: str) -> dict[str, Any]:
     song["properties"]["seconds"]["maximum"] = 1
     song["required"] = ["seconds"]
     del song["properties"]["webhook"], song["example"]
-    edit, variation = (
+    edit, variation, continuation = (
         document["paths"][path]["post"]["requestBody"]["content"]["multipart/form-data"] for path in FORMS
     )
-    for form in (edit, variation):
-        del form["example"], form["schema"]["properties"]["webhook"], form["schema"]["properties"]["region"]
+    for form in (edit, variation, continuation):
+        del form["example"], form["schema"]["properties"]["webhook"]
+        form["schema"]["properties"].pop("region", None)
         form["schema"]["additionalProperties"] = False
     edit["schema"]["required"] = ["song", "regenerate"]
     edit["schema"]["properties"]["regenerate"] |= {"items": {"enum": NAMES}, "minItems": 1}
@@ -69,8 +70,11 @@ def narrowed(document: dict[str, Any], earlier: str) -> dict[str, Any]:
     variation["schema"]["required"] = ["of", "stem"]
     variation["schema"]["properties"] |= {"of": {"enum": [earlier]}, "stem": {"enum": NAMES}}
     del variation["schema"]["properties"]["song"]
+    continuation["schema"]["required"] = ["of", "seconds"]
+    continuation["schema"]["properties"] |= {"of": {"enum": [earlier]}, "seconds": {"enum": [0.5]}}
+    del continuation["schema"]["properties"]["song"], continuation["schema"]["properties"]["regenerate"]
     # A name that is used again belongs to another request: only one operation gets names.
-    for path in ("/v1/songs", "/v1/edits"):
+    for path in ("/v1/songs", "/v1/edits", "/v1/continuations"):
         parameters = document["paths"][path]["post"]["parameters"]
         parameters[:] = [entry for entry in parameters if entry["name"] != "Idempotency-Key"]
     known = {"job": [earlier], "file": ["song.zip", "mix.mp3", "bass.flac", "codes.npy"]}

@@ -235,7 +235,8 @@ def test_figures_tell_of_jobs_and_steps(local: TestClient) -> None:
     text = local.get("/metrics").text
     assert 'stems_jobs_total{kind="song",state="done"} 1.0' in text
     figures = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
-    assert float(figures["stems_slots"]) == 4
-    assert float(figures["stems_step_seconds"]) > 0
+    [replica] = {name.partition("{")[2] for name in figures if name.startswith("stems_slots")}
+    assert float(figures["stems_slots{" + replica]) == 4
+    assert float(figures["stems_step_seconds{" + replica]) > 0
     assert float(figures["stems_first_audio_seconds_count"]) == 1
     assert float(figures['stems_requests_total{route="/v1/songs",status="202"}']) == 1

@@ -5,7 +5,10 @@ from typing import Any
 
 from fastapi.testclient import TestClient
 
-from serving.schemas import EditRequest, SongRequest, VariationRequest
+from serving.kinds.edit import EditRequest
+from serving.kinds.registry import KINDS
+from serving.kinds.song import SongRequest
+from serving.kinds.variation import VariationRequest
 
 
 def references(node: Any) -> set[str]:
@@ -40,6 +43,7 @@ def test_every_route_is_documented_with_its_failures(local: TestClient) -> None:
         "/v1/songs",
         "/v1/edits",
         "/v1/variations",
+        "/v1/continuations",
         "/v1/jobs/{job}",
         "/v1/jobs/{job}/events",
         "/v1/results/{job}/{file}",
@@ -48,7 +52,7 @@ def test_every_route_is_documented_with_its_failures(local: TestClient) -> None:
         "/readyz",
         "/metrics",
     }
-    for path in ("/v1/songs", "/v1/edits", "/v1/variations"):
+    for path in ("/v1/songs", "/v1/edits", "/v1/variations", "/v1/continuations"):
         responses = document["paths"][path]["post"]["responses"]
         assert {"200", "202", "401", "406", "408", "413", "415", "422", "429", "503"} <= set(responses)
         assert {"application/zip", "application/json", "audio/flac"} <= set(responses["200"]["content"])
@@ -73,3 +77,10 @@ def test_refusals_of_foreign_pages_and_parts_are_documented(local: TestClient) -
     result = paths["/v1/results/{job}/{file}"]["get"]
     assert {"200", "206", "304", "416"} <= set(result["responses"])
     assert {"Range", "If-Range", "If-None-Match"} <= {entry["name"] for entry in result["parameters"]}
+
+
+def test_the_example_of_every_kind_of_request_is_taken_by_it(local: TestClient) -> None:
+    paths = local.get("/openapi.json").json()["paths"]
+    for kind in KINDS.values():
+        assert kind.path in paths
+        assert kind.request.model_validate(kind.request.model_json_schema()["example"]).seed == 7

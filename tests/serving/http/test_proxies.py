@@ -7,9 +7,10 @@ from fastapi.testclient import TestClient
 from pydantic import ValidationError
 
 from models.errors import StemsError
+from serving.addresses import networks
 from serving.config import ServeConfig
 from serving.http.api import create_app
-from serving.http.proxies import link, networks, route_path, seen
+from serving.http.proxies import as_sent, link, route_path
 
 PREFIX = {"x-forwarded-prefix": "/music"}
 
@@ -44,7 +45,7 @@ def scope(
     ],
 )
 def test_a_path_begins_with_the_prefix(path: str, root: str, setting: str, seen_path: str, prefix: str) -> None:
-    found = seen(scope(path, root), setting, ())
+    found = as_sent(scope(path, root), setting, ())
     assert (found["path"], found["root_path"]) == (seen_path, prefix)
     assert prefix + route_path(found) == seen_path
     assert link(found, "/v1/jobs/x") == f"{prefix}/v1/jobs/x"
@@ -73,15 +74,15 @@ def test_only_trusted_proxies_are_believed(peer: str, server: str, trusted: tupl
         x_forwarded_host="music.example",
         x_forwarded_proto="https",
     )
-    found = seen(told, "", networks(trusted))
+    found = as_sent(told, "", networks(trusted))
     assert found["root_path"] == ("/music" if believed else "")
     assert found["scheme"] == ("https" if believed else "http")
     assert (b"x-forwarded-host" in dict(found["headers"])) == believed
 
 
 def test_a_proxys_prefix_takes_the_place_of_the_setting() -> None:
-    assert seen(scope(x_forwarded_prefix="/b"), "/a", networks(["10.0.0.9"]))["root_path"] == "/b"
-    assert seen(scope(x_forwarded_prefix="/b"), "/a", ())["root_path"] == "/a"
+    assert as_sent(scope(x_forwarded_prefix="/b"), "/a", networks(["10.0.0.9"]))["root_path"] == "/b"
+    assert as_sent(scope(x_forwarded_prefix="/b"), "/a", ())["root_path"] == "/a"
 
 
 @pytest.mark.parametrize(
@@ -89,7 +90,7 @@ def test_a_proxys_prefix_takes_the_place_of_the_setting() -> None:
 )
 def test_what_is_no_prefix_leads_nowhere(prefix: str) -> None:
     with pytest.raises(StemsError, match="X-Forwarded-Prefix") as refused:
-        seen(scope(x_forwarded_prefix=prefix), "", networks(["10.0.0.9"]))
+        as_sent(scope(x_forwarded_prefix=prefix), "", networks(["10.0.0.9"]))
     assert refused.value.code == "header"
     with pytest.raises(ValidationError, match="such as /music"):
         ServeConfig(model="m", root_path=prefix)

@@ -20,12 +20,12 @@ from models.audio.files import encode_audio
 from models.errors import StemsError
 from models.files.storage import storage_reason
 from serving.config import ServeConfig
+from serving.errors import no_room
 from serving.http.api import create_app
 from serving.jobs.blob_store import JobFiles
 from serving.jobs.database import open_database
-from serving.jobs.disk_space import LEAST_BYTES, Room
+from serving.jobs.disk_space import LEAST_BYTES, DiskSpace
 from serving.jobs.job_store import JobStore
-from serving.problems import no_room
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_a_full_disk_is_said_by_readyz_and_a_metric_until_there_is_room(client: 
     ballast = fill(disk)
     assert song(client, 0.5).status_code == 507
     ready = client.get("/readyz")
-    assert (ready.status_code, ready.json()["title"]) == (507, "The service has no room to store it")
+    assert (ready.status_code, ready.json()["title"]) == (507, "The service's disk is full")
     assert figure(client) == "stems_storage_full 1.0"
     assert client.get("/livez").status_code == 200
     assert {path: path.read_bytes() for path in kept(disk)} == before
@@ -112,14 +112,14 @@ def test_a_disk_that_fills_up_while_a_song_is_played_fails_the_job_for_that(disk
         await scheduler.start()
         job = await scheduler.accept(new_job(1), {})
         await until(lambda: house.store.get(job.id).state == "failed")  # type: ignore[union-attr]
-        assert scheduler.room.full()
+        assert scheduler.disk.full()
         ended = house.store.get(job.id)
         assert ended is not None
         assert ended.problem is not None
         assert (ended.problem["status"], ended.problem["type"]) == (507, "urn:stems:problem:storage")
         assert list((disk / "results").iterdir()) == []
         ballast[0].unlink()
-        assert not scheduler.room.full()
+        assert not scheduler.disk.full()
         job = await scheduler.accept(new_job(2), {})
         await until(lambda: house.store.get(job.id).state == "done")  # type: ignore[union-attr]
         await scheduler.stop()
@@ -175,7 +175,7 @@ def test_words_of_a_client_are_not_taken_for_a_full_disk() -> None:
 
 
 def test_a_failure_that_statistics_do_not_show_counts_until_a_write_works(tmp_path: Path) -> None:
-    room = Room([tmp_path], results=True)
+    room = DiskSpace([tmp_path], results=True)
     room.failed()
     assert not room.full()  # it tried
     assert list(tmp_path.iterdir()) == []

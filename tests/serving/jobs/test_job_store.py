@@ -60,7 +60,7 @@ def test_a_name_given_twice_is_one_job(store: JobStore) -> None:
 
 def test_a_job_ends_once_whoever_tries(store: JobStore) -> None:
     store.add(job())
-    assert store.start("one", "me", 1.0)
+    assert store.start("one", "me", 1.0, {})
 
     def end(k: int) -> bool:
         if k % 3 == 0:
@@ -69,18 +69,18 @@ def test_a_job_ends_once_whoever_tries(store: JobStore) -> None:
 
     with ThreadPoolExecutor(9) as pool:
         assert sum(pool.map(end, range(18))) == 1
-    assert not store.start("one", "me", 2.0)
+    assert not store.start("one", "me", 2.0, {})
 
 
 def test_abandoned_jobs_are_taken_over_by_one(store: JobStore) -> None:
     for k in range(20):
-        store.add(job(f"j{k:02}", keeper="dead", lease=5.0, created=float(k)))
+        store.add(job(f"j{k:02}", lease_holder="dead", lease=5.0, created=float(k)))
     store.add(job("alive"))
     with ThreadPoolExecutor(4) as pool:
         taken = list(pool.map(lambda k: store.adopt(f"keeper {k}", 1e12, now=10.0), range(4)))
     assert sorted(record.id for records in taken for record in records) == [f"j{k:02}" for k in range(20)]
     assert all(records == sorted(records, key=lambda record: record.created) for records in taken)
-    assert not store.note("j00", "dead", 1, 2)
+    assert not store.note("j00", "dead", 1, 2, 1)
 
 
 def test_a_lease_that_is_renewed_is_kept(store: JobStore) -> None:
@@ -101,7 +101,7 @@ def test_what_was_cancelled_and_what_has_expired_is_found(store: JobStore) -> No
 
 def test_webhooks_are_due_when_their_job_has_ended(store: JobStore) -> None:
     store.add(job())
-    store.start("one", "me", 1.0)
+    store.start("one", "me", 1.0, {})
     assert store.due_webhooks(10.0) == []
     store.finish("one", "me", state="done", ended=2.0, webhook_due=5.0)
     assert store.due_webhooks(4.0) == []
@@ -109,7 +109,7 @@ def test_webhooks_are_due_when_their_job_has_ended(store: JobStore) -> None:
     store.webhook_later("one", 20.0)
     assert store.due_webhooks(6.0) == []
     assert [record.webhook_tries for record in store.due_webhooks(21.0)] == [1]
-    store.webhook_told("one")
+    store.webhook_done("one")
     assert store.due_webhooks(1e12) == []
 
 

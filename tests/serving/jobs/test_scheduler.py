@@ -15,10 +15,10 @@ from helpers.jobs import Fake, House, new_job, until
 from sqlalchemy.exc import OperationalError
 
 from models.errors import StemsError
+from serving.errors import BusyError
+from serving.jobs.attempts import MAX_ATTEMPTS
 from serving.jobs.event_log import Sound
 from serving.jobs.job_store import JobRecord
-from serving.jobs.scheduler import MOST_ATTEMPTS
-from serving.problems import BusyError
 from serving.workers.backend import WorkerLostError
 
 
@@ -58,9 +58,9 @@ def test_a_job_whose_player_is_lost_is_played_again_and_heard_once(house: House)
 def test_what_a_dead_process_left_another_finishes(house: House) -> None:
     async def take_over() -> None:
         for seed, state in enumerate(("queued", "running", "done")):
-            job = new_job(seed, state=state, keeper="dead", lease=time.time() - 1, id=f"job{seed}")
+            job = new_job(seed, state=state, lease_holder="dead", lease=time.time() - 1, id=f"job{seed}")
             house.store.add(job)
-        alive = house.store.add(new_job(9, keeper="alive", lease=time.time() + 60, id="job9"))
+        alive = house.store.add(new_job(9, lease_holder="alive", lease=time.time() + 60, id="job9"))
         fake = Fake()
         scheduler = house.scheduler(fake)
         await scheduler.start()
@@ -82,7 +82,7 @@ def test_a_process_that_stops_hands_its_jobs_on_at_once(house: House) -> None:
         first = house.scheduler(Fake(before))
         await first.start()
         job = await first.accept(new_job(), {})
-        await until(lambda: first.playing == 1)
+        await until(lambda: first.running == 1)
         await first.stop()
         second = house.scheduler(Fake())
         await second.start()
@@ -106,12 +106,12 @@ def test_two_processes_that_both_play_a_job_end_it_once(house: House) -> None:
         schedulers = [house.scheduler(Fake(before)) for _ in range(2)]
         await schedulers[0].start()
         job = await schedulers[0].accept(new_job(), {})
-        await until(lambda: schedulers[0].playing == 1)
-        house.store.renew(schedulers[0].name, time.time() - 1)
+        await until(lambda: schedulers[0].running == 1)
+        house.store.renew(schedulers[0].leases.holder, time.time() - 1)
         await schedulers[1].start()
-        await until(lambda: schedulers[1].playing == 1)
+        await until(lambda: schedulers[1].running == 1)
         auth.set()
-        await until(lambda: not schedulers[0].playing and not schedulers[1].playing)
+        await until(lambda: not schedulers[0].running and not schedulers[1].running)
         for scheduler in schedulers:
             await scheduler.stop()
         assert house.store.get(job.id).state == "done"  # type: ignore[union-attr]
@@ -133,15 +133,15 @@ def test_who_waits_on_the_line_goes_first_and_too_many_are_refused(house: House)
         await scheduler.start()
         for seed in range(scheduler.capacity):
             await scheduler.accept(new_job(seed), {})
-        await until(lambda: scheduler.playing == scheduler.capacity)
+        await until(lambda: scheduler.running == scheduler.capacity)
         await scheduler.accept(new_job(10), {})
-        await scheduler.accept(new_job(11, inline=True), {})
+        await scheduler.accept(new_job(11, client_waits=True), {})
         with pytest.raises(BusyError, match="Prefer"):
-            scheduler.check_room(inline=True)
-        scheduler.check_room(inline=False)
+            scheduler.check_room(client_waits=True)
+        scheduler.check_room(client_waits=False)
         await scheduler.accept(new_job(12), {})
         with pytest.raises(BusyError) as caught:
-            scheduler.check_room(inline=False)
+            scheduler.check_room(client_waits=False)
         assert caught.value.retry_after >= 1
 
         def moved(ended: int) -> bool:
@@ -161,10 +161,10 @@ def test_a_place_is_held_while_a_job_is_being_stored(house: House) -> None:
     scheduler = house.scheduler(Fake())
     with ExitStack() as places:
         for _ in range(3):
-            places.enter_context(scheduler.place(inline=False))
+            places.enter_context(scheduler.reserve(client_waits=False))
         with pytest.raises(BusyError):
-            scheduler.check_room(inline=False)
-    scheduler.check_room(inline=False)
+            scheduler.check_room(client_waits=False)
+    scheduler.check_room(client_waits=False)
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_what_has_expired_is_forgotten_with_its_files(house: House, tmp_path: Pa
 
 
 def test_a_database_that_is_away_for_a_moment_costs_no_job(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("serving.jobs.scheduler.RENEW_S", 0.01)
+    monkeypatch.setattr("serving.jobs.leases.RENEW_S", 0.01)
     away, finish = 3, house.store.finish
 
     def sometimes(*given: Any, **values: Any) -> bool:
@@ -229,7 +229,7 @@ def test_a_database_that_is_away_for_a_moment_costs_no_job(house: House, monkeyp
 
 def test_a_job_that_ended_many_services_is_given_up(house: House) -> None:
     async def play() -> None:
-        job = house.store.add(new_job(attempts=MOST_ATTEMPTS, keeper="dead", lease=1.0))
+        job = house.store.add(new_job(attempts=MAX_ATTEMPTS, lease_holder="dead", lease=1.0))
         fake = Fake()
         scheduler = house.scheduler(fake)
         await scheduler.start()
@@ -252,3 +252,47 @@ def test_progress_is_told_as_frames_of_all(house: House) -> None:
         return [json.loads(str(event.data)) for event in events if event.kind == "progress"]
 
     assert asyncio.run(play()) == [{"frames": 5 * k, "of": 20} for k in range(1, 5)]
+
+
+def test_followers_of_a_job_that_another_process_cancelled_hear_its_end(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serving.jobs.leases.RENEW_S", 0.01)
+
+    async def follow() -> list[str]:
+        forever = asyncio.Event()
+
+        async def before(part: int) -> None:
+            await forever.wait()
+
+        scheduler = house.scheduler(Fake(before))
+        await scheduler.start()
+        job = await scheduler.accept(new_job(), {})
+        await until(lambda: scheduler.running == 1 and house.store.get(job.id).state == "running")  # type: ignore[union-attr]
+        event_log = scheduler.event_log(job.id)
+        assert event_log is not None
+        assert house.store.cancel(job.id, ended=time.time(), expires=time.time() + 60)
+        async with asyncio.timeout(20):
+            events = [event async for event in event_log.subscribe()]
+        assert scheduler.event_log(job.id) is None
+        await scheduler.stop()
+        return [event.kind for event in events]
+
+    assert asyncio.run(follow())[-1] == "end"
+
+
+def test_followers_of_a_job_that_another_process_took_over_are_let_go(house: House) -> None:
+    async def follow() -> list[str]:
+        scheduler = house.scheduler(Fake())
+        job = await scheduler.accept(new_job(), {})
+        event_log = scheduler.event_log(job.id)
+        assert event_log is not None
+        house.store.renew(scheduler.leases.holder, time.time() - 1)
+        assert house.store.adopt("another", time.time() + 60, time.time())
+        await scheduler.start()
+        async with asyncio.timeout(20):
+            events = [event async for event in event_log.subscribe()]
+        await scheduler.stop()
+        return [event.kind for event in events]
+
+    assert asyncio.run(follow()) == ["job"]

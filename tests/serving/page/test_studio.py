@@ -107,6 +107,32 @@ def test_a_song_of_ones_own_is_changed(studio: Studio, tone_wav: bytes) -> None:
     assert level(studio.heard() - studio.sound(job, "mix")) < -80
 
 
+def test_a_take_is_extended_and_stays_as_it_was(studio: Studio) -> None:
+    page, _ = studio.page, studio.make(seconds=1, seed=5)
+    page.get_by_label("Seconds to add").fill("0.6")
+    page.get_by_role("button", name="Extend the song").click()
+    second = studio.done(2)
+    manifest = studio.manifest(second)
+    assert (manifest["task"], manifest["continued_at"]) == ("continuation", pytest.approx(1.0))
+    assert manifest["seconds"] == pytest.approx(1.6)
+    expect(page.locator(".take-label").first).to_contain_text("0.6 s more")
+    expect(page.locator(".take-note").first).to_contain_text("from take 1")
+    expect(page.locator(".lane-origin").first).to_have_text("goes on")
+    page.get_by_label("Seconds to add").fill("1000")
+    page.get_by_role("button", name="Extend the song").click()
+    expect(page.locator("#extend .problem")).to_contain_text("would last")
+
+
+def test_a_song_of_ones_own_is_extended(studio: Studio, tone_wav: bytes) -> None:
+    page = studio.page
+    page.locator("#file").set_input_files({"name": "tone.wav", "mimeType": "audio/wav", "buffer": tone_wav})
+    page.get_by_label("Extend it").check()
+    page.get_by_label("Seconds", exact=True).fill("1")
+    page.locator("#submit").click()
+    manifest = studio.manifest(studio.done(1))
+    assert (manifest["task"], manifest["continued_at"], manifest["seconds"]) == ("continuation", 2.0, 3.0)
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_stands_in_the_way_of_anyone(studio: Studio, scheme: Any) -> None:
     page = studio.page

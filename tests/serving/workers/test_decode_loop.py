@@ -16,12 +16,14 @@ from models.audio.files import Audio, encode_audio, read_audio
 from models.errors import StemsError
 from models.lm.sampling import Sampling
 from models.lm.transformer import Condition
+from models.request_bounds import SamplingFields
 from models.song.assembly import Assembly
 from models.song.draft import Draft
-from models.song.edit import Edit
+from models.song.edit import Edit, FromText
 from models.song.song_decoder import SongDecoder
-from serving.workers.decode_loop import Chunk, DecodeLoop
-from serving.workers.protocol import GenerationOrder
+from models.song.source import Source
+from serving.workers.decode_loop import DecodeLoop
+from serving.workers.protocol import Chunk, GenerationOrder
 
 
 @pytest.fixture(scope="module")
@@ -30,12 +32,12 @@ def assembly(model_directory: Path) -> Assembly:
 
 
 @pytest.fixture
-def player(assembly: Assembly) -> DecodeLoop:
+def loop(assembly: Assembly) -> DecodeLoop:
     return DecodeLoop(assembly, slots=2, model=ThreadPoolExecutor(1))
 
 
 def order(seed: int, seconds: float = 1.0) -> GenerationOrder:
-    return GenerationOrder("hum", Sampling(seed=seed), seconds)
+    return GenerationOrder(FromText(seconds), "hum", SamplingFields(seed=seed))
 
 
 async def gather(chunks: AsyncGenerator[Chunk, None]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -46,9 +48,9 @@ async def gather(chunks: AsyncGenerator[Chunk, None]) -> tuple[np.ndarray, dict[
     return np.concatenate([chunk.codes for chunk in heard], axis=1), stems
 
 
-def test_songs_played_together_are_those_played_alone(player: DecodeLoop, assembly: Assembly) -> None:
+def test_songs_played_together_are_those_played_alone(loop: DecodeLoop, assembly: Assembly) -> None:
     async def together() -> list[tuple[np.ndarray, dict[str, np.ndarray]]]:
-        return await asyncio.gather(*(gather(player.play(order(seed, 1 + seed / 4))) for seed in range(5)))
+        return await asyncio.gather(*(gather(loop.generate(order(seed, 1 + seed / 4))) for seed in range(5)))
 
     for seed, (codes, stems) in enumerate(asyncio.run(together())):
         alone = assembly.generate("hum", 1 + seed / 4, Sampling(seed=seed))
@@ -57,49 +59,51 @@ def test_songs_played_together_are_those_played_alone(player: DecodeLoop, assemb
             np.testing.assert_allclose(stems[name], samples, atol=1e-4)
 
 
-def test_kept_stems_come_back_to_the_bit(player: DecodeLoop, assembly: Assembly) -> None:
+def test_kept_stems_come_back_to_the_bit(loop: DecodeLoop, assembly: Assembly) -> None:
     rate = assembly.sample_rate
     noise = np.random.default_rng(0).normal(size=(1, rate)).astype(np.float32) * 0.1
     sent = encode_audio(Audio(noise, rate), "flac")
-    edit = GenerationOrder("", Sampling(seed=1), edit=Edit(silent=["other"]), stems={"bass": sent})
-    _, stems = asyncio.run(gather(player.play(edit)))
+    edit = GenerationOrder(Edit(silent=["other"]), "", SamplingFields(seed=1), {"bass": sent})
+    _, stems = asyncio.run(gather(loop.generate(edit)))
     np.testing.assert_array_equal(stems["bass"], read_audio(sent).samples[0])
     assert not stems["other"].any()
     assert stems["drums"].any()
 
 
-def test_edits_that_come_together_are_those_made_alone(player: DecodeLoop, assembly: Assembly) -> None:
+def test_edits_that_come_together_are_those_made_alone(loop: DecodeLoop, assembly: Assembly) -> None:
     rate, rng = assembly.sample_rate, np.random.default_rng(0)
     given = [Audio(rng.normal(size=(1, rate)).astype(np.float32) * 0.1, rate) for _ in range(3)]
     edit = Edit(silent=["other"])
     orders = [
-        GenerationOrder("", Sampling(seed=seed), edit=edit, stems={"bass": encode_audio(audio)})
+        GenerationOrder(edit, "", SamplingFields(seed=seed), {"bass": encode_audio(audio)})
         for seed, audio in enumerate(given)
     ]
 
     async def together() -> list[tuple[np.ndarray, dict[str, np.ndarray]]]:
-        return await asyncio.gather(*(gather(player.play(each)) for each in orders))
+        return await asyncio.gather(*(gather(loop.generate(each)) for each in orders))
 
     for each, (codes, _) in zip(orders, asyncio.run(together()), strict=True):
-        alone = assembly.edit({"bass": Source(read_audio(each.stems["bass"]))}, edit, sampling=each.sampling)
+        alone = assembly.edit(
+            {"bass": Source(read_audio(each.stems["bass"]))}, edit, sampling=Sampling.of(each.sampling)
+        )
         np.testing.assert_array_equal(codes, alone.codes)
 
 
-def test_a_song_that_is_left_frees_its_slot_within_two_steps(player: DecodeLoop) -> None:
+def test_a_song_that_is_left_frees_its_slot_within_two_steps(loop: DecodeLoop) -> None:
     async def leave() -> tuple[int, int]:
-        async with aclosing(player.play(order(1, 9.0))) as chunks:
+        async with aclosing(loop.generate(order(1, 9.0))) as chunks:
             await anext(chunks)
-            assert player.load.running == 1
-            before = player.load.steps
-        await until(lambda: not player.load.running)
-        return before, player.load.steps
+            assert loop.load.running == 1
+            before = loop.load.steps
+        await until(lambda: not loop.load.running)
+        return before, loop.load.steps
 
     before, after = asyncio.run(leave())
     assert after - before <= 2 + 1  # one of them had begun, and is counted when it ends
 
 
 def test_a_song_that_is_left_while_it_waits_is_never_begun(
-    player: DecodeLoop, assembly: Assembly, monkeypatch: pytest.MonkeyPatch
+    loop: DecodeLoop, assembly: Assembly, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made, begun = assembly.decoder, set()
 
@@ -115,65 +119,67 @@ def test_a_song_that_is_left_while_it_waits_is_never_begun(
         return made_one
 
     async def leave() -> None:
-        async with aclosing(player.play(order(1, 9.0))) as one, aclosing(player.play(order(2, 9.0))) as two:
+        async with aclosing(loop.generate(order(1, 9.0))) as one, aclosing(loop.generate(order(2, 9.0))) as two:
             await asyncio.gather(anext(one), anext(two))
-            waiting = asyncio.create_task(anext(player.play(order(3))))
-            await until(lambda: player.load.waiting == 1)
+            waiting = asyncio.create_task(anext(loop.generate(order(3))))
+            await until(lambda: loop.load.waiting == 1)
             waiting.cancel()
             await asyncio.gather(waiting, return_exceptions=True)
-        await gather(player.play(order(4)))  # had the third song stayed in the queue, it would begin before this one
+        await gather(
+            loop.generate(order(4))
+        )  # had the third song stayed in the queue, it would begin before this one
 
     monkeypatch.setattr(assembly, "decoder", decoder)
     asyncio.run(leave())
     assert begun == {1, 2, 4}
 
 
-def test_what_cannot_be_played_is_refused_alone(player: DecodeLoop) -> None:
+def test_what_cannot_be_played_is_refused_alone(loop: DecodeLoop) -> None:
     async def both() -> Any:
-        bad = GenerationOrder("", Sampling(seed=1), edit=Edit(["tuba"]), stems={})
-        return await asyncio.gather(gather(player.play(order(1))), gather(player.play(bad)), return_exceptions=True)
+        bad = GenerationOrder(Edit(["tuba"]), "", SamplingFields(seed=1))
+        return await asyncio.gather(
+            gather(loop.generate(order(1))), gather(loop.generate(bad)), return_exceptions=True
+        )
 
     good, bad = asyncio.run(both())
     assert good[0].shape[1] == 50
     assert isinstance(bad, Exception)
-    player.check()
+    loop.check()
 
 
-def test_a_song_beyond_the_model_is_refused(player: DecodeLoop) -> None:
+def test_a_song_beyond_the_model_is_refused(loop: DecodeLoop) -> None:
     with pytest.raises(StemsError) as caught:
-        asyncio.run(gather(player.play(order(1, 1e6))))
+        asyncio.run(gather(loop.generate(order(1, 1e6))))
     assert caught.value.field == "seconds"
 
 
 def test_an_engine_that_fails_fails_its_songs_and_its_health(
-    player: DecodeLoop, monkeypatch: pytest.MonkeyPatch
+    loop: DecodeLoop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail() -> None:
         raise RuntimeError("the memory is gone")
 
-    monkeypatch.setattr(player._engine, "step", fail)
+    monkeypatch.setattr(loop._thread.engine, "step", fail)
     with pytest.raises(RuntimeError, match="the memory is gone"):
-        asyncio.run(gather(player.play(order(1))))
+        asyncio.run(gather(loop.generate(order(1))))
     with pytest.raises(RuntimeError, match="the memory is gone"):
-        player.check()
+        loop.check()
 
 
-def test_who_comes_as_the_engine_fails_is_not_left_waiting(
-    player: DecodeLoop, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_who_comes_as_the_engine_fails_is_not_left_waiting(loop: DecodeLoop, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> None:
         raise RuntimeError("the memory is gone")
 
-    monkeypatch.setattr(player._engine, "step", fail)
+    monkeypatch.setattr(loop._thread.engine, "step", fail)
     with pytest.raises(RuntimeError):
-        asyncio.run(gather(player.play(order(1))))
-    monkeypatch.setattr(player, "check", lambda: None)  # it was well when this one came
+        asyncio.run(gather(loop.generate(order(1))))
+    monkeypatch.setattr(loop, "check", lambda: None)  # it was well when this one came
     with pytest.raises(RuntimeError, match="the memory is gone"):
-        asyncio.run(asyncio.wait_for(gather(player.play(order(2))), 20))
+        asyncio.run(asyncio.wait_for(gather(loop.generate(order(2))), 20))
 
 
 def test_a_song_that_cannot_be_decoded_fails_alone(
-    player: DecodeLoop, assembly: Assembly, monkeypatch: pytest.MonkeyPatch
+    loop: DecodeLoop, assembly: Assembly, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = assembly.decoder
 
@@ -185,17 +191,17 @@ def test_a_song_that_cannot_be_decoded_fails_alone(
         return made(draft)
 
     async def both() -> Any:
-        return await asyncio.gather(*(gather(player.play(order(seed))) for seed in (1, 2)), return_exceptions=True)
+        return await asyncio.gather(*(gather(loop.generate(order(seed))) for seed in (1, 2)), return_exceptions=True)
 
     monkeypatch.setattr(assembly, "decoder", decoder)
     good, bad = asyncio.run(both())
     assert good[0].shape[1] == 50
     assert isinstance(bad, ZeroDivisionError)
-    assert not player.load.running
-    player.check()
+    assert not loop.load.running
+    loop.check()
 
 
-def test_a_song_whose_numbers_overflow_fails_alone(player: DecodeLoop, assembly: Assembly) -> None:
+def test_a_song_whose_numbers_overflow_fails_alone(loop: DecodeLoop, assembly: Assembly) -> None:
     """The one prompt becomes numbers that no model survives; the song beside it is what it is alone."""
     conditions = assembly.lm.conditions
 
@@ -204,9 +210,11 @@ def test_a_song_whose_numbers_overflow_fails_alone(player: DecodeLoop, assembly:
                 for p, c in zip(prompts, conditions(prompts), strict=True)]  # fmt: skip
 
     async def together() -> tuple[Any, Any, Any]:
-        loud = GenerationOrder("so loud", Sampling(seed=1), 1.0)
-        first = await asyncio.gather(gather(player.play(loud)), gather(player.play(order(2))), return_exceptions=True)
-        return *first, await gather(player.play(order(3)))
+        loud = GenerationOrder(FromText(1.0), "so loud", SamplingFields(seed=1))
+        first = await asyncio.gather(
+            gather(loop.generate(loud)), gather(loop.generate(order(2))), return_exceptions=True
+        )
+        return *first, await gather(loop.generate(order(3)))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(assembly.lm, "conditions", overflowing)
@@ -215,5 +223,5 @@ def test_a_song_whose_numbers_overflow_fails_alone(player: DecodeLoop, assembly:
     assert broken.code == "broken_model"
     for (codes, _), seed in ((beside, 2), (after, 3)):
         np.testing.assert_array_equal(codes, assembly.generate("hum", 1.0, Sampling(seed=seed)).codes)
-    player.check()
-    assert player.load.running == 0
+    loop.check()
+    assert loop.load.running == 0

@@ -223,7 +223,7 @@ def _threshold(order, weights, wanted):
 @kernel
 def draw(
     logits, tokens, fixed, exec_mask, leader, partner, position, guidance, temperature, top_k, top_p, noise_key,
-    logit_sum, steps, STREAMS: tl.constexpr, CODES: tl.constexpr, BLOCK: tl.constexpr, AHEAD: tl.constexpr,
+    check_sum, steps, STREAMS: tl.constexpr, CODES: tl.constexpr, BLOCK: tl.constexpr, AHEAD: tl.constexpr,
 ):  # fmt: skip
     """Guide, filter, draw and store the next token, as :func:`models.lm.sampling.choose` does.
 
@@ -245,7 +245,7 @@ def draw(
             without = tl.load(logits + (other * STREAMS + stream) * CODES + codes, mask=inside)
             guided = without + tl.load(guidance + row) * (with_text - without)
             total = tl.sum(tl.where(inside, guided, 0.0), 0)
-            tl.store(logit_sum + row, total, mask=(total - total) != 0)  # only if it is not finite
+            tl.store(check_sum + row, total, mask=(total - total) != 0)  # only if it is not finite
             guided = tl.where(inside, guided, -float("inf"))
             row_temperature = tl.load(temperature + row)
             scaled = guided / tl.maximum(row_temperature, 1e-6)

@@ -74,7 +74,7 @@ class FusedStep:
         self._arrived = buffer(heads, dtype=torch.int32)
 
     def __call__(self) -> None:
-        """Run one step; its five stages are those of :func:`~models.lm.engine.step.batch_step`."""
+        """Run one step, in the five stages of :mod:`models.lm.engine.step`."""
         x, rows = self._x, self._rows
         self._embed()
         for index, layer in enumerate(self._layers):
@@ -115,7 +115,7 @@ class FusedStep:
         rows, size = self._rows, self._network.size
         self._launch.kernels.draw[(rows.count, size.streams)](
             self._logits, rows.tokens, rows.fixed, rows.exec_mask, rows.leader, rows.partner, rows.position,
-            rows.guidance, rows.temperature, rows.top_k, rows.top_p, rows.noise_key, rows.logit_sum, rows.shape.steps,
+            rows.guidance, rows.temperature, rows.top_k, rows.top_p, rows.noise_key, rows.check_sum, rows.shape.steps,
             STREAMS=size.streams, CODES=size.cardinality, BLOCK=next_power_of_two(size.cardinality),
             num_warps=8, **self._launch.options,
         )  # fmt: skip

@@ -166,6 +166,20 @@ def test_takes_read_what_is_known_once(model: StemTransformer) -> None:
     assert steps[4] <= steps[1] + 1
 
 
+def test_takes_go_on_where_the_one_that_read_for_them_is_cancelled(model: StemTransformer) -> None:
+    known = torch.zeros((4, 30), dtype=torch.bool)
+    known[:, :25] = True  # two chunks of prefill
+    request = Request(Grid(torch.randint(CODES, (4, 30)), known), text(1), Sampling(seed=1))
+    play = Play(make(model, slots=3))
+    first, *others = play.engine.submit(request, takes=3)
+    play.step()
+    play.engine.cancel(first)
+    play.finish()
+    for take, number in enumerate(others, start=1):
+        [alone] = make(model).run([replace(request, sampling=Sampling(seed=1 + take))])
+        assert torch.equal(play.song(number), alone)
+
+
 def test_a_thousand_requests_leak_nothing_and_nobody_starves(model: StemTransformer) -> None:
     random, play = Random(1), Play(make(model, slots=3))
     left, began, turn = set(), {}, 0

@@ -82,6 +82,24 @@ def test_the_next_one_in_its_rows_is_as_if_it_had_not_been(model: StemTransforme
     assert [torch.equal(*pair) for pair in zip(used.run([asked(1), asked(3)]), alone, strict=True)] == [True, True]
 
 
+@each_kind
+@pytest.mark.parametrize("steps", [1, 2], ids=["before its first step", "amid its known steps"])
+def test_one_that_is_cancelled_early_leaves_nothing_behind(model: StemTransformer, kind: str, steps: int) -> None:
+    alone, used = make(model, kind).run([asked(1), asked(3)]), make(model, kind)
+    states = torch.full((1, 20, 8), 3e38 if steps == 1 else 3e37) * torch.randn(8).sign()
+    known = torch.zeros((3, 100), dtype=torch.bool)
+    known[:, :50] = True
+    text = Condition.of(states, torch.ones(1, 20, dtype=torch.bool))
+    broken = Request(Grid(torch.zeros((3, 100), dtype=torch.int64), known), text)
+    numbers = [number for _ in range(2) for number in used.submit(broken)]
+    for _ in range(steps):
+        used.step()
+    for number in numbers:
+        used.cancel(number)
+    assert used.free_rows == 4
+    assert [torch.equal(*pair) for pair in zip(used.run([asked(1), asked(3)]), alone, strict=True)] == [True, True]
+
+
 @contextmanager
 def value_in(parameter: nn.Parameter, value: float) -> Iterator[None]:
     with torch.no_grad():

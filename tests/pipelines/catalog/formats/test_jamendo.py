@@ -37,7 +37,7 @@ def test_tracks_with_plain_tags(tmp_path: Path, audio: str) -> None:
         (HEADER + "t\ta\tb\t1.mp3\tlong\tgenre---rock\n", 2, "'DURATION'"),
     ],
 )
-def test_bad_lines(tmp_path: Path, text: str, line: int, said: str) -> None:
+def test_a_bad_line_of_jamendo_is_named(tmp_path: Path, text: str, line: int, said: str) -> None:
     with pytest.raises(StemsError, match=f"line {line}: .*{said}") as error:
         import_catalog(str(put(tmp_path / "a.tsv", text)))
     assert error.value.hint

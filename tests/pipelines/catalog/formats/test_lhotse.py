@@ -53,8 +53,8 @@ def test_parts_of_a_recording_are_taken_once_whole_and_said(tmp_path: Path) -> N
     assert entries[1].caption == "whole"
     said = [str(problem) for problem in source.problems.found]
     assert len(said) == 2
-    assert "line 1: 'a.flac' is named by 2 parts; it is taken once, whole." in said[0]
-    assert "line 4: 'c.flac' is named by 1 part; " in said[1]
+    assert "line 1: 'a.flac' is listed in 2 parts; it is read once, as a whole." in said[0]
+    assert "line 4: 'c.flac' is listed in 1 part; " in said[1]
     assert not source.problems.any_fatal
 
 
@@ -77,7 +77,7 @@ def test_what_is_no_file_is_left_out_and_no_command_is_run(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("row", [{"id": "x"}, {"id": "x", "sources": []}, {"id": "x", "sources": [{"type": "file"}]}])
-def test_bad_lines(tmp_path: Path, row: dict[str, object]) -> None:
+def test_a_bad_line_of_lhotse_is_named(tmp_path: Path, row: dict[str, object]) -> None:
     path = put_lines(tmp_path / "recordings.jsonl", [recording("a.flac"), row])
     with pytest.raises(StemsError, match="line 2: the line ") as error:
         import_catalog(str(path))

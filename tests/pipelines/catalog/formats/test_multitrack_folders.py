@@ -80,7 +80,7 @@ def kept(root: Path) -> Path:
     return root
 
 
-def test_musdb(tmp_path: Path) -> None:
+def test_musdb_is_read_with_its_stems(tmp_path: Path) -> None:
     another, song = import_catalog(str(musdb(tmp_path)))
     folder = "train/Artist - Song"
     assert (song.title, song.uri) == ("Artist - Song", str(tmp_path / folder / "mixture.wav"))
@@ -175,7 +175,7 @@ def test_a_song_without_one_of_musdbs_stems_is_said(tmp_path: Path) -> None:
         ("Track1/metadata.yaml", "stems: 3", "has no 'stems'"),
     ],
 )
-def test_bad_descriptions(tmp_path: Path, file: str, text: str, said: str) -> None:
+def test_a_bad_description_is_named(tmp_path: Path, file: str, text: str, said: str) -> None:
     put(tmp_path / file, text)
     put(tmp_path / "0a1b" / "bass" / "t1.wav")
     with pytest.raises(StemsError, match=said) as error:

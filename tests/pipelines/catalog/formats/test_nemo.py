@@ -38,7 +38,7 @@ def test_parts_are_taken_once_whole_without_the_length_of_a_part(tmp_path: Path)
         ("c", 7.0, ""),
     ]
     assert ["line 1" in str(problem) for problem in source.problems.found] == [True, False]
-    assert "line 2: 'b.wav' is named by 2 parts; it is taken once, whole." in str(source.problems.found[1])
+    assert "line 2: 'b.wav' is listed in 2 parts; it is read once, as a whole." in str(source.problems.found[1])
 
 
 def test_a_line_without_a_file(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_a_sidecar_belongs_to_the_file_that_is_spelled_most_like_it(tmp_path: Pa
         f"{NFD}.wav": "",
     }
     (orphan,) = problems(tmp_path)
-    assert f"{tmp_path}/song.txt: this file lies beside no audio of that name, and is not read: 'song.txt'." in orphan
+    assert f"{tmp_path}/song.txt: this file has no audio of that name beside, and is not read: 'song.txt'." in orphan
 
 
 def test_sidecars_without_a_song_are_counted_and_named(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_sidecars_without_a_song_are_counted_and_named(tmp_path: Path) -> None:
     for name in ("a.txt", "README.txt", "License.txt", *(f"{number}.json" for number in range(7))):
         put(tmp_path / name, "{}")
     (said,) = problems(tmp_path)
-    assert "7 files lie beside no audio of that name, and are not read: '0.json', '1.json'" in said
+    assert "7 files have no audio of that name beside, and are not read: '0.json', '1.json'" in said
     assert "'4.json' and 2 more." in said
     for stem in ("bass", "drums"):
         put(tmp_path / "song" / f"{stem}.wav")
@@ -198,7 +198,7 @@ def test_manifests_of_folders_below_are_read_as_those_of_audio_folders_are(tmp_p
     put(tmp_path / "metadata.csv", f"file_name,caption\nc.wav,fourth\n{tmp_path}/test/a.wav,too late\n")
     found = captions(tmp_path)
     assert found == {"c.wav": "fourth", "test/a.wav": "third", "train/a.wav": "first", "train/sub/b.wav": "second"}
-    assert [text for text in problems(tmp_path) if "is named before" not in text] == []
+    assert [text for text in problems(tmp_path) if "was already named" not in text] == []
 
 
 @pytest.mark.parametrize("kind", ["in the folder", "alone", "beside it"])
@@ -264,7 +264,7 @@ def test_two_names_of_one_file_are_taken_once(tmp_path: Path) -> None:
     for source in (tmp_path, tmp_path / "metadata.jsonl"):
         put_lines(tmp_path / "metadata.jsonl", rows)
         assert captions(source) == {"song.wav": "first"}
-        assert "'SONG.WAV' is named before" in problems(source)[0]
+        assert "'SONG.WAV' was already named" in problems(source)[0]
 
 
 @pytest.mark.parametrize("name", ["sub\\..\\..\\secret.wav", "~/secret.wav", "C:\\..\\..\\secret.wav"])

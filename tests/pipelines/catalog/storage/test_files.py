@@ -116,7 +116,7 @@ def test_a_manifest_and_a_catalog_in_an_object_store(s3: Bucket) -> None:  # noq
     assert (report.songs, report.unknown_lengths) == (2, 1)
     assert import_catalog(output) == entries
     write_bytes(f"{s3.uri}/lists/out.jsonl", json.dumps({"file_name": "../../other/a.wav"}).encode())
-    with pytest.raises(StemsError, match="climbs out of its bucket"):
+    with pytest.raises(StemsError, match="leads out of its bucket"):
         import_catalog(f"{s3.uri}/lists/out.jsonl")
 
 

@@ -205,7 +205,7 @@ def test_a_local_manifest_names_only_allowed_hosts(tmp_path: Path) -> None:
     (tmp_path / "m.jsonl").write_text("\n".join(map(json.dumps, rows)))
     with pytest.raises(StemsError, match=r"one\.example\.org.* 1 more") as error:
         import_catalog(str(tmp_path / "m.jsonl"))
-    assert "--allow_hosts '[one.example.org]'" in error.value.hint
+    assert "--allow-hosts one.example.org" in error.value.hint
 
 
 @pytest.mark.parametrize("name", ["/etc/passwd", "file:///etc/passwd"])

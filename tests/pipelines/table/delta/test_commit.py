@@ -13,7 +13,6 @@ import pytest
 from helpers.keyed import (
     BEFORE,
     OPERATIONS,
-    PROCESSES,
     at,
     content,
     data_files,
@@ -22,6 +21,7 @@ from helpers.keyed import (
     rows,
     sixteen_writers,
 )
+from helpers.processes import PROCESSES
 
 from models.errors import StemsError
 from pipelines.table.delta import change as delta_change

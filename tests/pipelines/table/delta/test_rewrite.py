@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from helpers.keyed import PROCESSES
+from helpers.processes import PROCESSES
 from helpers.rows import song_row
+from helpers.tables import keyed
 
-from pipelines.table import keyed_table as keyed
+from pipelines.table import keyed_table
 from pipelines.table.captions import SongWords
 from pipelines.table.delta import commit as delta_commit
 from pipelines.table.delta.commit import CommitStep
@@ -41,7 +42,7 @@ def update(root: str, die_at: tuple[int, CommitStep]) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     delta_commit.passed = passed
-    keyed._REWRITTEN_ROWS = PER_COMMIT
+    keyed_table._REWRITTEN_ROWS = PER_COMMIT
     TokenTable(root).revise_songs(WORDS, {})
 
 
@@ -59,7 +60,7 @@ def test_an_update_that_is_killed_goes_on_where_it_stopped(tmp_path: Path, monke
     halfway = said(table.rows(columns=["song_id", "title", "caption", "tags"]))
     assert sum(halfway[song] == words for song, words in WORDS.items()) == 2 * PER_COMMIT
 
-    monkeypatch.setattr(keyed, "_REWRITTEN_ROWS", PER_COMMIT)
+    monkeypatch.setattr(keyed_table, "_REWRITTEN_ROWS", PER_COMMIT)
     table.revise_songs(WORDS, {})
     after = table.rows().sort_by("song_id")
     assert said(after) == WORDS
@@ -74,7 +75,7 @@ def test_a_song_that_is_taken_down_while_words_are_written_stays_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table, rival = filled(tmp_path / "table"), TokenTable(str(tmp_path / "table"))
-    monkeypatch.setattr(keyed, "_REWRITTEN_ROWS", PER_COMMIT)
+    monkeypatch.setattr(keyed_table, "_REWRITTEN_ROWS", PER_COMMIT)
     removed = [f"song-{k}" for k in range(0, SONGS, 100)]
     commits = 0
 
@@ -83,8 +84,8 @@ def test_a_song_that_is_taken_down_while_words_are_written_stays_away(
         commits += step == CommitStep.FILE_WRITTEN
         if commits == 2:
             monkeypatch.setattr(delta_commit, "passed", lambda step: None)
-            rival.tables["tokens"].delete("song_id", removed)
-            rival.tables["tokens"].compact()
+            keyed(rival, "tokens").delete("song_id", removed)
+            keyed(rival, "tokens").compact()
 
     monkeypatch.setattr(delta_commit, "passed", passed)
     table.revise_songs(WORDS, {})

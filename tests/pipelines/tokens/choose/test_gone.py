@@ -19,8 +19,9 @@ from pipelines.table.schema import QuarantineRow
 from pipelines.table.token_table import TokenTable
 from pipelines.tokens.config import PrepareConfig
 from pipelines.tokens.prepare import prepare
-from pipelines.tokens.resolve import identity_of
-from pipelines.tokens.run.report import ReportBuilder
+from pipelines.tokens.resolve import resolve_prepare
+from pipelines.tokens.run.report_builder import ReportBuilder
+from pipelines.tokens.run.report_page import html_page
 from pipelines.upkeep.config import InfoConfig, VerifyConfig
 from pipelines.upkeep.info import info
 from pipelines.upkeep.verify import verify
@@ -47,7 +48,7 @@ def file(config: PrepareConfig, name: str) -> Path:
 def set_aside(config: PrepareConfig, *names: str, reason: str = "unreadable") -> TokenTable:
     table = TokenTable(config.table)
     table.create()
-    limits = identity_of(config).limits
+    limits = resolve_prepare(config).identity.limits
     entries = {entry.title: entry for entry in import_catalog(config.catalog)}
     table.commit_quarantine(
         [QuarantineRow(entries[n].uri, entries[n].fingerprint, reason, "m", "", "", "", limits) for n in names]
@@ -75,7 +76,7 @@ def test_files_that_are_gone_or_replaced_are_named_and_those_that_moved_are_not(
     for words in ("files gone", str(file(config, "a")), "files replaced", str(file(config, "b"))):
         assert words in said
     assert "renamed" not in said
-    assert str(file(config, "a")) in report.to_html()
+    assert str(file(config, "a")) in html_page(report)
 
 
 def test_of_files_that_a_manifest_does_not_list_those_of_other_folders_are_gone_where_they_are_deleted(

@@ -1,4 +1,4 @@
-"""The second phase without Ray: verdicts, one song's trouble, given stems, and stems on disk."""
+"""The second phase without Ray: results, one song's trouble, given stems, and stems on disk."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,11 +21,22 @@ from models.separation import Separator
 from models.stems import StemLayout
 from pipelines.catalog.schema import CatalogEntry, GivenStem
 from pipelines.catalog.storage.files import Unreachable
+from pipelines.tokens.choose.vocal_rule import VocalRule
+from pipelines.tokens.encode.results import (
+    TOKENIZED,
+    Failed,
+    MadeStems,
+    SongResult,
+    Sung,
+    Tokenized,
+    result_from_row,
+    result_to_row,
+)
 from pipelines.tokens.encode.steps import SourceSong
 from pipelines.tokens.encode.tokenize import SongTokenizer, TokenizerSettings
 from pipelines.tokens.songs.inspect import song_id
 from pipelines.tokens.songs.kept_stems import as_stored
-from pipelines.tokens.songs.limits import Limits
+from pipelines.tokens.songs.limits import SongLimits
 from pipelines.tokens.songs.reasons import NOT_WRITTEN
 from pipelines.tokens.songs.source import decode
 from pipelines.tokens.songs.work import Work
@@ -37,8 +49,8 @@ def settings(models: Any, **changes: Any) -> TokenizerSettings:
         "separator": models.separator,
         "codecs": models.codecs,
         "layout": LAYOUT,
-        "vocal_threshold": 1.0,
-        "limits": Limits(0.4, 60.0, 100.0),
+        "rule": VocalRule(1.0),
+        "limits": SongLimits(0.4, 60.0, 100.0),
         "group_seconds": 60.0,
         "keep_stems": "",
         "device": "cpu",
@@ -67,8 +79,25 @@ def song(name: str, audio: Audio, title: str = "", **changes: Any) -> SourceSong
 
 def with_stems(entry: CatalogEntry, blobs: dict[str, bytes]) -> SourceSong:
     """A song that comes with its stems."""
-    mix = decode(entry, blobs, Limits(0.4, 600.0, 100.0)).mix
+    mix = decode(entry, blobs, SongLimits(0.4, 600.0, 100.0)).mix
     return SourceSong(Work(entry, song_id(mix), mix.seconds, "given", LAYOUT.names), blobs)
+
+
+def tokenized(result: SongResult) -> Tokenized:
+    assert isinstance(result, Tokenized), result
+    return result
+
+
+def made(result: SongResult) -> MadeStems:
+    """What was measured of stems that were made for this result."""
+    found = tokenized(result).made
+    assert found is not None
+    return found
+
+
+def failed(result: SongResult) -> Failed:
+    assert isinstance(result, Failed), result
+    return result
 
 
 def test_songs_of_any_rate_and_channels_become_codes(tiny_models: Any, parts: Any) -> None:
@@ -78,20 +107,18 @@ def test_songs_of_any_rate_and_channels_become_codes(tiny_models: Any, parts: An
         song("c", noise(0.5, 48000, 4)),
         song("d", noise(1.0, 32000, 1)),
     ]
-    verdicts = SongTokenizer(settings(tiny_models), *parts).process(songs)
-    for heard, verdict in zip(songs, verdicts, strict=True):
-        assert verdict.reason == ""
-        assert verdict.codes is not None
-        assert verdict.codes.dtype == np.int16
+    results = SongTokenizer(settings(tiny_models), *parts).process(songs)
+    for heard, result in zip(songs, results, strict=True):
+        codes, stems = tokenized(result).codes, made(result)
+        assert codes.dtype == np.int16
         # 32 kHz and a hop of 640: fifty frames a second, the last one begun.
-        assert verdict.codes.shape == (4, np.ceil(heard.work.seconds * 50))
-        assert verdict.codes.max() < 32
-        assert len(np.unique(verdict.codes)) > 4
-        assert verdict.vocal_score is not None
-        assert 0 < verdict.vocal_score < 1
-        assert len(verdict.stem_loudness) == 3
-        assert abs(verdict.residual_db) < 3  # this separator has learned nothing
-        assert set(verdict.took) == {"decode", "listen", "separate", "encode"}
+        assert codes.shape == (4, np.ceil(heard.work.seconds * 50))
+        assert codes.max() < 32
+        assert len(np.unique(codes)) > 4
+        assert 0 < stems.vocal_score < 1
+        assert len(stems.stem_loudness) == 3
+        assert abs(stems.residual_db) < 3  # this separator has learned nothing
+        assert set(result.took) == {"decode", "listen", "separate", "encode"}
 
 
 def test_songs_do_not_change_each_other(tiny_models: Any, parts: Any) -> None:
@@ -99,10 +126,8 @@ def test_songs_do_not_change_each_other(tiny_models: Any, parts: Any) -> None:
     together = SongTokenizer(settings(tiny_models), *parts).process([a, b])
     grouped = SongTokenizer(settings(tiny_models, group_seconds=1.0), *parts).process([b, a])
     for one, other in zip(together, reversed(grouped), strict=True):
-        assert one.codes is not None
-        assert other.codes is not None
-        np.testing.assert_array_equal(one.codes, other.codes)
-        assert one.vocal_score == other.vocal_score
+        np.testing.assert_array_equal(tokenized(one).codes, tokenized(other).codes)
+        assert made(one) == made(other)
 
 
 def test_groups_bound_what_is_in_memory(tiny_models: Any, parts: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,11 +149,12 @@ def test_a_song_is_left_out_before_it_is_separated_where_a_probe_is_enough(tiny_
     separator, codecs = parts
     songs = [song("a", noise(0.5)), song("b", noise(0.6))]
     low, high = sorted((separator.listen([decoded(s)])[0].score, k) for k, s in enumerate(songs))
-    tokenizer = SongTokenizer(settings(tiny_models, vocal_threshold=(low[0] + high[0]) / 2), separator, codecs)
-    verdicts = tokenizer.process(songs)
-    kept, dropped = verdicts[low[1]], verdicts[high[1]]
-    assert (kept.sung, kept.codes is None) == (False, False)
-    assert (dropped.sung, dropped.codes is None) == (True, True)
+    tokenizer = SongTokenizer(settings(tiny_models, rule=VocalRule((low[0] + high[0]) / 2)), separator, codecs)
+    results = tokenizer.process(songs)
+    kept, dropped = results[low[1]], results[high[1]]
+    assert isinstance(kept, Tokenized)
+    assert isinstance(dropped, Sung)
+    assert dropped.decided_by == "score"
     assert dropped.vocal_score == pytest.approx(high[0], rel=1e-4)
     assert "separate" not in dropped.took
 
@@ -141,11 +167,12 @@ def test_a_song_that_is_sung_where_no_probe_listened_is_left_out(
     monkeypatch.setattr(separator, "listen", lambda waves, _: [replace(p, score=0.0) for p in listen(waves)])
     source = song("a", noise(0.6))
     [score] = separator.vocal_score([decoded(source)])
-    [dropped] = SongTokenizer(settings(tiny_models, vocal_threshold=score / 2), separator, codecs).process([source])
-    assert (dropped.sung, dropped.codes, dropped.vocal_score) == (True, None, pytest.approx(score, rel=1e-4))
+    [dropped] = SongTokenizer(settings(tiny_models, rule=VocalRule(score / 2)), separator, codecs).process([source])
+    assert isinstance(dropped, Sung)
+    assert dropped.vocal_score == pytest.approx(score, rel=1e-4)
     assert set(dropped.took) == {"decode", "listen", "separate"}
-    [kept] = SongTokenizer(settings(tiny_models, vocal_threshold=score * 2), separator, codecs).process([source])
-    assert (kept.sung, kept.vocal_score) == (False, pytest.approx(score, rel=1e-4))
+    [kept] = SongTokenizer(settings(tiny_models, rule=VocalRule(score * 2)), separator, codecs).process([source])
+    assert made(kept).vocal_score == pytest.approx(score, rel=1e-4)
 
 
 def test_the_whole_song_decides_without_one_more_window_through_the_network(
@@ -176,14 +203,12 @@ def decoded(source: SourceSong) -> np.ndarray:
 def test_a_stored_score_is_not_asked_for_again(tiny_models: Any, parts: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     separator, codecs = parts
     monkeypatch.setattr(separator, "listen", lambda *_: pytest.fail("the song was heard again"))
-    [verdict] = SongTokenizer(settings(tiny_models), separator, codecs).process(
-        [song("a", noise(0.5), vocal_score=0.25)]
-    )
-    assert (verdict.vocal_score, verdict.sung) == (0.25, False)
-    assert verdict.codes is not None
+    tokenizer = SongTokenizer(settings(tiny_models), separator, codecs)
+    [result] = tokenizer.process([song("a", noise(0.5), vocal_score=0.25)])
+    assert made(result).vocal_score == 0.25
     given = multitrack(0.5)
     stored = replace(given, work=replace(given.work, vocal_score=0.25))
-    assert SongTokenizer(settings(tiny_models), separator, codecs).process([stored])[0].vocal_score == 0.25
+    assert made(tokenizer.process([stored])[0]).vocal_score == 0.25
 
 
 def multitrack(level: float) -> SourceSong:
@@ -195,7 +220,7 @@ def multitrack(level: float) -> SourceSong:
     stems = tuple(GivenStem(name, (f"/song/{name}.wav",)) for name in sounds)
     entry = CatalogEntry(uri="/song", fingerprint="f", title="song", stems=stems)
     blobs = {f"/song/{name}.wav": encode_audio(audio) for name, audio in sounds.items()}
-    known = song_id(decode(entry, blobs, Limits(0.4, 60.0, 100.0)).mix)
+    known = song_id(decode(entry, blobs, SongLimits(0.4, 60.0, 100.0)).mix)
     return SourceSong(Work(entry, known, 0.6, "given", LAYOUT.names), blobs)
 
 
@@ -203,14 +228,13 @@ def test_given_stems_are_not_separated(tiny_models: Any, parts: Any, monkeypatch
     separator, codecs = parts
     for name in ("listen", "separate"):
         monkeypatch.setattr(separator, name, lambda *_: pytest.fail("given stems were separated"))
-    tokenizer = SongTokenizer(settings(tiny_models, vocal_threshold=0.05), separator, codecs)
+    tokenizer = SongTokenizer(settings(tiny_models, rule=VocalRule(0.05)), separator, codecs)
     quiet, sung = tokenizer.process([multitrack(0.001), multitrack(0.5)])
-    assert quiet.codes is not None
-    assert quiet.codes.shape[0] == 4
-    bass, drums, other = quiet.stem_loudness
+    assert tokenized(quiet).codes.shape[0] == 4
+    bass, drums, other = made(quiet).stem_loudness
     assert bass > drums > other == float("-inf")
-    assert quiet.residual_db < -60
-    assert sung.sung
+    assert made(quiet).residual_db < -60
+    assert isinstance(sung, Sung)
     assert sung.vocal_score == pytest.approx(0.25 / (1 + 0.25 + 0.25), rel=0.05)
 
 
@@ -224,7 +248,7 @@ def test_given_and_separated_stems_have_one_score(tiny_models: Any, parts: Any) 
     entry = CatalogEntry("/song/mix.wav", "f", "song", stems=given)
     source = with_stems(entry, {**blobs, "/song/mix.wav": encode_audio(mix)})
     one, other = SongTokenizer(settings(tiny_models), separator, codecs).process([source, song("mix", mix)])
-    assert one.vocal_score == pytest.approx(other.vocal_score, rel=0.02)
+    assert made(one).vocal_score == pytest.approx(made(other).vocal_score, rel=0.02)
 
 
 def test_a_verse_in_a_given_vocal_stem_is_sung(tiny_models: Any, parts: Any) -> None:
@@ -237,9 +261,10 @@ def test_a_verse_in_a_given_vocal_stem_is_sung(tiny_models: Any, parts: Any) -> 
         "/song", "f", "song", stems=tuple(GivenStem(name, (f"/song/{name}.wav",)) for name in sounds)
     )
     source = with_stems(entry, blobs)
-    longer = settings(tiny_models, limits=Limits(0.4, 600.0, 100.0), vocal_threshold=0.05)
-    [verdict] = SongTokenizer(longer, *parts).process([source])
-    assert (verdict.sung, verdict.vocal_score) == (True, pytest.approx(1 / 11, rel=0.1))
+    longer = settings(tiny_models, limits=SongLimits(0.4, 600.0, 100.0), rule=VocalRule(0.05))
+    [result] = SongTokenizer(longer, *parts).process([source])
+    assert isinstance(result, Sung)
+    assert result.vocal_score == pytest.approx(1 / 11, rel=0.1)
 
 
 def test_one_song_fails_alone(tiny_models: Any, parts: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -254,22 +279,23 @@ def test_one_song_fails_alone(tiny_models: Any, parts: Any, monkeypatch: pytest.
     monkeypatch.setattr(separator, "separate", fragile)
     whole = song("broken", noise(0.5))
     broken = SourceSong(whole.work, {"/broken.wav": b"not audio any more"})
-    verdicts = SongTokenizer(settings(tiny_models), separator, codecs).process(
+    before, crashed, unreadable, after = SongTokenizer(settings(tiny_models), separator, codecs).process(
         [song("a", noise(0.6)), song("b", noise(1.0)), broken, song("c", noise(0.7))]
     )
-    assert [v.reason for v in verdicts] == ["", "failed:ZeroDivisionError", "unreadable", ""]
-    assert [v.codes is None for v in verdicts] == [False, True, True, False]
-    assert verdicts[1].message == "one second exactly"
+    assert (failed(crashed).reason, failed(crashed).message) == ("failed:ZeroDivisionError", "one second exactly")
+    assert failed(unreadable).reason == "unreadable"
+    assert isinstance(before, Tokenized)
+    assert isinstance(after, Tokenized)
 
 
 def test_a_song_whose_file_was_replaced_gets_no_codes(tiny_models: Any, parts: Any, tmp_path: Path) -> None:
     plain, other, given = song("a", noise(0.6)), song("a", noise(0.7)), multitrack(0.1)
     bass = {"/song/bass.wav": encode_audio(noise(0.55))}
-    verdicts = SongTokenizer(settings(tiny_models, keep_stems=str(tmp_path)), *parts).process(
+    results = SongTokenizer(settings(tiny_models, keep_stems=str(tmp_path)), *parts).process(
         [SourceSong(plain.work, other.blobs), SourceSong(given.work, {**given.blobs, **bass}), plain, given]
     )
-    assert [verdict.reason for verdict in verdicts] == ["changed", "changed", "", ""]
-    assert verdicts[0].codes is None
+    assert [failed(result).reason for result in results[:2]] == ["changed", "changed"]
+    assert all(isinstance(result, Tokenized) for result in results[2:])
     assert len(list(tmp_path.iterdir())) == 2
 
 
@@ -292,10 +318,9 @@ def test_a_place_that_takes_no_stems_is_no_songs_fault(
         raise error
 
     monkeypatch.setattr("pipelines.tokens.songs.kept_stems.write_bytes", refuse)
-    [verdict] = SongTokenizer(settings(tiny_models, keep_stems=place), *parts).process([song("a", noise(0.5))])
-    assert verdict.reason == NOT_WRITTEN
-    assert f"'{place}'" in verdict.message
-    assert verdict.codes is None
+    [result] = SongTokenizer(settings(tiny_models, keep_stems=place), *parts).process([song("a", noise(0.5))])
+    assert failed(result).reason == NOT_WRITTEN
+    assert f"'{place}'" in failed(result).message
 
 
 def test_a_full_disk_of_a_worker_is_no_songs_fault(
@@ -306,8 +331,8 @@ def test_a_full_disk_of_a_worker_is_no_songs_fault(
 
     separator, codecs = parts
     monkeypatch.setattr(separator, "separate", full)
-    [verdict] = SongTokenizer(settings(tiny_models), separator, codecs).process([song("a", noise(0.5))])
-    assert verdict.reason == NOT_WRITTEN
+    [result] = SongTokenizer(settings(tiny_models), separator, codecs).process([song("a", noise(0.5))])
+    assert failed(result).reason == NOT_WRITTEN
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[:100], lambda data: b"", lambda _: encode_audio(noise(0.3))])
@@ -315,15 +340,15 @@ def test_kept_stems_that_are_damaged_are_said_to_be(
     tiny_models: Any, parts: Any, tmp_path: Path, damage: Callable[[bytes], bytes]
 ) -> None:
     kept = song("a", noise(0.6))
-    [made] = SongTokenizer(settings(tiny_models, keep_stems=str(tmp_path)), *parts).process([kept])
-    blobs = {str(file): file.read_bytes() for file in Path(made.folder).iterdir()}
-    bass = f"{made.folder}/bass.flac"
-    work = replace(kept.work, folder=made.folder)
-    [verdict] = SongTokenizer(settings(tiny_models), *parts).process(
+    [first] = SongTokenizer(settings(tiny_models, keep_stems=str(tmp_path)), *parts).process([kept])
+    blobs = {str(file): file.read_bytes() for file in Path(made(first).folder).iterdir()}
+    bass = f"{made(first).folder}/bass.flac"
+    work = replace(kept.work, folder=made(first).folder)
+    [result] = SongTokenizer(settings(tiny_models), *parts).process(
         [SourceSong(work, {**blobs, bass: damage(blobs[bass])})]
     )
-    assert verdict.reason == "broken_stems"
-    assert bass in verdict.message
+    assert failed(result).reason == "broken_stems"
+    assert bass in failed(result).message
 
 
 def test_models_are_tried_out_on_noise(tiny_models: Any, parts: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -340,7 +365,7 @@ def test_kept_stems_give_the_same_codes_at_any_later_time(tiny_models: Any, part
     [first] = tokenizer.process([named])
     [again] = tokenizer.process([named])
     (folder,) = tmp_path.iterdir()
-    assert str(folder) == first.folder == again.folder
+    assert str(folder) == made(first).folder == made(again).folder
     assert folder.name == f"_a_b_ ça_-{named.work.song_id[:12]}-sep"
     assert sorted(file.name for file in folder.iterdir()) == ["bass.flac", "drums.flac", "other.flac"]
     stem = read_audio(folder / "bass.flac")
@@ -350,12 +375,10 @@ def test_kept_stems_give_the_same_codes_at_any_later_time(tiny_models: Any, part
     work = replace(named.work, folder=str(folder), encode=("other",))
     no_separator = SongTokenizer(settings(tiny_models, separator=""), None, parts[1])
     [later] = no_separator.process([SourceSong(work, blobs)])
-    assert first.codes is not None
-    assert later.codes is not None
-    assert later.codes.tobytes() == first.codes[2:].tobytes()
+    assert tokenized(later).codes.tobytes() == tokenized(first).codes[2:].tobytes()
+    assert tokenized(later).made is None  # nothing was measured, so nothing is said: no zeros
     [unkept] = SongTokenizer(settings(tiny_models), *parts).process([named])
-    assert unkept.codes is not None
-    assert unkept.codes.tobytes() == first.codes.tobytes()
+    assert tokenized(unkept).codes.tobytes() == tokenized(first).codes.tobytes()
 
 
 @given(samples=st.lists(st.floats(-1.5, 1.5, width=32), min_size=1, max_size=50))
@@ -368,3 +391,22 @@ def test_what_is_stored_is_what_a_file_holds(samples: list[float]) -> None:
 def test_models_that_do_not_fit_are_refused(tiny_models: Any, parts: Any) -> None:
     with pytest.raises(StemsError, match="no 'strings'"):
         SongTokenizer(settings(tiny_models, layout=StemLayout.parse("strings:1")), *parts)
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        Tokenized(np.arange(6, dtype=np.int16).reshape(2, 3), 50.0, None, {"encode": 1.0}),
+        Tokenized(np.zeros((1, 2), np.int16), 50.0, MadeStems(0.25, (-20.0, float("-inf")), -30.0, "/stems/a")),
+        Sung(0.5, "score", {"listen": 2.0}),
+        Failed("changed", "It was replaced."),
+    ],
+)
+def test_a_result_comes_back_from_a_worker_as_it_was(result: SongResult) -> None:
+    [row] = pa.Table.from_pylist([result_to_row("a", result)], schema=TOKENIZED).to_pylist()
+    back = result_from_row(row)
+    assert {**vars(back), "codes": None} == {**vars(result), "codes": None}
+    if isinstance(result, Tokenized):
+        np.testing.assert_array_equal(tokenized(back).codes, result.codes)
+        measured = (row["vocal_score"], row["stem_loudness"], row["residual_db"])
+        assert result.made or measured == (None, None, None)

@@ -15,15 +15,17 @@ from models.stems import StemLayout
 from pipelines.catalog.schema import CatalogEntry
 from pipelines.table.schema import Identity, RemovedRow
 from pipelines.table.token_table import TokenTable
-from pipelines.tokens.choose.table_state import Facts
+from pipelines.tokens.choose.table_state import FileFacts
+from pipelines.tokens.choose.vocal_rule import VocalRule
 from pipelines.tokens.config import PrepareConfig
-from pipelines.tokens.encode.actor import FETCHED, TOKENIZED, TokenizerActor, fetch_files
-from pipelines.tokens.encode.steps import Verdict
+from pipelines.tokens.encode.actor import FETCHED, TokenizerActor, fetch_files
+from pipelines.tokens.encode.results import TOKENIZED, Failed, SongResult, Tokenized
 from pipelines.tokens.encode.tokenize import TokenizerSettings
-from pipelines.tokens.run.collect import MOST_SUSPECTS, Collector, Plan
-from pipelines.tokens.run.report import ReportBuilder
+from pipelines.tokens.resolve import ResolvedRun
+from pipelines.tokens.run.collect import MOST_SUSPECTS, Collector, RunContext
+from pipelines.tokens.run.report_builder import ReportBuilder
 from pipelines.tokens.run.writer import Writer
-from pipelines.tokens.songs.limits import Limits
+from pipelines.tokens.songs.limits import SongLimits
 from pipelines.tokens.songs.work import PROBE, Work, work_to_json
 
 IDENTITY = Identity("sep", "bass=1", "5-1200 s")
@@ -32,7 +34,7 @@ LAYOUT = StemLayout.parse("bass:1")
 
 def result(name: str, **changes: Any) -> dict[str, Any]:
     values: dict[str, Any] = dict.fromkeys(TOKENIZED.names, "")
-    values |= {"song_id": name, "vocal_score": 0.0, "sung": False, "frames": 3, "frame_rate": 50.0, "took": "{}"}
+    values |= {"song_id": name, "vocal_score": 0.0, "frames": 3, "frame_rate": 50.0, "took": "{}"}
     values |= {"codes": np.arange(3, dtype=np.int16).tobytes(), "stem_loudness": [-20.0], "residual_db": -40.0}
     return {**values, **changes}
 
@@ -54,16 +56,17 @@ def table(tmp_path: Path) -> TokenTable:
 
 def collector(table: TokenTable, *names: str, **changes: Any) -> Collector:
     config = PrepareConfig(catalog="", table=table.root, separator="", codecs="", **changes)
-    facts = {name: Facts(name, name, 1.0, 8000, 1, -9.0, 0.0, 0.0) for name in names}
-    plan = Plan(IDENTITY, LAYOUT, 32, facts, dict.fromkeys(names, "train"), {}, 32000)
+    facts = {name: FileFacts(name, name, 1.0, 8000, 1, -9.0, 0.0, 0.0) for name in names}
+    resolved = ResolvedRun(config, table.root, "", "", LAYOUT, IDENTITY, 32000, 32)
+    context = RunContext(resolved, IDENTITY, facts, dict.fromkeys(names, "train"), {})
     works = {name: work(name) for name in names}
-    return Collector(table, plan, works, Writer(table, config), ReportBuilder())
+    return Collector(table, context, works, Writer(table, config), ReportBuilder())
 
 
 def test_a_song_becomes_a_row_and_a_sung_one_another(table: TokenTable) -> None:
     collected = collector(table, "a", "b", "lost")
     collected.take(result("a", vocal_score=0.25))
-    collected.take(result("b", sung=True, vocal_score=0.75, codes=b"", frames=0))
+    collected.take(result("b", decided_by="score", vocal_score=0.75, codes=b"", frames=0))
     collected.finish()
     [row] = table.rows().to_pylist()
     assert (row["uri"], row["codes"], row["frames"], row["frame_rate"]) == ("/a.wav", [[0, 1, 2]], 3, 50.0)
@@ -182,7 +185,7 @@ def test_models_that_cannot_be_loaded_blame_no_song(table: TokenTable, tmp_path:
     (tmp_path / "separator").mkdir()
     (tmp_path / "separator" / "config.json").write_text("{}")
     settings = TokenizerSettings(
-        str(tmp_path / "separator"), "codecs", LAYOUT, 0.1, Limits(1.0, 60.0, 1.0), 60.0, "", "cpu", 1
+        str(tmp_path / "separator"), "codecs", LAYOUT, VocalRule(0.1), SongLimits(1.0, 60.0, 1.0), 60.0, "", "cpu", 1
     )
     there = {"line": work_to_json(work("a")), "reason": "", "uris": ["/a.wav"], "blobs": [b"x"]}
     gone = {"line": work_to_json(work("b")), "reason": "missing", "uris": [], "blobs": []}
@@ -195,7 +198,15 @@ def test_models_that_cannot_be_loaded_blame_no_song(table: TokenTable, tmp_path:
 
 def test_a_probe_shows_that_models_load_and_work(tiny_models: Any) -> None:
     settings = TokenizerSettings(
-        tiny_models.separator, tiny_models.codecs, LAYOUT, 0.1, Limits(1.0, 60.0, 1.0), 60.0, "", "cpu", 1
+        tiny_models.separator,
+        tiny_models.codecs,
+        LAYOUT,
+        VocalRule(0.1),
+        SongLimits(1.0, 60.0, 1.0),
+        60.0,
+        "",
+        "cpu",
+        1,
     )
     fetched = fetch_files(pa.table({"line": [PROBE]}), allow_hosts=(), max_bytes=None)
     [row] = TokenizerActor(settings)(fetched).to_pylist()
@@ -208,12 +219,12 @@ def test_what_stops_the_job_comes_after_the_songs_that_are_done(
     table: TokenTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Tokenizer:
-        def process(self, songs: list[Any]) -> list[Verdict]:
-            return [Verdict("storage", "full"), Verdict(codes=np.zeros((1, 3), np.int16))]
+        def process(self, songs: list[Any]) -> list[SongResult]:
+            return [Failed("storage", "full"), Tokenized(np.zeros((1, 3), np.int16), 50.0, None)]
 
     monkeypatch.setattr("pipelines.tokens.encode.actor.load_tokenizer", lambda _: Tokenizer())
     lines = [{"line": work_to_json(work(name)), "reason": "", "uris": [], "blobs": []} for name in "ab"]
-    done = TokenizerActor(TokenizerSettings("", "", LAYOUT, 1, Limits(1, 2, 3), 1, "", "cpu", 1))(
+    done = TokenizerActor(TokenizerSettings("", "", LAYOUT, VocalRule(1.0), SongLimits(1, 2, 3), 1, "", "cpu", 1))(
         pa.Table.from_pylist(lines, schema=FETCHED)
     )
     assert done["song_id"].to_pylist() == ["b", "a"]

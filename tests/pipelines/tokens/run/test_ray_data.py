@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from models.errors import StemsError
 from pipelines.tokens.run.lost_blocks import Loss, is_its_own
-from pipelines.tokens.run.ray_data import ALONE, run_rounds
+from pipelines.tokens.run.ray_data import ISOLATED_TRIES, run_with_retries
 from pipelines.tokens.songs.work import PROBE
 
 LINES = {f"k{n}": f"line {n}" for n in range(9)}
@@ -52,7 +52,7 @@ class Cluster:
                 yield from ((key, key) for key in keys)
 
     def run(self, lines: dict[str, str] = LINES, block: int = 4) -> list[str]:
-        return [key for key, _ in run_rounds(lines, self.stream, block, watching=self.watching)]
+        return [key for key, _ in run_with_retries(lines, self.stream, block, watching=self.watching)]
 
 
 @given(crashers=st.sets(st.sampled_from(sorted(LINES))), killed=st.lists(st.integers(0, 8), max_size=3))
@@ -68,7 +68,7 @@ def test_only_what_crashes_by_itself_is_given_up(crashers: set[str], killed: lis
     if len(cluster.blocks) == 3:  # one round was enough
         assert not crashers
     for key in crashers:
-        assert sum(keys == [key] for keys in cluster.blocks) >= ALONE
+        assert sum(keys == [key] for keys in cluster.blocks) >= ISOLATED_TRIES
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 9])
@@ -96,7 +96,7 @@ def test_without_evidence_against_a_line_it_is_the_cluster(losses: list[Loss]) -
         yield from ((KEYS[line], line) for line in lines if line != LINES["k1"])
 
     with pytest.raises(StemsError, match="could not work on 1 files"):
-        list(run_rounds(LINES, stream, 4, watching=lambda: nullcontext(list(losses))))
+        list(run_with_retries(LINES, stream, 4, watching=lambda: nullcontext(list(losses))))
 
 
 def test_a_cluster_that_goes_away_in_the_end_blames_no_line() -> None:
@@ -121,21 +121,21 @@ def test_a_line_that_is_killed_once_is_done_in_the_next_round() -> None:
         lost = 1 if len(rounds) < 3 else 0
         yield from ((KEYS[line], len(rounds)) for line in lines[lost:])
 
-    results = dict(run_rounds(LINES, stream, 4))
+    results = dict(run_with_retries(LINES, stream, 4))
     assert set(results) == set(LINES)
     assert rounds == [4, 1, 1, 1]  # together; alone; a probe, since nothing came; alone
 
 
 def test_what_a_lost_node_takes_along_is_never_given_up() -> None:
-    losses = iter([True] * (2 * ALONE) + [False] * 99)
+    losses = iter([True] * (2 * ISOLATED_TRIES) + [False] * 99)
 
     def stream(lines: list[str], block: int) -> Iterator[tuple[str, int]]:
         stream.rounds += 1  # type: ignore[attr-defined]
-        if stream.rounds > 2 * ALONE:  # type: ignore[attr-defined]
+        if stream.rounds > 2 * ISOLATED_TRIES:  # type: ignore[attr-defined]
             yield from ((KEYS[line], 0) for line in lines)
 
     stream.rounds = 0  # type: ignore[attr-defined]
-    results = list(run_rounds(LINES, stream, 1, nullcontext(lambda: next(losses))))
+    results = list(run_with_retries(LINES, stream, 1, nullcontext(lambda: next(losses))))
     assert [key for key, _ in results] == list(LINES)
 
 
@@ -148,7 +148,7 @@ def test_a_stream_that_breaks_goes_on_with_what_is_left() -> None:
         if len(lines) > 1:
             raise ray.exceptions.RayActorError
 
-    results = list(run_rounds(LINES, stream, 4))
+    results = list(run_with_retries(LINES, stream, 4))
     assert [key for key, _ in results] == list(LINES)
     assert len(asked) == len(LINES)
 
@@ -163,9 +163,9 @@ def test_a_cluster_that_does_nothing_but_break_is_given_up_and_our_own_errors_ar
         yield
 
     with pytest.raises(StemsError, match="lost the job 8 times"):
-        list(run_rounds(LINES, broken, 4))
+        list(run_with_retries(LINES, broken, 4))
     with pytest.raises(ZeroDivisionError):
-        list(run_rounds(LINES, wrong, 4))
+        list(run_with_retries(LINES, wrong, 4))
 
 
 def test_what_ray_says_of_a_lost_block_tells_whose_fault_it_is() -> None:

@@ -21,12 +21,11 @@ from pipelines.tokens.run.report import (
     STAGES,
     Histogram,
     PrepareReport,
-    ReportBuilder,
     StageFacts,
-    new_name,
-    save,
 )
-from pipelines.tokens.run.report_page import HEIGHT, WIDTH, chart
+from pipelines.tokens.run.report_builder import ReportBuilder
+from pipelines.tokens.run.report_files import new_name, save
+from pipelines.tokens.run.report_page import HEIGHT, WIDTH, chart, html_page
 
 HOSTILE = "<script>alert(1)</script>"
 
@@ -95,7 +94,7 @@ def report() -> PrepareReport:
 
 
 def test_the_page_shows_every_number(report: PrepareReport) -> None:
-    words = _Page(report.to_html()).words()
+    words = _Page(html_page(report)).words()
     for said in (
         "It took 52 min 30 s on 4 × 2 CPUs.",
         "1,500 songs in 1,213 already there 211 tokenized 12 with vocals, dropped 23 duplicates 40 quarantined",
@@ -116,7 +115,7 @@ def test_the_page_shows_every_number(report: PrepareReport) -> None:
 
 
 def test_the_page_needs_nothing_else_and_follows_the_reader_s_colours(report: PrepareReport) -> None:
-    html = report.to_html()
+    html = html_page(report)
     page = _Page(html)
     assert page.links == []
     assert not {"script", "link", "img", "iframe", "object"} & set(page.tags)
@@ -134,7 +133,7 @@ def test_text_of_songs_is_no_markup() -> None:
     report = builder.build(
         songs=1, quarantined={HOSTILE: 1}, versions={HOSTILE: 1}, settings={"catalog": HOSTILE}, workers=HOSTILE
     )
-    html = report.to_html()
+    html = html_page(report)
     page = _Page(html)
     assert not {"script", "img", "a"} & set(page.tags)
     assert page.text.count(HOSTILE) == 9
@@ -167,7 +166,7 @@ def test_json_holds_every_field_and_reads_back(report: PrepareReport) -> None:
 def test_a_run_that_had_nothing_to_do_has_a_report() -> None:
     report = ReportBuilder().build(songs=0, settings={})
     assert report == PrepareReport(songs=0)
-    words = _Page(report.to_html()).words()
+    words = _Page(html_page(report)).words()
     for said in ("0 songs in", "nothing to compute", "No file was left out", "No file was set aside", "0.0 × real"):
         assert said in words
     assert "NaN" not in report.to_json()
@@ -215,7 +214,7 @@ def test_the_slowest_songs_and_the_first_problems_are_kept_and_all_are_counted()
     assert [song.took for song in report.slowest] == [499.0 - k // 2 for k in range(MOST_SLOW)]
     assert [problem.uri for problem in report.problems] == [f"{k}.mp3" for k in range(MOST_PROBLEMS)]
     assert report.problem_count == 1000
-    assert "The first 200 of 1,000;" in _Page(report.to_html()).words()
+    assert "The first 200 of 1,000;" in _Page(html_page(report)).words()
 
 
 def test_of_equally_slow_songs_the_first_are_kept() -> None:
@@ -262,7 +261,7 @@ def test_a_report_is_saved_as_both_and_beside_others(report: PrepareReport, tmp_
         assert re.fullmatch(r"\d{8}-\d{6}-[0-9a-f]{6}\.json", Path(data).name)
         assert page == data.removesuffix(".json") + ".html"
         assert Path(data).read_text(encoding="utf-8") == report.to_json()
-        assert Path(page).read_text(encoding="utf-8") == report.to_html()
+        assert Path(page).read_text(encoding="utf-8") == html_page(report)
 
 
 def test_a_report_is_saved_in_an_object_store(report: PrepareReport) -> None:
@@ -270,4 +269,4 @@ def test_a_report_is_saved_in_an_object_store(report: PrepareReport) -> None:
 
     data, page = save(report, "memory://bucket/table/reports", new_name())
     assert read_bytes(data).decode() == report.to_json()
-    assert read_bytes(page).decode() == report.to_html()
+    assert read_bytes(page).decode() == html_page(report)

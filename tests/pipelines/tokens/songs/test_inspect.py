@@ -21,10 +21,10 @@ from helpers.malformed import SONG, Expected, build_corpus
 from models.audio.files import Audio, encode_audio, loudness, read_audio
 from pipelines.catalog.schema import CatalogEntry, GivenStem, entry_to_json
 from pipelines.tokens.songs.inspect import INSPECTED, Inspected, inspect_file, inspect_files, song_id
-from pipelines.tokens.songs.limits import Limits
+from pipelines.tokens.songs.limits import SongLimits
 from pipelines.tokens.songs.reasons import REASONS
 
-LIMITS = Limits(min_seconds=1.0, max_seconds=60.0, max_megabytes=10.0)
+LIMITS = SongLimits(min_seconds=1.0, max_seconds=60.0, max_megabytes=10.0)
 
 
 @pytest.fixture(autouse=True)
@@ -38,10 +38,10 @@ def noise(seconds: float = 2.0, rate: int = 22050, channels: int = 2) -> Audio:
 
 
 def line(path: Path, size: int = 0) -> str:
-    return entry_to_json(CatalogEntry(uri=str(path), fingerprint="", size=size))
+    return entry_to_json(CatalogEntry(uri=str(path), fingerprint=path.name, size=size))
 
 
-def inspect(path: Path, data: bytes, limits: Limits = LIMITS) -> Inspected:
+def inspect(path: Path, data: bytes, limits: SongLimits = LIMITS) -> Inspected:
     path.write_bytes(data)
     return inspect_file(line(path), limits)
 
@@ -50,7 +50,7 @@ def test_a_song_passes_with_what_was_heard(tmp_path: Path) -> None:
     audio = noise(channels=1)
     audio.samples[:, :11025] = 0
     found = inspect(tmp_path / "a.flac", encode_audio(audio, "flac"))
-    assert (found.entry, found.reason, found.message) == (line(tmp_path / "a.flac"), "", "")
+    assert (found.fingerprint, found.reason, found.message) == ("a.flac", "", "")
     assert (found.seconds, found.rate, found.channels) == (2.0, 22050, 1)
     assert found.loudness == pytest.approx(loudness(audio), abs=0.01)
     assert (found.clipped, found.signature) == (0.0, b"44100")
@@ -77,7 +77,12 @@ def _half(audio_format: str) -> bytes:
         ("no samples.wav", lambda: encode_audio(Audio(np.zeros((1, 0), np.float32), 8000)), "empty", "no audio"),
         ("short.wav", lambda: encode_audio(noise(0.9)), "too_short", "0.9 s; at least 1"),
         ("long.flac", lambda: flac(900, rate=8000, channels=1), "too_long", "lasts 7373 s"),
-        ("wide.flac", lambda: flac(40), "too_large", "84 MB decoded, with 8 channels at 48000 Hz; at most 23"),
+        (
+            "wide.flac",
+            lambda: flac(40),
+            "too_large",
+            "84 MB decoded, with 8 channels at 48000 Hz; the limit is 23 MB",
+        ),
         ("silent.flac", lambda: flac(1, channels=1), "silent", "is silent"),
         ("offset.wav", lambda: _float_wav(np.full((44_100, 1), 0.5)), "silent", "is silent"),
         ("broken.wav", lambda: _float_wav(np.full((44_100, 1), np.nan)), "not_finite", "not numbers"),
@@ -100,7 +105,7 @@ def test_length_and_size_are_judged_before_decoding(tmp_path: Path, monkeypatch:
     monkeypatch.setattr("soundfile.SoundFile.read", lambda *_, **__: pytest.fail("samples were decoded"))
     assert inspect(tmp_path / "a.flac", long).reason == "too_long"
     assert inspect(tmp_path / "a.flac", wide).reason == "too_large"
-    assert inspect(tmp_path / "a.flac", data, Limits(1.0, 60.0, 0.01)).reason == "too_large"
+    assert inspect(tmp_path / "a.flac", data, SongLimits(1.0, 60.0, 0.01)).reason == "too_large"
     monkeypatch.setattr("pipelines.tokens.songs.source.read_bytes", lambda *_, **__: pytest.fail("the file was read"))
     assert inspect_file(line(tmp_path / "a.flac", size=20_000_000), LIMITS).reason == "too_large"
 
@@ -130,7 +135,7 @@ def test_a_batch_keeps_its_order_and_schema(tmp_path: Path) -> None:
     lines = [line(tmp_path / name) for name in ("gone.wav", "a.wav", "gone.wav")]
     table = inspect_files(pa.table({"entry": lines}), limits=LIMITS)
     assert table.schema == INSPECTED
-    assert table["entry"].to_pylist() == lines
+    assert table["fingerprint"].to_pylist() == ["gone.wav", "a.wav", "gone.wav"]
     assert table["reason"].to_pylist() == ["missing", "", "missing"]
 
 

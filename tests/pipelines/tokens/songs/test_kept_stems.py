@@ -13,7 +13,8 @@ from helpers.s3 import Bucket
 from models.audio.files import Audio
 from models.errors import StemsError
 from pipelines.table.schema import StemsRow
-from pipelines.tokens.run.report import PrepareReport, save
+from pipelines.tokens.run.report import PrepareReport
+from pipelines.tokens.run.report_files import save
 from pipelines.tokens.songs.kept_stems import write_stems
 from pipelines.tokens.songs.kept_stems_check import damaged, stem_problems
 

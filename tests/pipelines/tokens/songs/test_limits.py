@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from pipelines.tokens.songs.limits import Limits, length_problem
+from pipelines.tokens.songs.limits import SongLimits, length_problem
 
-LIMITS = Limits(min_seconds=5.0, max_seconds=1200.0, max_megabytes=1024.0)
+LIMITS = SongLimits(min_seconds=5.0, max_seconds=1200.0, max_megabytes=1024.0)
 
 
 def test_limits_say_what_they_are() -> None:

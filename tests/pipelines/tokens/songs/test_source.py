@@ -13,10 +13,10 @@ from helpers.odd_songs import RATE, encoded, int16, music, noise
 from models.errors import StemsError
 from pipelines.catalog.schema import CatalogEntry, GivenStem, entry_to_json
 from pipelines.tokens.songs.inspect import inspect_file, song_id
-from pipelines.tokens.songs.limits import Limits
+from pipelines.tokens.songs.limits import SongLimits
 from pipelines.tokens.songs.source import SongAudio, decode, fetch, read_mix, read_song
 
-LIMITS = Limits(min_seconds=1.0, max_seconds=60.0, max_megabytes=10.0)
+LIMITS = SongLimits(min_seconds=1.0, max_seconds=60.0, max_megabytes=10.0)
 
 
 def write(folder: Path, **files: tuple[np.ndarray, int]) -> None:

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import helpers.processes  # noqa: F401 - what is forked has imported torch
 import numpy as np
 import pytest
 import s3fs
@@ -69,7 +70,7 @@ def small_codec(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipelines.training.codec.train_codec.EXCERPT_SECONDS", 1.0)
 
 
-def test_a_codec_learns(folder: Path, tmp_path: Path) -> None:
+def test_a_trained_codec_makes_less_error_than_an_untrained_one(folder: Path, tmp_path: Path) -> None:
     result = train_codec(settings(folder, tmp_path))
     before, after = result.history[0], result.final
     assert before["step"] == 0
@@ -146,7 +147,9 @@ def test_two_workers_train_the_codec_that_one_trains(folder: Path, tmp_path: Pat
     for world in (1, 2):
         config = settings(folder, tmp_path / str(world), **WHOLE, steps=4, accumulate=2)
         Path(config.output).mkdir()
-        mp.spawn(train_as_worker, args=(world, tmp_path / f"meet-{world}", config), nprocs=world)
+        mp.start_processes(
+            train_as_worker, args=(world, tmp_path / f"meet-{world}", config), nprocs=world, start_method="forkserver"
+        )
         _, checkpoint = checkpoints(Path(config.output))[-1]
         states.append(finished_recipe(partial(PlainSteps, config), checkpoint, averaged=False).module.state_dict())
     for name, value in states[0].items():
@@ -251,7 +254,7 @@ def test_missing_stems_are_named(folder: Path) -> None:
     with pytest.raises(StemsError, match="'kazoo'") as caught:
         find_stems(folder, "kazoo")
     assert caught.value.field == "stems"
-    with pytest.raises(StemsError, match="one song only, 'without'"):
+    with pytest.raises(StemsError, match="only one song, 'without'"):
         hold_out(find_stems(folder, "drums"), 0.1)
 
 
@@ -300,12 +303,12 @@ def test_damaged_songs_stop_nothing_and_are_named_once(
         crops = StemCrops(files, RATE, memory)
         assert all(not is_silent(crops.draw(0, 0, index, 4000)) for index in range(40))
         assert sum(str(damaged) in message for message in caplog.messages) == 1
-    with pytest.raises(StemsError, match="Hardly any") as caught:
+    with pytest.raises(StemsError, match="Almost none") as caught:
         StemCrops([file for file in files if file.path == damaged], RATE, 2**30).draw(0, 0, 0, 4000)
     assert caught.value.code == "unreadable"
     for song in (tmp_path / "stems").glob("*/bass.flac"):
         song.write_bytes(b"dust")
-    with pytest.raises(StemsError, match="Hardly any of the 4"):
+    with pytest.raises(StemsError, match="Almost none of the 4"):
         find_stems(tmp_path / "stems", "bass")
 
 

@@ -145,7 +145,7 @@ def test_a_model_of_other_stems_is_refused(data: Path, tmp_path: Path, digests: 
 def test_a_musicgen_of_other_codes_is_refused(data: Path, tmp_path: Path, digests: dict[str, str]) -> None:
     lm = tiny_lm(MUSICGEN)
     other = StemLM(replace(lm.config, cardinality=32))
-    with pytest.raises(StemsError, match=r"32 codes a stream .* 16"):
+    with pytest.raises(StemsError, match=r"32 codes per stream .* 16"):
         describe(config(data, tmp_path, start_from=str(save(other, tmp_path / "m", {}))), LAYOUT, digests)
 
 

@@ -43,7 +43,7 @@ def sampler(**changes: object) -> Sampler:
     return Sampler(layout=LAYOUT, special=SPECIAL, **(settings | changes))  # type: ignore[arg-type]
 
 
-def test_it_learns_and_what_it_exports_opens(data: Path, tmp_path: Path) -> None:
+def test_a_language_model_learns_and_its_export_opens(data: Path, tmp_path: Path) -> None:
     result = train_lm(config(data, tmp_path / "run", steps=30, learning_rate=2e-3, warmup_steps=5))
     before, after = result.history[0]["valid/text/loss"], result.final["valid/text/loss"]
     assert after < before - 0.3

@@ -31,7 +31,7 @@ def test_a_resumed_run_ends_bit_for_bit_as_one_that_was_not_stopped(tmp_path: Pa
     assert weights(whole)["taken"] == 12
 
 
-def test_it_learns_and_reports(tmp_path: Path) -> None:
+def test_a_training_learns_and_writes_its_history(tmp_path: Path) -> None:
     result = learn(settings(tmp_path, steps=150, log_every=50), dropout=0.0)
     assert result.final["loss"] < 0.1
     assert result.final["valid/of_ones"] == pytest.approx(4, abs=0.5)

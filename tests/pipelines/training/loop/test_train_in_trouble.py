@@ -187,6 +187,7 @@ class Complains(Sums):
             raise StemsError("This machine sees no stems.", "Mount them.", code="missing", field="stems")
 
 
+@pytest.mark.slow
 def test_what_one_ray_worker_finds_wrong_is_said_and_not_tried_again(tmp_path: Path, ray_local: object) -> None:
     config = settings(tmp_path, workers=2)
     with pytest.raises(StemsError, match="sees no stems") as caught:

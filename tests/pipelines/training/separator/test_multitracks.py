@@ -85,7 +85,7 @@ def test_held_out_songs_are_apart_and_of_every_kind() -> None:
     assert sorted(song.name for song in train + held) == [f"s{k}" for k in range(8)]
     assert sum("vocals" in song.stems for song in held) == 2
     assert hold_out(songs[::-1], 4) == (train, held)
-    with pytest.raises(StemsError, match="to be held out"):
+    with pytest.raises(StemsError, match="too few to hold out"):
         hold_out(songs, 8)
 
 

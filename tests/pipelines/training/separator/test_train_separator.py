@@ -52,7 +52,7 @@ def config(folder: Path, output: Path, **changes: object) -> SeparatorTraining:
     return SeparatorTraining(data=str(folder), output=str(output), preset="tiny", **settings)
 
 
-def test_it_learns_and_what_it_exports_opens(folder: Path, tmp_path: Path) -> None:
+def test_a_separator_learns_and_its_export_opens(folder: Path, tmp_path: Path) -> None:
     result = train_separator(config(folder, tmp_path))
     first, last = result.history[0], result.final
     for stem in ("bass", "other"):

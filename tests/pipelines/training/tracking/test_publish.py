@@ -102,7 +102,7 @@ def test_an_unknown_run_is_named(tracking: str, tmp_path: Path) -> None:
 def test_an_alias_that_mlflow_keeps_is_refused_at_once(alias: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["publish", "--model", "nowhere", "--alias", alias]) == 2
     said = capsys.readouterr().err
-    assert f"--alias '{alias}': MLflow keeps this alias for itself" in said
+    assert f"--alias {alias}: MLflow reserves this alias" in said
     assert said.count("\n") == 1
 
 

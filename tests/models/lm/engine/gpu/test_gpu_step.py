@@ -133,5 +133,5 @@ def test_a_sequence_whose_logits_are_not_finite_is_known_and_no_other(network: D
     step = gpu.FusedStep(network, rows) if fused else lambda: batch_step(network, rows, KIND)
     step()
     assert [rows.is_finite(row) for row in (0, 1, 3)] == [True, True, False]
-    rows.begin_window((3,), torch.zeros(STREAMS, 4, dtype=torch.int64), torch.ones(STREAMS, 4, dtype=torch.bool), 1)
+    rows.admit((3,), Sampling(), [])
     assert rows.is_finite(3)

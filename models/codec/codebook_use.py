@@ -1,4 +1,4 @@
-"""How well a codec does. SI-SDR is shared with separation, in ``pipelines.evaluation.sdr``."""
+"""How evenly a codec uses its codebooks. SI-SDR is in ``pipelines.evaluation.sdr``, shared with separation."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class CodebookUse:
-    """How much of one codebook is used: the exponential of the codes' entropy, and how many codes appear."""
+    """Use of one codebook: the exponential of the codes' entropy, and the number of codes that occur."""
 
     perplexity: float
     used: int
 
 
 def codebook_use(codes: Int[Tensor, "batch codebooks frames"], cardinality: int) -> list[CodebookUse]:
-    """The use of each codebook. Perplexity is between 1 and ``cardinality``, which is even use."""
+    """The use of each codebook. Perplexity is between 1 and ``cardinality`` (even use)."""
     found = []
     for book in codes.transpose(0, 1):
         counts = torch.bincount(book.reshape(-1), minlength=cardinality)
@@ -27,6 +27,6 @@ def codebook_use(codes: Int[Tensor, "batch codebooks frames"], cardinality: int)
 
 
 def perplexity(counts: Shaped[Tensor, " codes"]) -> float:
-    """The exponential of the entropy of codes that were chosen so often."""
+    """The exponential of the entropy of code counts."""
     share = counts[counts > 0].double() / counts.sum()
     return float((-(share * share.log()).sum()).exp())

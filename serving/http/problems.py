@@ -14,67 +14,14 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
 
 from models.errors import StemsError
-from models.files.storage import CODE as STORAGE
-from models.files.storage import human_bytes
+from serving.errors import BusyError, problem_of
 from serving.http.files.ranges import RangeError
 from serving.schemas import Problem
 
 MEDIA_TYPE = "application/problem+json"
 
-# What the code of a StemsError means in HTTP. Anything else that a request can cause is 422.
-_STATUS = {
-    "header": 400,
-    "unknown_key": 401,
-    "foreign": 403,
-    "missing": 404,
-    "not_acceptable": 406,
-    "too_slow": 408,
-    "too_large": 413,
-    "unreadable": 415,
-    "media_type": 415,
-    "range": 416,
-    "too_many": 429,
-    "internal": 500,
-    "broken_model": 500,
-    "busy": 503,
-    "starting": 503,
-    "storage": 507,
-}
-
-_TITLES = {
-    "header": "A header is not for clients",
-    "unknown_key": "The API key is not known",
-    "foreign": "The request comes from elsewhere",
-    "missing": "Not found",
-    "not_acceptable": "No such media type can be given",
-    "too_slow": "The request came too slowly",
-    "too_large": "The request is too large",
-    "unreadable": "The upload is not audio",
-    "media_type": "The content type is not supported",
-    "range": "The file has no such part",
-    "too_many": "Too many requests",
-    "internal": "The service failed",
-    "broken_model": "The model is broken",
-    "busy": "The service is busy",
-    "starting": "The service is starting",
-    "storage": "The service has no room to store it",
-    "too_long": "The audio is too long",
-    "too_short": "The audio is too short",
-    "empty": "The audio is empty",
-    "not_finite": "The audio is damaged",
-}
-
-
 # What the page answers for paths and methods that it has not, though the API may have such a path.
 _NOT_HERE = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)
-
-
-class BusyError(StemsError):
-    """The same request may succeed ``retry_after`` seconds later."""
-
-    def __init__(self, message: str, hint: str, *, code: str = "busy", retry_after: int = 1) -> None:
-        super().__init__(message, hint, code=code)
-        self.retry_after = retry_after
 
 
 def request_id(scope: Mapping[str, Any]) -> str:
@@ -83,36 +30,6 @@ def request_id(scope: Mapping[str, Any]) -> str:
         if name == b"x-request-id":
             return str(value.decode("latin-1"))
     return ""
-
-
-def problem_of(error: StemsError, request: str) -> Problem:
-    """An error, as a client is told of it."""
-    return Problem(
-        type=f"urn:stems:problem:{error.code}",
-        title=_TITLES.get(error.code, "The request is not valid"),
-        status=_STATUS.get(error.code, int(HTTPStatus.UNPROCESSABLE_ENTITY)),
-        detail=error.message,
-        field=error.field,
-        hint=error.hint,
-        request_id=request,
-    )
-
-
-def broken() -> StemsError:
-    """A fault of ours: it says nothing of the inside; the log has it under the request's id."""
-    hint = "Try again; if it stays, report the request id."
-    return StemsError("Something went wrong on our side.", hint, code="internal")
-
-
-def no_room(needs: float = 0) -> StemsError:
-    """A disk of ours takes nothing more; where it is mounted is in the log.
-
-    Args:
-        needs: bytes that the request takes, as far as that is known.
-    """
-    room = f"; this takes up to {human_bytes(needs)}" if needs else ""
-    hint = "Ask for a shorter song, or try again later."
-    return StemsError(f"The service's disk is full{room}.", hint, code=STORAGE)
 
 
 def respond(scope: MutableMapping[str, Any], error: StemsError) -> JSONResponse:
