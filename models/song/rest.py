@@ -26,7 +26,7 @@ def like(sound: Audio, other: Audio) -> Audio:
 
 
 def lasting(sound: Audio, samples: int, fade: int = FADE) -> Audio:
-    """So many samples of a sound. Where it ends clearly before, it fades out after its end, so that nothing clicks."""
+    """So many samples of a sound. Where it ends before them, it fades out after its end, without a click."""
     length = sound.samples.shape[1]
     longer = mirrored(sound.samples[:, :samples], samples, fade)
     if samples > length + 1:

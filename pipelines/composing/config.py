@@ -69,8 +69,8 @@ class EditConfig(DecodingConfig):
     """Keep in the mix what a mixed song holds beside the stems, such as vocals, and write it as rest.wav."""
 
     source_quality: bool = False
-    """Write stems at the rate and in the channels of the song, as 32-bit floats; kept ones stay as they are to the bit.
-    Otherwise stems are mono, at the model's rate."""
+    """Write stems at the rate and in the channels of the song, as 32-bit floats: what is kept stays to the bit.
+    Otherwise they are mono, at the model's rate."""
 
     output: str = "runs/edit"
     """Folder for stems, mix and manifest."""
@@ -107,8 +107,8 @@ class ExtendConfig(DecodingConfig):
     """Keep in the mix what a mixed song holds beside the stems, such as vocals, and write it as rest.wav."""
 
     source_quality: bool = False
-    """Write stems at the rate and in the channels of the song, as 32-bit floats; kept ones stay as they are to the bit.
-    Otherwise stems are mono, at the model's rate."""
+    """Write stems at the rate and in the channels of the song, as 32-bit floats: what is kept stays to the bit.
+    Otherwise they are mono, at the model's rate."""
 
     output: str = "runs/extended"
     """Folder for stems, mix and manifest."""

@@ -73,8 +73,9 @@ def _play(
     if config.source_quality:
         sounds, rest = in_source_quality(song, draft, given.originals), given.rest
     if rest is not None:
-        first = next(iter(sounds.values()))
-        sounds[REST] = lasting(rest.resample(first.rate), first.samples.shape[1], round(FADE * first.rate / song.rate))
+        stem = next(iter(sounds.values()))
+        fade = round(FADE * stem.rate / song.rate)
+        sounds[REST] = lasting(rest.resample(stem.rate), stem.samples.shape[1], fade)
     _finish(song, assembly, output, sounds, exact=config.source_quality)
     return song
 
