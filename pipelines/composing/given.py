@@ -88,10 +88,12 @@ def _all_like(stems: Mapping[str, Audio], song: Audio) -> dict[str, Audio]:
 
 
 def _known_codes(folder: Path, files: Mapping[str, Path], assembly: Assembly) -> dict[str, np.ndarray]:
-    """The tokens of stems in a folder that this model wrote; none of those whose sound is another now."""
+    """The tokens of stems in a folder that this model wrote; none of stems whose sound is another."""
     try:
         said = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         if said["model"] != assembly.digest or said["layout"] != str(assembly.layout):
+            return {}
+        if said["gain"] != 1:  # the tokens are of a louder sound
             return {}
         digests = said["sha256"]
         if digests[CODES] != _sha256(folder / CODES):

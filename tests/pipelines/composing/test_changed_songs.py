@@ -79,7 +79,9 @@ def test_a_stem_that_was_changed_since_is_encoded_again(model: Path, own_song: P
     assert not changed[LAYOUT.slice("other")].any()
 
 
-@pytest.mark.parametrize("damage", ["no digests", "another model", "no manifest", "not JSON", "no tokens", "other"])
+@pytest.mark.parametrize(
+    "damage", ["no digests", "another model", "no manifest", "not JSON", "no tokens", "gain", "other"]
+)
 def test_a_folder_whose_tokens_cannot_be_trusted_is_read_as_sound(
     model: Path, own_song: Path, tmp_path: Path, damage: str
 ) -> None:
@@ -89,6 +91,8 @@ def test_a_folder_whose_tokens_cannot_be_trusted_is_read_as_sound(
         manifest.write_text(json.dumps({key: value for key, value in now.items() if key != "sha256"}))
     elif damage == "another model":
         manifest.write_text(json.dumps(now | {"model": "another"}))
+    elif damage == "gain":
+        manifest.write_text(json.dumps(now | {"gain": 0.9}))
     elif damage == "no manifest":
         manifest.unlink()
     elif damage == "not JSON":
