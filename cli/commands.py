@@ -89,6 +89,12 @@ COMMANDS: dict[Path, Command] = {
         "pipelines.composing.config:EditConfig",
         "pipelines.composing.jobs:edit",
     ),
+    ("extend",): Command(
+        _MUSIC,
+        "let a song go on",
+        "pipelines.composing.config:ExtendConfig",
+        "pipelines.composing.jobs:extend",
+    ),
     ("catalog",): Command(
         _DATA,
         "list the songs of a source in one catalog, or report its problems (--dry-run)",

@@ -71,6 +71,11 @@ def test_the_edit_changes_the_bass_and_nothing_else(results: DemoResults) -> Non
     assert kept == {"bass": False, "drums": True, "other": True}
 
 
+def test_the_song_goes_on_as_it_was_and_without_a_click(results: DemoResults) -> None:
+    assert results.extended.after == pytest.approx(results.extended.before + 4)
+    assert all(stem.passed for stem in results.extended.stems)
+
+
 def test_the_songs_can_be_heard(results: DemoResults, folder: Path) -> None:
     mix = read_audio(folder / "generated" / "mix.wav")
     assert mix.seconds == pytest.approx(DemoConfig().seconds)

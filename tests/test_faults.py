@@ -114,8 +114,8 @@ def test_every_command_refuses_a_device_that_is_not_there(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     asked = [path for path, _ in settings(("device",))]
-    assert asked == [("generate",), ("edit",), ("engine", "plan")]
-    assert [refused(house.words(path, "device", device), capfd) for path in asked] == [""] * 3
+    assert asked == [("generate",), ("edit",), ("extend",), ("engine", "plan")]
+    assert [refused(house.words(path, "device", device), capfd) for path in asked] == [""] * 4
 
 
 def test_every_setting_of_a_walk_is_one_of_a_command() -> None:

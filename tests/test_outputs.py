@@ -21,7 +21,9 @@ NEEDED = {
     ("assemble",): ["--lm", "/nowhere", "--codecs", "/nowhere"],
     ("generate",): ["--model", "/nowhere"],
     ("edit",): ["--model", "/nowhere", "--song", "/nowhere"],
+    ("extend",): ["--model", "/nowhere", "--song", "/nowhere"],
     ("request", "edit"): ["--song", "/nowhere"],
+    ("request", "continuation"): ["--song", "/nowhere"],
     ("request", "variation"): ["--song", "/nowhere", "--stem", "bass"],
 }
 """What else must be given. None of it is there, so that a refusal of the output comes before the work."""

@@ -189,6 +189,15 @@ def encode_audio(audio: Audio, format: AudioFormat = "wav") -> bytes:
     return with_fixed_serial(data) if container == "OGG" else data
 
 
+def encode_float_wav(audio: Audio) -> bytes:
+    """The bytes of a WAV file of 32-bit floats: each sample as it is, also outside [-1, 1]."""
+    from scipy.io import wavfile  # libsndfile writes the time into such files; SciPy takes seconds to import
+
+    buffer = io.BytesIO()
+    wavfile.write(buffer, audio.rate, np.ascontiguousarray(audio.samples.T, dtype=np.float32))
+    return buffer.getvalue()
+
+
 def in_16_bits(samples: np.ndarray) -> np.ndarray:
     """Samples as int16, on the scale that reading uses."""
     return np.clip(np.rint(samples * _STEPS), -_STEPS, _STEPS - 1).astype(np.int16)

@@ -177,10 +177,14 @@ class Separator:
 
     def stems(self, song: Audio, names: Sequence[str], rate: int) -> dict[str, Audio]:
         """The named stems of a mixed song of any rate and channels, mono, at `rate` Hz."""
+        return {name: stem.mono().resample(rate) for name, stem in self.stereo_stems(song, names).items()}
+
+    def stereo_stems(self, song: Audio, names: Sequence[str]) -> dict[str, Audio]:
+        """The same in stereo, at `sample_rate`."""
         if lost := [name for name in names if name not in self.sources]:
             raise StemsError(f"The separator has no {', '.join(lost)}.", "Give those stems as files.", field="song")
         [waves] = self.separate([song.stereo().resample(self.sample_rate).samples])
-        return {name: Audio(waves[name], self.sample_rate).mono().resample(rate) for name in names}
+        return {name: Audio(waves[name], self.sample_rate) for name in names}
 
     def _plan(self, song: int, wave: Tensor) -> list[SegmentWindow]:
         return windows(song, wave.shape[-1], self._segment)

@@ -115,7 +115,7 @@ class Assembly:
 
     def generate(self, prompt: str, seconds: float, sampling: Sampling, progress: Progress | None = None) -> Song:
         """Write a song from text; past the training window, each window continues the one before."""
-        return self._play(self.draft_song(prompt, seconds, sampling), prompt, progress)
+        return self.play(self.draft_song(prompt, seconds, sampling), prompt, progress)
 
     def draft_song(self, prompt: str, seconds: float, sampling: Sampling) -> Draft:
         """A song from text, as the engine is asked for it."""
@@ -143,7 +143,7 @@ class Assembly:
             StemsError: for unknown stems, contradictions, nothing to do, or audio too short or too long.
         """
         draft = self.draft_edit(sources, edit, prompt=prompt, sampling=sampling or Sampling())
-        return self._play(draft, prompt, progress)
+        return self.play(draft, prompt, progress)
 
     def draft_edit(self, sources: Mapping[str, Source], edit: Edit, *, prompt: str, sampling: Sampling) -> Draft:
         """An edit as the engine is asked for it, with the sound that stays."""
@@ -184,7 +184,7 @@ class Assembly:
             StemsError: for unknown or missing stems, or a song that is empty or gets too long.
         """
         draft = self.draft_continuation(sources, continuation, prompt=prompt, sampling=sampling or Sampling())
-        return self._play(draft, prompt, progress)
+        return self.play(draft, prompt, progress)
 
     def draft_continuation(
         self, sources: Mapping[str, Source], continuation: Continuation, *, prompt: str, sampling: Sampling
@@ -229,11 +229,13 @@ class Assembly:
                     field="stems",
                 )
 
-    def separate(self, song: Audio) -> dict[str, Audio]:
-        """The stems of a mixed song, mono, at the codecs' rate."""
+    def separate(self, song: Audio, *, mono: bool = True) -> dict[str, Audio]:
+        """The stems of a mixed song: mono, at the codecs' rate; or else in stereo, at the separator's."""
         if self.separator is None:
             raise StemsError("This model has no separator.", "Give the stems one by one.", field="song")
-        return self.separator.stems(song, self.layout.names, self.sample_rate)
+        if mono:
+            return self.separator.stems(song, self.layout.names, self.sample_rate)
+        return self.separator.stereo_stems(song, self.layout.names)
 
     def encode_stem(self, name: str, samples: np.ndarray) -> Tensor:
         """Codes ``[codebooks, frames]`` of one stem's mono samples at :attr:`sample_rate`."""
@@ -275,7 +277,8 @@ class Assembly:
         """What turns the frames of a draft into the sound of its stems."""
         return SongDecoder(self.codecs, self.layout, draft)
 
-    def _play(self, draft: Draft, prompt: str, progress: Progress | None) -> Song:
+    def play(self, draft: Draft, prompt: str = "", progress: Progress | None = None) -> Song:
+        """Let the engine write a draft; ``progress`` is called with the share done."""
         decoder, codes, pieces, done = self.decoder(draft), [], [], 0
         with closing(self.engine.generate([draft.request])) as outputs:  # progress may end the work by an error
             for output in outputs:

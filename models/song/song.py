@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from models.audio.files import Audio
 from models.stems import StemLayout
 
 
@@ -40,3 +41,8 @@ class Song:
     def seconds(self) -> float:
         """Length in seconds."""
         return len(self.mix) / self.rate
+
+    @property
+    def sounds(self) -> dict[str, Audio]:
+        """The stems as audio."""
+        return {name: Audio(samples[None], self.rate) for name, samples in self.stems.items()}

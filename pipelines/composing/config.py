@@ -65,6 +65,13 @@ class EditConfig(DecodingConfig):
     prompt: Prompt = ""
     """What the result should sound like; empty to go by the music alone."""
 
+    rest: bool = True
+    """Keep in the mix what a mixed song holds beside the stems, such as vocals, and write it as rest.wav."""
+
+    source_quality: bool = False
+    """Write stems at the rate and in the channels of the song, as 32-bit floats: what is kept stays to the bit.
+    Otherwise they are mono, at the model's rate."""
+
     output: str = "runs/edit"
     """Folder for stems, mix and manifest."""
 
@@ -76,6 +83,35 @@ class EditConfig(DecodingConfig):
             return values
         rest = {name: value for name, value in values.items() if name != "exact"}
         return {"keep": "exact" if values["exact"] else "free", **rest}
+
+
+class ExtendConfig(DecodingConfig):
+    """Let a song go on: what it is stays, and a new part follows."""
+
+    model: str
+    """Directory of the model, such as runs/demo/model."""
+
+    song: str
+    """A mixed song, which is separated first; or a folder with one audio file per stem, named for it."""
+
+    seconds: Seconds = 10.0
+    """Length of the new part."""
+
+    stems: StemNames = Field(default=[])
+    """Stems that go on, while the files of the others last up to the new end; by default all."""
+
+    prompt: Prompt = ""
+    """What the new part should sound like; empty to go by the music alone."""
+
+    rest: bool = True
+    """Keep in the mix what a mixed song holds beside the stems, such as vocals, and write it as rest.wav."""
+
+    source_quality: bool = False
+    """Write stems at the rate and in the channels of the song, as 32-bit floats: what is kept stays to the bit.
+    Otherwise they are mono, at the model's rate."""
+
+    output: str = "runs/extended"
+    """Folder for stems, mix and manifest."""
 
 
 class AssembleConfig(BaseModel):

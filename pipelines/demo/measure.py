@@ -121,7 +121,7 @@ def context_rows(training: TrainingResult, stems: Sequence[str]) -> tuple[Contex
 
 def generated_clips(song: Song, folder: Path) -> GeneratedSong:
     """Players and pictures of a generated song that lies in ``folder``."""
-    clips = {name: _pictured(name, folder / f"{name}.wav") for name in [*song.stems, "mix"]}
+    clips = {name: pictured(name, folder / f"{name}.wav") for name in [*song.stems, "mix"]}
     return GeneratedSong(song.prompt, clips["mix"], tuple(clips[name] for name in song.stems))
 
 
@@ -139,13 +139,13 @@ def edited_clips(edit: FinishedEdit, model: Assembly, folder: Path) -> EditedSon
         stems.append(
             EditedStem(
                 name=name,
-                source=_pictured(name, before / f"{name}.wav"),
-                edited=_pictured(name, folder / f"{name}.wav"),
+                source=pictured(name, before / f"{name}.wav"),
+                edited=pictured(name, folder / f"{name}.wav"),
                 regenerated=name in edit.regenerated,
                 identical=bool(np.array_equal(tokens, now)),
             )
         )
-    mixes = (_pictured("mix", before / "mix.wav"), _pictured("mix", folder / "mix.wav"))
+    mixes = (pictured("mix", before / "mix.wav"), pictured("mix", folder / "mix.wav"))
     return EditedSong(edit.title, edit.song.prompt, mixes[0], mixes[1], tuple(stems))
 
 
@@ -159,5 +159,6 @@ def forget_clips(folder: Path, song: Song) -> None:
         before.rmdir()
 
 
-def _pictured(label: str, audio: Path) -> Clip:
+def pictured(label: str, audio: Path) -> Clip:
+    """Something to play, with a picture of its spectrogram beside its file."""
     return Clip(label, audio, write_spectrogram(read_audio(audio), audio.with_suffix(".png")))

@@ -28,6 +28,7 @@ from models.song.source import Source
 from pipelines.composing.folder import write_song
 from pipelines.demo.band.render import RenderedSong, render_catalog, render_multitracks
 from pipelines.demo.config import DemoConfig
+from pipelines.demo.extension import extended_song
 from pipelines.demo.measure import (
     FinishedEdit,
     codec_row,
@@ -42,7 +43,7 @@ from pipelines.demo.measure import (
     vocal_filter,
 )
 from pipelines.demo.report import write_report
-from pipelines.demo.results import DemoResults, StepTime
+from pipelines.demo.results import DemoResults, ExtendedSong, StepTime
 from pipelines.demo.side_by_side import Job, run_side_by_side
 from pipelines.table.token_table import TokenTable
 from pipelines.tokens.config import PrepareConfig
@@ -110,6 +111,15 @@ class Trained:
     lm: TrainingResult
 
 
+@dataclass(frozen=True)
+class Songs:
+    """What the trained model made."""
+
+    generated: Song
+    edit: FinishedEdit
+    extended: ExtendedSong
+
+
 class DemoRun:
     """One demo: its folder, its console, and the seconds that each step took."""
 
@@ -163,8 +173,9 @@ def run_demo(config: DemoConfig) -> DemoResults:
     )
     generated = run.step("Generating a song", lambda: _generate(run, model))
     edit = run.step("Editing a held-out song", lambda: _edit(run, model, band.held_out))
+    extended = run.step("Extending the song", lambda: _extend(run, model, generated))
     parts = Trained(codecs, lm)
-    results = run.step("Measuring", lambda: _measure(run, band, model, parts, generated, edit))
+    results = run.step("Measuring", lambda: _measure(run, band, model, parts, Songs(generated, edit, extended)))
     results = replace(results, steps=tuple(StepTime(name, seconds) for name, seconds in run.seconds.items()))
     _summarise(results, write_report(results, run.folder))
     return results
@@ -282,6 +293,10 @@ def _generate(run: DemoRun, model: Assembly) -> Song:
     return song
 
 
+def _extend(run: DemoRun, model: Assembly, song: Song) -> ExtendedSong:
+    return extended_song(song, model, run.folder / "extended", run.config.seed)
+
+
 def _edit(run: DemoRun, model: Assembly, held_out: RenderedSong) -> FinishedEdit:
     """Separate a song that no model has heard, and give it another bass line."""
     mix = mixture(held_out)
@@ -293,9 +308,7 @@ def _edit(run: DemoRun, model: Assembly, held_out: RenderedSong) -> FinishedEdit
     return FinishedEdit(held_out.name, source, song, (REGENERATED,))
 
 
-def _measure(
-    run: DemoRun, band: Band, model: Assembly, parts: Trained, generated: Song, edit: FinishedEdit
-) -> DemoResults:
+def _measure(run: DemoRun, band: Band, model: Assembly, parts: Trained, songs: Songs) -> DemoResults:
     table = TokenTable(str(run.folder / "tokens"))
     instrumental = [song for song in band.catalog if not song.sung]
     counts, quarantine = prepared(table)
@@ -308,8 +321,9 @@ def _measure(
         loss=loss_curve(parts.lm, table, model),
         context=context_rows(parts.lm, model.layout.names),
         steps=(),
-        generated=generated_clips(generated, run.folder / "generated"),
-        edited=edited_clips(edit, model, run.folder / "edited"),
+        generated=generated_clips(songs.generated, run.folder / "generated"),
+        edited=edited_clips(songs.edit, model, run.folder / "edited"),
+        extended=songs.extended,
         machine=f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
         notes=(NOTE,),
     )

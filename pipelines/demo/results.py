@@ -197,6 +197,40 @@ class EditedSong:
 
 
 @dataclass(frozen=True)
+class ExtendedStem:
+    """One stem of a song that went on.
+
+    Attributes:
+        name: of the stem.
+        clip: all of it.
+        kept: whether the part before the seam is as it was, bit for bit.
+        seam: the largest step from sample to sample where the new part begins.
+        around: the largest step in half a second on each side of that.
+    """
+
+    name: str
+    clip: Clip
+    kept: bool
+    seam: float
+    around: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether the old part is identical, and the seam is not heard as a click."""
+        return self.kept and self.seam <= self.around
+
+
+@dataclass(frozen=True)
+class ExtendedSong:
+    """The generated song with a new part: lengths in seconds before and after, and what to play."""
+
+    before: float
+    after: float
+    mix: Clip
+    stems: tuple[ExtendedStem, ...]
+
+
+@dataclass(frozen=True)
 class DemoResults:
     """One run of the demo.
 
@@ -204,7 +238,7 @@ class DemoResults:
         counts, quarantine: what became of the catalog's files.
         separation, codecs, vocal_filter, loss, context: how well each part does.
         steps: how long each step took, in order.
-        generated, edited: what came out.
+        generated, edited, extended: what came out.
         machine: what it ran on, in words.
         notes: more lines to tell the reader.
     """
@@ -219,6 +253,7 @@ class DemoResults:
     steps: tuple[StepTime, ...]
     generated: GeneratedSong
     edited: EditedSong
+    extended: ExtendedSong
     machine: str
     notes: tuple[str, ...] = field(default=())
 
@@ -257,4 +292,8 @@ class DemoResults:
             for stem in self.edited.stems
             if not stem.passed
         ]
+        for part in self.extended.stems:
+            clicks = f"a step of {part.seam:.3f} at the seam, {part.around:.3f} around"
+            if not part.passed:
+                words.append(f"extended {part.name}: {clicks if part.kept else 'its old part changed'}")
         return words

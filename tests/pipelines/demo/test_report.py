@@ -16,6 +16,8 @@ from pipelines.demo.results import (
     DemoResults,
     EditedSong,
     EditedStem,
+    ExtendedSong,
+    ExtendedStem,
     GeneratedSong,
     LossCurve,
     Quarantined,
@@ -78,6 +80,9 @@ def results(tmp_path: Path) -> DemoResults:
                 EditedStem("drums", clip("d0"), clip("d1"), regenerated=False, identical=True),
             ),
         ),
+        extended=ExtendedSong(
+            10.0, 14.0, clip("longer"), (ExtendedStem("bass", clip("longer bass"), True, 0.011, 0.042),)
+        ),
         machine="Two cores",
     )
 
@@ -91,7 +96,7 @@ def _read(results: DemoResults, folder: Path) -> _Page:
 
 def test_report_links_what_exists_beside_it(results: DemoResults, tmp_path: Path) -> None:
     page = _read(results, tmp_path)
-    assert len(page.sources) == 16
+    assert len(page.sources) == 20
     for source in page.sources:
         assert not source.startswith(("/", "http"))
         assert (tmp_path / unquote(source)).exists()
@@ -106,6 +111,7 @@ def test_report_states_numbers_beside_their_comparison(results: DemoResults, tmp
         "bass 3.10 3.40 0.30 in 90 % of examples it listens",
         "only knows how often each code occurs",
         "3 of 3 sung songs were dropped, and 7 of 7",
+        "old part identical, bit for bit; seam 0.011 against 0.042: no click",
         "“funk & soul”",
         "a <b>.mp3",
         "It took 1 min 18 s",
@@ -134,6 +140,13 @@ def test_a_lost_comparison_is_said_plainly(
     text = " ".join(_read(lost, tmp_path).text.split())
     assert "1 comparison failed." in text
     assert said in text
+
+
+def test_an_extension_is_lost_when_the_old_part_changes_or_the_seam_clicks(results: DemoResults) -> None:
+    [bass] = results.extended.stems
+    wrong = (replace(bass, kept=False), replace(bass, seam=0.05))
+    lost = replace(results, extended=replace(results.extended, stems=wrong)).shortfalls()
+    assert lost == ["extended bass: its old part changed", "extended bass: a step of 0.050 at the seam, 0.042 around"]
 
 
 def test_an_edit_is_lost_when_kept_stems_change_or_regenerated_ones_do_not(results: DemoResults) -> None:
