@@ -148,7 +148,7 @@ def test_notes_in_a_run_of_ours_stay_and_a_model_of_others_is_not_replaced(tmp_p
     assert (tmp_path / "notes.txt").exists()
     assert (tmp_path / "checkpoints" / "best.pt").exists()
     (tmp_path / "model" / "mine.txt").write_text("mine")
-    with pytest.raises(StemsError, match="would take its place"):
+    with pytest.raises(StemsError, match="would replace them"):
         learn(settings(tmp_path, steps=16))
 
 

@@ -95,7 +95,7 @@ def test_no_memory_for_what_a_header_claims(monkeypatch: pytest.MonkeyPatch) -> 
 
     data = flac(10)
     monkeypatch.setattr(np, "empty", full)
-    with pytest.raises(StemsError, match="do not fit into memory") as caught:
+    with pytest.raises(StemsError, match="does not fit into memory") as caught:
         read_audio(data)
     assert caught.value.code == "too_large"
 
