@@ -92,7 +92,7 @@ def play(
             f"A song of {seconds} s is too short.", f"Ask for {SHORTEST:.0f} s or more.", field="seconds"
         )
     chosen = style or str(_rng(seed, "style").choice(list(STYLES)))
-    arrangement = write_arrangement(STYLES[chosen], seconds, _rng(seed, "arrangement"))
+    arrangement = write_arrangement(STYLES[chosen], seconds, _rng(seed, "plan"))
     lead = "" if sung or _rng(seed, "lead").random() < 0.35 else arrangement.style.lead
     bass = parts.play_bass(arrangement, _rng(seed, "bass"))
     stems = {
