@@ -1,4 +1,4 @@
-"""Host names, path prefixes and networks in the settings of a service: how they are written, and checked."""
+"""Parse and check host names, path prefixes and networks in a service's settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The composition: which deployments make the service, and how it is run on this machine."""
+"""The Ray Serve application: its deployments, and how `stems serve` runs it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _REQUESTS = 4096
 
 
 class Ingress:
-    """The API as a deployment. One copy: it plays the jobs, and jobs can be heard where they are played."""
+    """The API as a deployment. It has one copy, because job events are available only where the jobs run."""
 
     def __init__(self, config: ServeConfig, generator: DeploymentHandle, separator: DeploymentHandle) -> None:
         self._config, self._generator, self._separator = config, generator, separator
@@ -82,7 +82,7 @@ def build(config: ServeConfig) -> Application:
 
 
 def _copies(least: int, most: int, slots: int) -> dict[str, Any]:
-    """How many copies: as many as keep three quarters of their slots taken, queue included."""
+    """Autoscaling target: enough copies to keep three quarters of the slots in use, queue included."""
     if most == least:
         return {"num_replicas": least}
     target = max(1.0, 0.75 * slots)
@@ -90,7 +90,7 @@ def _copies(least: int, most: int, slots: int) -> dict[str, Any]:
 
 
 def _settled(config: ServeConfig) -> ServeConfig:
-    """The same, so that processes in other directories mean the same by it, and a version in place of an alias."""
+    """The settings with absolute paths, and a model version in place of an alias."""
     tracking = absolute_address(config.tracking)
     return config.model_copy(
         update={
@@ -104,7 +104,7 @@ def _settled(config: ServeConfig) -> ServeConfig:
 
 
 def application(settings: dict[str, object]) -> Application:
-    """What ``serve deploy`` builds from ``import_path: serving.app:application`` and its ``args``."""
+    """Build the application for ``serve deploy``, from ``import_path: serving.app:application`` and its ``args``."""
     config = parse_config(settings)
     return build(choose_gpus(config, _shapes()))
 
@@ -142,7 +142,7 @@ def run(config: ServeConfig) -> None:
 
 
 def _service(config: ServeConfig) -> Service:
-    """The service, once everything was checked that can be before Ray starts."""
+    """Build the service after all checks that need no Ray."""
     config = _settled(config)
     check_open(config, config.host)
     if not named_cluster():
@@ -154,7 +154,7 @@ def _service(config: ServeConfig) -> Service:
 
 
 def _shapes() -> tuple[NodeShape, ...]:
-    """The nodes of the cluster at hand; of this machine where a Ray will be started on it."""
+    """Shapes of the connected cluster's nodes, or of this machine if a Ray will start on it."""
     import ray
 
     if not ray.is_initialized() and not named_cluster():

@@ -1,4 +1,4 @@
-"""What is checked of a service's settings before anything is started."""
+"""Check a service's settings before anything starts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from serving.ray_serve import is_loopback
 
 
 def check_open(config: ServeConfig, host: str) -> None:
-    """Without keys, only this machine may ask; and webhooks must be signed."""
+    """Refuse a service without keys that other machines can reach, and webhooks without a signing secret."""
     if not is_loopback(host) and not KeyRing(open_database(config.state)).look("").wanted:
         raise StemsError(
             f"On {host} anyone could use the service: there are no API keys.",
@@ -25,7 +25,7 @@ def check_open(config: ServeConfig, host: str) -> None:
 
 
 def check_places(config: ServeConfig) -> None:
-    """StemsError where jobs, uploads or results cannot be written."""
+    """Raise StemsError if jobs, uploads or results cannot be written."""
     open_database(config.state).dispose()
     for folder in ("uploads", "results"):
         JobFiles(f"{config.results.rstrip('/')}/{folder}").check_writable()

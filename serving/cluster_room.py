@@ -1,4 +1,4 @@
-"""Room for a service on its cluster: what can never be had, and what is waited for, in one line."""
+"""Whether the cluster has resources for the service: never, or not yet, in one line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from serving.ray_serve import App
 
 
 def choose_gpus(config: ServeConfig, shapes: Sequence[NodeShape]) -> ServeConfig:
-    """The same with a number of GPUs for each copy of the model: its own, or one that the nodes can give to all.
+    """The settings with GPUs per copy of the model: as set, or as many as the nodes have for all copies.
 
     Args:
         config: of the service.
@@ -26,7 +26,7 @@ def choose_gpus(config: ServeConfig, shapes: Sequence[NodeShape]) -> ServeConfig
 
 
 def waiting_line(app: App, config: ServeConfig, free: Callable[[], Mapping[str, float]]) -> str:
-    """Which copies of the model have no room, and what they need; empty where all have some.
+    """Which copies of the model wait for resources, and which; empty if none waits.
 
     Args:
         app: the service's application.
@@ -48,7 +48,7 @@ def waiting_line(app: App, config: ServeConfig, free: Callable[[], Mapping[str, 
 
 
 def check_room(config: ServeConfig, shapes: Sequence[NodeShape], *, fixed: bool) -> None:
-    """StemsError where one copy of the model, or a separator, fits no node that there is or that may come.
+    """Raise StemsError if a copy of the model or a separator fits on no present or autoscaled node.
 
     Args:
         config: of the service.

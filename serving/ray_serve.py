@@ -1,4 +1,4 @@
-"""Ray Serve, which others may use too: what runs there, where it answers, and the one application that is ours."""
+"""Manage one application on a Ray Serve that others may share."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LOOPBACK, _ANYWHERE = ("127.0.0.1", "localhost", "::1"), ("0.0.0.0", "::")
 
 @dataclass(frozen=True)
 class Copies:
-    """The copies of one deployment: how many there shall be, how many run, and how many have no machine yet."""
+    """Replica counts of a deployment: wanted, running, and not placed yet."""
 
     wanted: int = 0
     running: int = 0
@@ -46,13 +46,13 @@ class App:
 
     @property
     def answering(self) -> list[Copies]:
-        """The deployments without which it does not answer: those that are not at rest."""
+        """The deployments that must run for the application to answer."""
         return [copies for copies in self.copies.values() if copies.wanted]
 
 
 @dataclass(frozen=True)
 class Running:
-    """What runs on a cluster's Serve.
+    """The applications on a cluster's Serve.
 
     Args:
         host: the address that its proxies listen on; empty where they take no HTTP.
@@ -68,7 +68,7 @@ class Running:
 
 
 def look() -> Running | None:
-    """What runs on the connected cluster's Serve; None where no Serve does.
+    """The applications on the connected cluster's Serve; None if Serve does not run.
 
     Raises:
         TimeoutError: Serve does not answer.
@@ -114,7 +114,7 @@ def _word(state: Any) -> str:
 
 
 def check_free(running: Running, name: str, prefix: str) -> None:
-    """StemsError where an application has the name or the route prefix already."""
+    """Raise StemsError if another application has the name or the route prefix."""
     apps = {known: app for known, app in running.apps.items() if app.status != "DELETING"}
     if name in apps:
         raise StemsError(
@@ -145,7 +145,7 @@ def in_the_way(running: Running, name: str, prefix: str) -> str:
 
 
 def url(running: Running, prefix: str, here: str) -> str:
-    """Where an application answers, as seen from this machine where a proxy runs on it.
+    """An application's URL; on this machine if a proxy runs here.
 
     Args:
         running: what runs.
@@ -160,12 +160,12 @@ def url(running: Running, prefix: str, here: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only the machine itself reaches what listens there."""
+    """Whether the address is reachable only from this machine."""
     return host in _LOOPBACK or host.startswith("127.")
 
 
 def remove(name: str, seconds: float, deployed: float | None = None) -> bool:
-    """End one application, and wait until it is gone; Serve goes on ending it where the time is over.
+    """Delete one application and wait for it; after the time limit, Serve continues alone.
 
     Args:
         name: of the application.
@@ -194,7 +194,7 @@ def remove(name: str, seconds: float, deployed: float | None = None) -> bool:
 
 
 def lives() -> bool:
-    """Whether Serve answers."""
+    """Whether Serve's controller responds."""
     import ray
 
     try:
@@ -209,7 +209,7 @@ def _is_ours(name: str, deployed: float) -> bool:
 
 
 def end_serve_if_unused(seconds: float) -> None:
-    """End Serve itself where no application is left on it."""
+    """Shut Serve down if it has no application left."""
     running, controller = look(), _controller()
     if running is None or running.apps or controller is None:
         return

@@ -1,4 +1,4 @@
-"""The service on Ray: its application is deployed, looked after, and taken down again, and nothing else is."""
+"""Deploy, watch and remove the service's application on Ray Serve, and no other."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Service:
         return url
 
     def watch(self) -> None:
-        """Stay until the process is interrupted.
+        """Watch the application until the process is interrupted.
 
         Raises:
             StemsError: another command has ended the application, or taken its place.
@@ -91,7 +91,7 @@ class Service:
                 self._remind(app)
 
     def stop(self) -> None:
-        """Take down what was deployed: at once where it never came up, else once its songs are done."""
+        """Delete the application: at once if it never started, otherwise after its running jobs."""
         if self._up:
             self._finish()
         elif not self._own:
@@ -103,7 +103,7 @@ class Service:
         # A Ray of this process's own ends with it.
 
     def _finish(self) -> None:
-        """An orderly end: copies finish their songs, and what is still queued is left to the next service."""
+        """Graceful shutdown: replicas finish running jobs; queued jobs wait for the next service."""
         name, drain = self._config.name, self._config.drain_seconds
         time.sleep(_SETTLE_SECONDS)
         if self._own and not (own_ray_lives() and ray_serve.lives()):
@@ -130,7 +130,7 @@ class Service:
         )
 
     def _join(self, running: ray_serve.Running) -> None:
-        """Make sure of a place on a Serve that others have started."""
+        """Check that a shared Serve has room for the name and the prefix."""
         config = self._config
         if not running.host:
             raise StemsError(
@@ -145,7 +145,7 @@ class Service:
             log.warning("Ray Serve runs on this cluster already: its address is used, not --host and --port.")
 
     def _until_up(self) -> str:
-        """Wait until all copies run, or until some do and the others have no room; the URL."""
+        """Wait until all replicas run, or some run and the others have no resources; return the URL."""
         while True:
             app = self._app()
             if app is None:
@@ -158,7 +158,7 @@ class Service:
             time.sleep(_LOOK_SECONDS)
 
     def _remind(self, app: ray_serve.App) -> bool:
-        """Say what waits for room, now and then; whether it was said."""
+        """Report from time to time what waits for resources; return whether it did."""
         import ray
 
         line = waiting_line(app, self._config, ray.available_resources) if self._reminder.due() else ""
@@ -183,7 +183,7 @@ class Service:
 
 
 def _answers(url: str) -> bool:
-    """Whether it answers: a proxy hears of an application a moment after it runs."""
+    """Whether the application answers: a proxy learns its routes a moment after it runs."""
     end = time.monotonic() + _ANSWER_SECONDS
     while time.monotonic() < end:
         try:
@@ -197,7 +197,7 @@ def _answers(url: str) -> bool:
 
 
 def _not_started(message: str) -> StemsError:
-    """The error of a service that did not start, out of what Serve says, which may quote whole tracebacks."""
+    """The error for a service that did not start, from Serve's message, which may contain tracebacks."""
     ours = re.search(r"StemsError: (.+)", message)
     errors = re.findall(r"^\s*(?:[\w.]+\.)?(\w*(?:Error|Exception)\b.*)$", message, re.MULTILINE)
     lines = [line.strip() for line in message.splitlines() if line.strip()]
@@ -210,7 +210,7 @@ def _not_started(message: str) -> StemsError:
 
 
 def _quiet_serve() -> None:
-    """Keep Serve's own notes off the screen, unless asked for."""
+    """Keep Serve's own log lines off the screen, except with --debug."""
     import ray.serve  # noqa: F401 - it sets its logger's level
 
     if not log.isEnabledFor(logging.DEBUG):
@@ -219,7 +219,7 @@ def _quiet_serve() -> None:
 
 @contextmanager
 def _deaf() -> Iterator[None]:
-    """Let a short clean-up come to its end, whatever signals arrive."""
+    """Ignore signals during a short clean-up."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

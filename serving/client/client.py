@@ -63,15 +63,15 @@ class Stems(MusicRequests[Job]):
         self._timeout, self._patience = timeout, patience
 
     def job(self, job: Job | str) -> Job:
-        """A job as it stands."""
+        """Return a job's current state."""
         return self._asked(requests.look(job))
 
     def wait(self, job: Job | str, seconds: float | None = None) -> Job:
-        """The job once it is done, failed or cancelled; or as it stands after ``seconds``."""
+        """Wait until a job is done, failed or cancelled, for at most ``seconds``; return it."""
         return self._carry_out(protocol.wait(job, seconds, self._patience))
 
     def events(self, job: Job | str, *, audio: bool = False) -> Iterator[Event]:
-        """What happens to a job from start to end, with the sound if ``audio``; across broken connections."""
+        """Iterate over a job's events, with sound if ``audio``; reconnects when a connection breaks."""
         listening = Listening(job, audio, self._patience)
         while True:
             try:
@@ -91,11 +91,11 @@ class Stems(MusicRequests[Job]):
             time.sleep(listening.pause())
 
     def mix(self, job: Job | str, format: AudioFormat | None = None) -> bytes:
-        """The mix of a job that is done, as an audio file; in the format that was asked for, or another."""
+        """The mix of a job that is done, as an audio file; in the request's format, or in ``format``."""
         return self._carry_out(protocol.result_file(job, "mix", self._patience, format=format))
 
     def stem(self, job: Job | str, name: str, format: AudioFormat | None = None) -> bytes:
-        """A stem of a job that is done, as an audio file; in the format that was asked for, or another."""
+        """A stem of a job that is done, as an audio file; in the request's format, or in ``format``."""
         return self._carry_out(protocol.result_file(job, "stem", self._patience, stem=name, format=format))
 
     def zip(self, job: Job | str) -> bytes:
@@ -103,15 +103,15 @@ class Stems(MusicRequests[Job]):
         return self._carry_out(protocol.result_file(job, "zip", self._patience))
 
     def save(self, job: Job | str, folder: str | Path) -> Path:
-        """Stems, mix and manifest of a job that is done, into a folder, which may be one saved earlier."""
+        """Save stems, mix and manifest of a done job to a folder; an earlier saved one is replaced."""
         return downloads.unpack(self.zip(job), folder)
 
     def cancel(self, job: Job | str) -> Job:
-        """Cancel a job; one that has ended stays as it is, with its files."""
+        """Cancel a job. A job that has ended keeps its state and its files."""
         return self._carry_out(protocol.cancel(job, self._patience))
 
     def delete(self, job: Job | str) -> None:
-        """Forget a job and its files; it is cancelled first if it has not ended."""
+        """Delete a job and its files; cancel it first if it has not ended."""
         self._carry_out(protocol.delete(job, self._patience))
 
     def model(self) -> ModelCard:
@@ -119,7 +119,7 @@ class Stems(MusicRequests[Job]):
         return self._carry_out(protocol.model(self._patience))
 
     def ready(self) -> bool:
-        """Whether the service takes requests now; False, too, where none answers."""
+        """Whether the service accepts requests now; False also if no service answers."""
         return self._carry_out(protocol.ready())
 
     def close(self) -> None:
@@ -179,7 +179,7 @@ class AsyncStems(MusicRequests[Coroutine[Any, Any, Job]]):
         return await self._carry_out(protocol.wait(job, seconds, self._patience))
 
     async def events(self, job: Job | str, *, audio: bool = False) -> AsyncIterator[Event]:
-        """See :meth:`Stems.events`; to be run through with ``async for``."""
+        """See :meth:`Stems.events`; use ``async for``."""
         listening = Listening(job, audio, self._patience)
         while True:
             try:

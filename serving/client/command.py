@@ -1,4 +1,4 @@
-"""The commands that ask a running service: `stems request song`, `edit` and `variation`. No torch, no Ray."""
+"""The `stems request …` commands, which send requests to a running service. No torch, no Ray."""
 
 from __future__ import annotations
 
@@ -148,12 +148,12 @@ class Saved:
 
 
 def song(config: RequestSongConfig) -> Saved:
-    """Ask for a song and save it in ``config.output``."""
+    """Request a song and save it in ``config.output``."""
     return _request(config, lambda stems: stems.song(config.prompt, seconds=config.seconds, **_playing(config)))
 
 
 def edit(config: RequestEditConfig) -> Saved:
-    """Ask for an edit and save it in ``config.output``."""
+    """Request an edit and save it in ``config.output``."""
 
     def ask(stems: Stems) -> Job:
         change = config.model_dump(include={"regenerate", "texture", "silent", "keep"})
@@ -163,14 +163,14 @@ def edit(config: RequestEditConfig) -> Saved:
 
 
 def variation(config: RequestVariationConfig) -> Saved:
-    """Ask for a variation and save it in ``config.output``."""
+    """Request a variation and save it in ``config.output``."""
     return _request(
         config, lambda stems: stems.variation(config.stem, config.prompt, region=config.region, **_material(config))
     )
 
 
 def continuation(config: RequestContinuationConfig) -> Saved:
-    """Ask for a continuation and save it in ``config.output``."""
+    """Request a continuation and save it in ``config.output``."""
 
     def ask(stems: Stems) -> Job:
         going = config.regenerate
@@ -180,7 +180,7 @@ def continuation(config: RequestContinuationConfig) -> Saved:
 
 
 def _request(config: RequestConfig, ask: Callable[[Stems], Job]) -> Saved:
-    """Ask, follow the job, save it. An interruption cancels it."""
+    """Send the request, follow the job, save the result. An interruption cancels the job."""
     folder = Path(config.output)
     check_folder(config.output, ours=is_song)  # before a song is made that could not be saved
     with Stems(config.server, key=config.key, patience=config.patience) as stems:
@@ -191,7 +191,7 @@ def _request(config: RequestConfig, ask: Callable[[Stems], Job]) -> Saved:
 
 
 def _follow(stems: Stems, job: Job) -> Job:
-    """Show how a job goes on until it has ended."""
+    """Show a job's progress until it ends."""
     console = Console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(job.state, total=None)

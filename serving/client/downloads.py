@@ -1,4 +1,4 @@
-"""A result as a folder."""
+"""Save a result as a folder."""
 
 from __future__ import annotations
 

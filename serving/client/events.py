@@ -1,4 +1,4 @@
-"""A job as it happens: server-sent events out of bytes, and where to go on when the connection breaks."""
+"""Job events: parse server-sent events, and reconnect where a broken connection stopped."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _GOOD_S = 5.0
 
 @dataclass(frozen=True)
 class JobEvent:
-    """The job, first of all and whenever its state changes."""
+    """The job: the first event, and again at each change of state."""
 
     job: Job
     kind: Literal["job"] = "job"
@@ -37,7 +37,7 @@ class JobEvent:
 
 @dataclass(frozen=True)
 class ProgressEvent:
-    """Frames that are written, and all there will be."""
+    """Frames decoded so far, and the total."""
 
     frames: int
     of: int
@@ -57,7 +57,7 @@ class AudioEvent:
 
 @dataclass(frozen=True)
 class EndEvent:
-    """The job, done, failed or cancelled; nothing follows."""
+    """The ended job; always the last event."""
 
     job: Job
     kind: Literal["end"] = "end"
@@ -68,7 +68,7 @@ Event: TypeAlias = JobEvent | ProgressEvent | AudioEvent | EndEvent
 
 @dataclass(frozen=True)
 class Message:
-    """One server-sent event as it was written; ``id`` is the last one that was told, be it by an earlier event."""
+    """One server-sent event as it was written; ``id`` is the last id received, possibly with an earlier event."""
 
     event: str
     data: str
@@ -76,7 +76,7 @@ class Message:
 
 
 class EventParser:
-    """Server-sent events out of bytes that come in any chunks (the event stream format of the HTML standard)."""
+    """Parses server-sent events from chunks of bytes (the event stream format of the HTML standard)."""
 
     def __init__(self, last_id: str = "") -> None:
         self.last_id = self._id = last_id
@@ -121,7 +121,7 @@ class EventParser:
 
 
 class Listening:
-    """The events of one job through all its connections, each event once; ``over`` once the last has come.
+    """Receives a job's events over any number of connections, each event once; ``over`` after the last event.
 
     A connection is opened with :meth:`ask`, its answer given to :meth:`opened`, its bytes to :meth:`feed`; however
     it ends, :meth:`pause` says when to open the next.
@@ -135,21 +135,21 @@ class Listening:
         self.over = False
 
     def ask(self) -> requests.Ask:
-        """The request for what is still to come."""
+        """The request for the remaining events."""
         # What a broken connection has left half said is said again by the next.
         self._parser = EventParser(self._parser.last_id)
         self._broken, self._since = None, time.monotonic()
         return requests.events(self._job, self._audio, self._parser.last_id)
 
     def opened(self, answer: httpx.Response) -> None:
-        """Judge an answer, which is read to its end if it is a failure. RequestError if it is not a stream."""
+        """Check the response; a failure is read to its end. RequestError if it is not an event stream."""
         if error := failure(answer):
             raise error
         if answer.headers.get("Content-Type", "").partition(";")[0].strip().lower() != "text/event-stream":
             raise not_understood("a stream of events", answer)
 
     def feed(self, chunk: bytes) -> list[Event]:
-        """The events that this chunk completes. RequestError for one that is not understood."""
+        """Return the events that this chunk completes. RequestError for an invalid event."""
         heard: list[Event] = []
         for message in self._parser.feed(chunk):
             event = read_event(message)
@@ -161,7 +161,7 @@ class Listening:
         return heard
 
     def broke(self, error: httpx.RequestError | RequestError) -> None:
-        """Take note of why a connection ended; raises what will not go by itself."""
+        """Record why a connection ended; raise errors that a retry cannot fix."""
         broken = error if isinstance(error, RequestError) else failure(error)
         assert broken is not None
         if not broken.passing:
@@ -169,7 +169,7 @@ class Listening:
         self._broken = broken
 
     def pause(self) -> float:
-        """Seconds until the next connection; RequestError if patience is over."""
+        """Seconds until the next connection; RequestError after the last retry."""
         refused = self._broken is not None and self._broken.status != 0
         if not refused and time.monotonic() - self._since >= _GOOD_S:
             self._trouble.over()
@@ -178,7 +178,7 @@ class Listening:
 
 
 def read_event(message: Message) -> Event | None:
-    """What a message says; None for kinds that came up later. RequestError for one that is not understood."""
+    """Parse a message into an event; None for an unknown kind. RequestError if its data is not valid."""
     read = _READERS.get(message.event)
     try:
         return read(message.data) if read else None

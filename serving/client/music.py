@@ -1,4 +1,4 @@
-"""The calls that ask for music, one per kind of request, for the blocking client and the asynchronous one alike."""
+"""One method per kind of request, shared by the blocking and the asynchronous client."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from serving.client.sounds import Sound
 from serving.schemas import Job
 
 
-class Playing(TypedDict, total=False):
-    """What every request for music may say; what is left out, or None, the service chooses."""
+class MusicFields(TypedDict, total=False):
+    """Fields of every request for music. The service chooses values that are omitted or None."""
 
     seed: int | None
     guidance: float | None
@@ -27,21 +27,21 @@ class Playing(TypedDict, total=False):
     webhook: str | None
 
 
-class Material(Playing, total=False):
-    """What a request starts from: ``song``, or ``stems`` (a folder, or by name), or ``of`` a job."""
+class SourceFields(MusicFields, total=False):
+    """The source of a request: ``song``, or ``stems`` (a folder, or by name), or ``of`` a job."""
 
     song: Sound | None
     stems: str | Path | Mapping[str, Sound] | None
     of: Job | str | None
 
 
-class Varying(Material, total=False):
+class RegionFields(SourceFields, total=False):
     """Where to change it, in seconds."""
 
     region: tuple[float, float] | None
 
 
-class Editing(Varying, total=False):
+class EditFields(RegionFields, total=False):
     """What an edit changes."""
 
     regenerate: Sequence[str]
@@ -50,7 +50,7 @@ class Editing(Varying, total=False):
     keep: Literal["exact", "free"] | None
 
 
-class Continuing(Material, total=False):
+class ContinuationFields(SourceFields, total=False):
     """Which stems go on."""
 
     regenerate: Sequence[str]
@@ -61,26 +61,28 @@ Answer = TypeVar("Answer")
 
 
 class MusicRequests(ABC, Generic[Answer]):
-    """Asks for music."""
+    """Sends requests for music."""
 
     @abstractmethod
     def _ask(self, make: Callable[[], Ask]) -> Answer:
-        """Make a request, which may read files, and send it."""
+        """Build a request, which may read files, and send it."""
 
-    def song(self, prompt: str = "", *, seconds: float = 10.0, **fields: Unpack[Playing]) -> Answer:
-        """Ask for a song from text."""
+    def song(self, prompt: str = "", *, seconds: float = 10.0, **fields: Unpack[MusicFields]) -> Answer:
+        """Request a song from text."""
         return self._ask(partial(requests.json, "song", {"prompt": prompt, "seconds": seconds, **fields}))
 
-    def edit(self, prompt: str = "", **fields: Unpack[Editing]) -> Answer:
-        """Ask for a change of a song: of ``song``, of ``stems`` (a folder, or by name), or ``of`` an earlier job."""
+    def edit(self, prompt: str = "", **fields: Unpack[EditFields]) -> Answer:
+        """Request an edit of ``song``, of ``stems`` (a folder, or by name), or ``of`` an earlier job."""
         return self._ask(partial(requests.form, "edit", {"prompt": prompt, **fields}))
 
-    def variation(self, stem: str, prompt: str = "", **fields: Unpack[Varying]) -> Answer:
-        """Ask for another texture of a stem; from what an edit starts from."""
+    def variation(self, stem: str, prompt: str = "", **fields: Unpack[RegionFields]) -> Answer:
+        """Request another texture of a stem, from the same sources as an edit."""
         return self._ask(partial(requests.form, "variation", {"stem": stem, "prompt": prompt, **fields}))
 
-    def continuation(self, prompt: str = "", *, seconds: float = 10.0, **fields: Unpack[Continuing]) -> Answer:
-        """Ask for ``seconds`` more of a song; from what an edit starts from.
+    def continuation(
+        self, prompt: str = "", *, seconds: float = 10.0, **fields: Unpack[ContinuationFields]
+    ) -> Answer:
+        """Request ``seconds`` more of a song, from the same sources as an edit.
 
         All stems go on, or those in ``regenerate``, while the others are given up to the new end.
         """

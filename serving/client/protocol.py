@@ -1,4 +1,4 @@
-"""What a call does, step by step: it yields requests and pauses, and is given their answers. No network, no sleep.
+"""The client's calls as generators: they yield requests and pauses, and receive responses. No network, no sleep.
 
 So the blocking client and the asynchronous one do the same, and only carry it out differently.
 """
@@ -37,7 +37,7 @@ ENDED = frozenset({"done", "failed", "cancelled"})
 
 @dataclass(frozen=True)
 class Pause:
-    """Do nothing for a while."""
+    """Wait before the next step."""
 
     seconds: float
 
@@ -49,7 +49,7 @@ Steps: TypeAlias = Generator[Step, Answer, T]
 
 
 def answered(ask: Ask, patience: float) -> Steps[httpx.Response]:
-    """The answer to a request, tried again while patience lasts. RequestError if it is a failure then."""
+    """Send a request and retry it up to the time limit. RequestError if it still fails."""
     trouble = Trouble(patience)
     while True:
         answer = yield ask
@@ -64,7 +64,7 @@ def answered(ask: Ask, patience: float) -> Steps[httpx.Response]:
 
 
 def asked_job(ask: Ask, patience: float) -> Steps[Job]:
-    """The job that is the answer to a request."""
+    """Send a request for music; return its job."""
     return _model(Job, (yield from answered(ask, patience)))
 
 
@@ -74,7 +74,7 @@ def model(patience: float) -> Steps[ModelCard]:
 
 
 def ready() -> Steps[bool]:
-    """Whether the service takes requests, as it is now."""
+    """Whether the service accepts requests now."""
     answer = yield requests.ready()
     assert answer is not None
     error = failure(answer)
@@ -84,7 +84,7 @@ def ready() -> Steps[bool]:
 
 
 def wait(job: Job | str, seconds: float | None, patience: float) -> Steps[Job]:
-    """The job once it has ended, or as it stands after ``seconds``."""
+    """Return the job when it has ended, or its state after ``seconds``."""
     deadline = float("inf") if seconds is None else time.monotonic() + seconds
     while True:
         asked = time.monotonic()
@@ -98,7 +98,7 @@ def wait(job: Job | str, seconds: float | None, patience: float) -> Steps[Job]:
 
 
 def cancel(job: Job | str, patience: float) -> Steps[Job]:
-    """The job, cancelled; one that has ended stays as it is, with its files."""
+    """Cancel a job. A job that has ended keeps its state and its files."""
     found = yield from asked_job(requests.look(job), patience)
     if found.state not in ENDED:
         yield from answered(requests.removal(job), patience)
@@ -107,7 +107,7 @@ def cancel(job: Job | str, patience: float) -> Steps[Job]:
 
 
 def delete(job: Job | str, patience: float) -> Steps[None]:
-    """Cancel a job if it has not ended, and forget it with its files."""
+    """Cancel a job if it has not ended, and delete it with its files."""
     found = yield from cancel(job, patience)
     if found.state not in ENDED:
         yield from wait(job, None, patience)

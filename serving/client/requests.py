@@ -1,4 +1,4 @@
-"""What to send for each wish: method, path, headers, body. Once made it can be sent again as it is."""
+"""Builds HTTP requests: method, path, headers, body. A built request can be sent repeatedly."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Ask:
     repeatable: bool = True
 
     def build(self, http: httpx.Client | httpx.AsyncClient, timeout: float) -> httpx.Request:
-        """The same, as httpx sends it."""
+        """The request in httpx's form."""
         patience = httpx.Timeout(timeout, read=timeout + self.wait)
         form = list(self.form) or None
         headers = dict(self.headers)
@@ -92,20 +92,20 @@ def form(kind: str, fields: Mapping[str, Any]) -> Ask:
 
 
 def look(job: Job | str, wait: int = 0) -> Ask:
-    """How a job stands, now or within ``wait`` seconds."""
+    """A job's state, now or within ``wait`` seconds."""
     waiting = {"Prefer": f"wait={wait}"} if wait else {}
     return Ask("GET", _job_path(job), {**_JSON, **waiting}, wait=wait)
 
 
 def events(job: Job | str, audio: bool, last_id: str) -> Ask:
-    """The stream of a job's events, after the one that came last."""
+    """The stream of a job's events after the last received one."""
     last = {"Last-Event-ID": last_id} if last_id else {}
     path = f"{_job_path(job)}/events" + ("?audio=true" if audio else "")
     return Ask("GET", path, {"Accept": "text/event-stream", "Cache-Control": "no-store", **last})
 
 
 def removal(job: Job | str) -> Ask:
-    """The end of a job that is not done, or of all that is kept of it. Sent twice it does both, so it is not."""
+    """Cancel a running job, or delete an ended one. Never retried: the second request would delete the job."""
     return Ask("DELETE", _job_path(job), _JSON, repeatable=False)
 
 

@@ -1,4 +1,4 @@
-"""What counts as a failure, and whether and when a request is worth another try."""
+"""Which responses are failures, and whether and when to retry."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 8.0
 
 
 class RequestError(StemsError):
-    """A request that failed; what the service said of it, or that it said nothing.
+    """A request failed: the service's problem, or the lack of an answer.
 
     Args:
         message: what is wrong.
@@ -63,14 +63,14 @@ class RequestError(StemsError):
 
 
 class Trouble:
-    """The failures of one call: how long it pauses before each new try, and when its patience is over."""
+    """Retry state of one call: pauses between attempts, and the time limit."""
 
     def __init__(self, patience: float) -> None:
         self._patience, self._tries = patience, 0
         self._since: float | None = None
 
     def pause(self, error: RequestError) -> float:
-        """Seconds until the next try; raises ``error`` if patience would be over by then."""
+        """Seconds until the next attempt; raises ``error`` if that is past the time limit."""
         now = time.monotonic()
         self._since = now if self._since is None else self._since
         wished = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2**self._tries)
@@ -82,12 +82,12 @@ class Trouble:
         return pause
 
     def over(self) -> None:
-        """All is well again: the next failure is the first."""
+        """Reset after a success: the next failure counts as the first."""
         self._since, self._tries = None, 0
 
 
 def failure(answer: httpx.Response | httpx.RequestError) -> RequestError | None:
-    """The failure in an answer, read to its end, or in the lack of one; None if all went well."""
+    """The failure in a response that was read to its end, or in its absence; None on success."""
     if isinstance(answer, httpx.RequestError):
         return _unanswered(answer)
     return None if answer.is_success else _refused(answer)
@@ -112,7 +112,7 @@ def told(
 
 
 def not_understood(what: str, answer: httpx.Response | None = None) -> RequestError:
-    """The error for an answer that the API does not have."""
+    """The error for a response that the API does not define."""
     status, request_id = (answer.status_code, _request_id(answer)) if answer is not None else (200, "")
     return RequestError(
         f"The answer is not {what}.",
@@ -153,7 +153,7 @@ def _unanswered(error: httpx.RequestError) -> RequestError:
 
 
 def _distrusted(error: BaseException | None) -> bool:
-    """Whether a certificate was refused: that does not go by itself."""
+    """Whether a certificate was refused: a retry does not fix that."""
     while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
         error = error.__cause__ or error.__context__
     return error is not None

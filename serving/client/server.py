@@ -1,4 +1,4 @@
-"""Which service is asked, and by whom."""
+"""The address of a service, and the client's key."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ KEY_VARIABLE = "STEMS_API_KEY"
 
 
 def address(server: str) -> httpx.URL:
-    """The address of a service; StemsError if it is none."""
+    """The address of a service; StemsError if it is not an address."""
     try:
         url = httpx.URL(server)
     except httpx.InvalidURL as error:

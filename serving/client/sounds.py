@@ -1,4 +1,4 @@
-"""Sounds to send: files, bytes, samples, and folders of stems."""
+"""Audio to upload: files, bytes, samples, and folders of stems."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MAX_CHANNELS = 256
 
 
 def read_sound(sound: Sound, field: str) -> tuple[str, bytes]:
-    """The name and the bytes of a file to send; StemsError names the field of a sound that is none."""
+    """The name and the bytes of a file to send; StemsError names the field if it is not audio."""
     if isinstance(sound, str | Path):
         return Path(sound).name, _bytes(Path(sound), field)
     if isinstance(sound, bytes):
@@ -46,7 +46,7 @@ def folder_sounds(folder: str | Path) -> dict[str, Path]:
 
 
 def named_sounds(stems: str | Path | Mapping[str, Sound]) -> Mapping[str, Sound]:
-    """Stems by name, be they given so or as a folder."""
+    """Stems by name, from a mapping or a folder."""
     return stems if isinstance(stems, Mapping) else folder_sounds(stems)
 
 
@@ -59,7 +59,7 @@ def _bytes(path: Path, field: str) -> bytes:
 
 
 def _samples(samples: np.ndarray, field: str) -> np.ndarray:
-    """Samples as they are encoded: float32 ``[channels, n]``."""
+    """Samples in the encoder's form: float32 ``[channels, n]``."""
     samples = np.asarray(samples)
     wide = samples[np.newaxis] if samples.ndim == 1 else samples
     if wide.ndim != 2 or not 1 <= wide.shape[0] <= min(_MAX_CHANNELS, wide.shape[1]):

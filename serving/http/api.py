@@ -1,4 +1,4 @@
-"""The HTTP API and the page: which routes there are. No model code, no Ray."""
+"""The HTTP API and the page: all routes. No model code, no Ray."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ PAGE = Path(__file__).parents[1] / "page"
 
 
 def create_app(config: ServeConfig, backend: ModelBackend) -> FastAPI:
-    """The API and the page in front of whoever plays."""
+    """Build the API and the page in front of a model backend."""
     engine = open_database(config.state)
     root = config.results.rstrip("/")
     stores = Stores(JobStore(engine), JobFiles(f"{root}/uploads"), JobFiles(f"{root}/results"))
@@ -92,7 +92,7 @@ def _add_music(app: FastAPI, auth: Auth, routes: MusicRoutes) -> None:
 
 
 def _add_get(app: FastAPI, path: str, handler: Callable[..., Any], **about: Any) -> None:
-    """A route for GET, and for HEAD, which answers the same without a body."""
+    """Add a route for GET, and for HEAD, which has the same headers without a body."""
     for method in ("GET", "HEAD"):
         app.add_api_route(path, handler, methods=[method], **about)
 
@@ -141,11 +141,11 @@ def _add_jobs(app: FastAPI, auth: Auth, routes: JobRoutes) -> None:
 
 def _add_health(app: FastAPI, backend: ModelBackend, scheduler: JobScheduler, meter: Meter) -> None:
     async def live() -> Health:
-        """Answers as long as the process does."""
+        """Whether the process is alive."""
         return Health(status="live")
 
     async def ready() -> Health:
-        """Answers 200 once a model is loaded, warm, and can take requests; 503, or 507 where the disk is full."""
+        """200 once a model is loaded, warm, and accepts requests; 503 before, 507 if the disk is full."""
         if not await backend.ready():
             raise BusyError("No model is loaded yet.", "Try again soon.", code="starting", retry_after=2)
         if await asyncio.to_thread(scheduler.disk.full):
@@ -153,7 +153,7 @@ def _add_health(app: FastAPI, backend: ModelBackend, scheduler: JobScheduler, me
         return Health(status="ready")
 
     async def metrics() -> Response:
-        """Figures for Prometheus."""
+        """Metrics for Prometheus."""
         full = await asyncio.to_thread(scheduler.disk.full)
         figures = meter.render(scheduler.queued, scheduler.running, full)
         return Response(figures, media_type="text/plain; version=0.0.4")

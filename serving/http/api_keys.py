@@ -1,4 +1,4 @@
-"""API keys: made once, shown once, kept as a hash."""
+"""API keys: created once, shown once, stored as a hash."""
 
 from __future__ import annotations
 
@@ -25,31 +25,31 @@ _MOST_REMEMBERED = 10_000
 
 @dataclass(frozen=True)
 class Known:
-    """What is known of a key: whether any is wanted, and the name of this one if it is one."""
+    """Result of a key lookup: whether the service requires keys, and the name of a valid key."""
 
     wanted: bool
     name: str | None
 
 
 class KeyRing:
-    """Whose key is it? Keys are random and long, so that a plain hash of them tells nothing."""
+    """Looks up the names of keys. Keys are long and random, so a plain hash reveals nothing."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._seen: dict[str, tuple[float, Known]] = {}
 
     async def known(self, key: str) -> Known:
-        """What is known of a key, be it from a moment ago."""
+        """Look a key up, in the cache first."""
         remembered = self.remembered(key)
         return await asyncio.to_thread(self.look, key) if remembered is None else remembered
 
     def remembered(self, key: str) -> Known | None:
-        """What :meth:`look` found a moment ago."""
+        """The cached result of :meth:`look`."""
         when, known = self._seen.get(_hash(key), (-_REMEMBER_S, None))
         return known if time.monotonic() - when < _REMEMBER_S else None
 
     def look(self, key: str) -> Known:
-        """Ask the database."""
+        """Look a key up in the database."""
         with self._engine.connect() as connection:
             wanted = bool(connection.execute(select(func.count()).select_from(keys)).scalar())
             name = connection.execute(select(keys.c.name).where(keys.c.sha256 == _hash(key))).scalar()
@@ -60,7 +60,7 @@ class KeyRing:
 
 
 def add_key(config: KeyConfig) -> None:
-    """Make a key and print it."""
+    """Create a key and print it."""
     key = PREFIX + secrets.token_urlsafe(32)
     try:
         with open_database(config.state).begin() as connection:
@@ -74,14 +74,14 @@ def add_key(config: KeyConfig) -> None:
 
 
 def remove_key(config: KeyConfig) -> None:
-    """Make a key useless, within seconds."""
+    """Revoke a key; it takes effect within seconds."""
     with open_database(config.state).begin() as connection:
         if not connection.execute(delete(keys).where(keys.c.name == config.name)).rowcount:
             raise StemsError(f"'{config.name}' has no key.", "See `stems keys list`.", code="missing", field="name")
 
 
 def list_keys(config: StateConfig) -> None:
-    """Print whose keys there are."""
+    """Print the names of all keys."""
     table = Table("name", "made")
     with open_database(config.state).connect() as connection:
         for row in connection.execute(select(keys).order_by(keys.c.name)).mappings():

@@ -1,4 +1,4 @@
-"""Who asks, how often, and with what kind of body: checked before a request is read."""
+"""Authentication, rate limits and content types, checked before a request is read."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from serving.metrics import Meter
 
 
 class Auth:
-    """Knows clients by their keys, where there are keys, and counts what they ask for."""
+    """Identifies clients by API keys, if there are any, and limits their request rate."""
 
     def __init__(self, config: ServeConfig, keys: KeyRing, meter: Meter) -> None:
         self._keys, self._meter = keys, meter
         self._limit = RateLimit(config.requests_per_minute)
 
     async def require_key(self, http: Request) -> None:
-        """Refuse who has no key, but on this machine while there are none; ``state.owner`` is then whose it is."""
+        """Require a valid API key (loopback is exempt while no keys exist), and set ``request.state.owner``."""
         authorization = http.headers.get("authorization", "")
         scheme, _, key = authorization.partition(" ")
         key = key.strip() if scheme.lower() == "bearer" else ""
@@ -37,7 +37,7 @@ class Auth:
         http.state.owner = known.name or ""
 
     async def require_key_and_quota(self, http: Request) -> None:
-        """The same, and refuse who asks too often."""
+        """Require a valid API key, and refuse a client over its rate limit."""
         await self.require_key(http)
         try:
             self._limit.take(http.state.owner or (http.client.host if http.client else ""))
@@ -47,7 +47,7 @@ class Auth:
 
 
 def _is_local(http: Request) -> bool:
-    """Whether it comes from this machine: over loopback, or not over a network."""
+    """Whether a request comes from this machine: over loopback or a local socket."""
     try:
         return http.client is None or ip_address(http.client.host).is_loopback
     except ValueError:

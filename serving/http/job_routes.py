@@ -1,4 +1,4 @@
-"""The routes of jobs that are there: how they stand, what happens to them, what came of them, their end."""
+"""Routes of existing jobs: state, events, result files, cancelling and deleting."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ _LOOK_S, _PULSE_S = 0.5, 10.0
 
 
 class JobRoutes:
-    """A job is shown to its owner alone; for others it is not there."""
+    """Handlers of job routes. Only a job's owner can see it; others get 404."""
 
     def __init__(self, scheduler: JobScheduler, stores: Stores, backend: ModelBackend) -> None:
         self._scheduler, self._stores, self._backend = scheduler, stores, backend
         self._recent = RecentFiles()
 
     async def job(self, job: str, http: Request) -> Response:
-        """State, progress, and what came of it."""
+        """State, progress and result of a job."""
         found = await self._find(job, http)
         if seconds := wait_seconds(http.headers):
             found = await self._ended(found, seconds)
         return JSONResponse(self._shown(found, http))
 
     async def remove(self, job: str, http: Request) -> Response:
-        """Cancel a job that has not ended, and forget one that has, with its files."""
+        """Cancel a running job, or delete an ended one with its files."""
         found = await self._find(job, http)
         if found.state not in UNFINISHED or not await self._scheduler.cancel(found):
             await self._scheduler.forget(job)
@@ -77,7 +77,7 @@ class JobRoutes:
         return deliver(http.headers, served, media, _headers(found) | {"Content-Disposition": named})
 
     async def answer(self, job: JobRecord, http: Request, preferred: PreferredResponse) -> Response:
-        """Answer for a job just accepted: with what comes of it, if the client waits for long enough."""
+        """Respond to an accepted request: with the result if the client waits long enough, otherwise with the job."""
         http.state.job = job.id
         if preferred.wait:
             try:
@@ -111,7 +111,7 @@ class JobRoutes:
         return shown.model_dump(mode="json")
 
     def _maker(self, job: JobRecord, name: str) -> Callable[[], bytes | None]:
-        """What makes a file of a result; it gives None where there is no such file."""
+        """A function that makes a result file, or None if there is no such file."""
         manifest = Manifest.model_validate(job.manifest)
         return lambda: one_file(name, manifest, lambda kept: self._stores.results.get(job.id, kept))
 
@@ -136,7 +136,7 @@ class JobRoutes:
         return found
 
     async def _ended(self, job: JobRecord, seconds: float) -> JobRecord:
-        """The job once it has ended, or as it is when the time is over."""
+        """The job when it ends, or its state after the waiting time."""
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
         while job.state in UNFINISHED and (left := end - loop.time()) > 0:
@@ -150,7 +150,7 @@ class JobRoutes:
         return job
 
     async def _elsewhere(self, job: JobRecord) -> AsyncGenerator[Event, None]:
-        """Events of a job that has ended, or that another process plays: what its record tells, without sound."""
+        """Events of a job that has ended or runs in another process: from its record, without sound."""
         event_log, shown = EventLog(), ""
         while True:
             state = view(job).model_dump_json()
@@ -166,13 +166,13 @@ class JobRoutes:
             job = await self._read(job)
 
     async def _read(self, job: JobRecord) -> JobRecord:
-        """A job as it is now; as it was, where it has been forgotten."""
+        """The job's current record, or the last known one if it was deleted."""
         found: JobRecord | None = await asyncio.to_thread(self._stores.jobs.get, job.id)
         return found or job
 
 
 async def _stream(events: AsyncGenerator[Event, None], audio: bool, prefix: str) -> AsyncIterator[bytes]:
-    """Events as they are sent, links behind ``prefix``; with a comment now and then where there are none."""
+    """Encode events, with links under ``prefix``; send a comment from time to time to keep the connection alive."""
     pending: asyncio.Task[Event] | None = None
     try:
         while True:

@@ -1,4 +1,4 @@
-"""What every request passes before the API sees it: limits, a log line, a last resort."""
+"""ASGI middleware: limits, a log line per request, and an answer for unexpected errors."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _REFUSED = {
 
 
 class RequestGuard:
-    """ASGI wrapper: refuses bodies that are too large, too slow or compressed, and lets no fault out as it is.
+    """Middleware: refuses bodies that are too large, too slow or compressed; turns every error into a problem.
 
     Without keys it also refuses what pages of other sites send. What is behind sees a request as its client sent it,
     before proxies.
@@ -99,12 +99,12 @@ class RequestGuard:
             await respond(scope, exchange.cut)(scope, receive, exchange.forward)
 
     async def _foreign(self, scope: Scope) -> StemsError | None:
-        """Why a request from elsewhere is refused. With keys none is: no browser adds a key by itself."""
+        """The error for a cross-site request. None if there are keys: no browser adds a key by itself."""
         refused = refusal(scope["headers"], route_path(scope), self._config.hosts)
         return None if refused is None or (await self._keys.known("")).wanted else refused
 
     def _note(self, scope: Scope, exchange: _Exchange) -> None:
-        """One line a request, and its figures: nothing of what was asked for or sent."""
+        """Log one line per request and count it; never log its content."""
         route, seconds = _route(scope), time.monotonic() - exchange.began
         self._meter.answered(route, exchange.status, exchange.answered_after or seconds)
         state = scope.get("state", {})
@@ -125,7 +125,7 @@ class RequestGuard:
 
 
 class _Exchange:
-    """One request on its way through: what it has sent, and whether it was answered."""
+    """One request in progress: bytes received, and whether its response has started."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, max_bytes: int, body_seconds: float) -> None:
         self._scope, self._receive, self._send = scope, receive, send
@@ -140,7 +140,7 @@ class _Exchange:
             self.cut = _too_large(max_bytes)
 
     async def receive(self) -> Message:
-        """The next chunk of the body, or an error once there is too much of it, or it comes too slowly."""
+        """Receive the next part of the body; raise if the body is too large or too slow."""
         if self._whole:
             return await self._receive()  # that the client has left
         left = self.began + self._body_seconds - time.monotonic()
@@ -157,12 +157,12 @@ class _Exchange:
         return message
 
     async def send(self, message: Message) -> None:
-        """Pass an answer on, unless it answers a body that was cut short: parsers call that malformed."""
+        """Send a response part, unless the body was cut short: parsers would report it as malformed."""
         if self.cut is None or self.status:
             await self.forward(message)
 
     async def forward(self, message: Message) -> None:
-        """Pass an answer on, with the headers that every answer has."""
+        """Send a response part, with the headers that every response has."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             self.answered_after = time.monotonic() - self.began
@@ -209,7 +209,7 @@ def _number(value: bytes) -> int:
 
 
 def _route(scope: Scope) -> str:
-    """The path with placeholders for ids, which open a job to whoever has them."""
+    """The path with placeholders for ids. Ids are bearer secrets; never log them."""
     route = scope.get("route")
     path = getattr(route, "path", None)
     return path if isinstance(path, str) and path else ("page" if scope["method"] in ("GET", "HEAD") else "other")

@@ -20,13 +20,13 @@ from serving.workers.backend import ModelBackend
 
 
 class MusicRoutes:
-    """Each route makes a job, and answers for it."""
+    """Handlers that create a job per request."""
 
     def __init__(self, config: ServeConfig, backend: ModelBackend, submission: Submission, jobs: JobRoutes) -> None:
         self._config, self._backend, self._submission, self._jobs = config, backend, submission, jobs
 
     def handler(self, kind: Kind[Any]) -> Callable[..., Awaitable[Response]]:
-        """What answers requests of a kind."""
+        """The handler for requests of one kind."""
         return self._form(kind) if isinstance(kind, SourceKind) else self._json(kind)
 
     def _json(self, kind: Kind[Any]) -> Callable[..., Awaitable[Response]]:
@@ -47,7 +47,7 @@ class MusicRoutes:
         return handle
 
     async def model(self) -> ModelCard:
-        """Stems, rates, limits and digest of the model that is being served."""
+        """Stems, rates, limits and digest of the served model."""
         info = await self._backend.info()
         return ModelCard(
             digest=info.digest,

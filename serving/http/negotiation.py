@@ -1,4 +1,4 @@
-"""What the headers of a request ask for: which answer, how long to wait for it, and under which name."""
+"""Content negotiation: the response format, the waiting time and the idempotency key from request headers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})\"?(?:$|[,;\s])")
 
 @dataclass(frozen=True)
 class PreferredResponse:
-    """How a request for music is to be answered.
+    """The response that a request for music prefers.
 
     Args:
         shape: what to answer with once the job is done.
@@ -55,7 +55,7 @@ def preferred_response(headers: Mapping[str, str]) -> PreferredResponse:
 
 
 def _shape(accept: str) -> tuple[Literal["zip", "mix", "json"], AudioFormat | None]:
-    """Whatever is preferred of what can be given."""
+    """The most preferred available response."""
     if not accept:
         return "zip", None
     for kind in _preferred(accept):
@@ -89,7 +89,7 @@ def _idempotency(headers: Mapping[str, str]) -> str | None:
 
 
 def _preferred(accept: str) -> list[str]:
-    """Media types by falling weight; those of weight 0 are left out."""
+    """Media types by descending weight; weight 0 is excluded."""
     kinds = []
     for part in accept.lower().split(",")[:50]:
         kind, *parameters = (word.strip() for word in part.split(";"))

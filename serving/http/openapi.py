@@ -56,7 +56,7 @@ def failures(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def music() -> dict[int | str, dict[str, Any]]:
-    """The ``responses`` of a route that makes a job: what comes of it, or the job."""
+    """The ``responses`` of a route that creates a job: its result, or the job."""
     headers = {
         "X-Seed": {"description": "The seed that is used.", "schema": {"type": "integer"}},
         "X-Model-Digest": {"description": "The model that plays.", "schema": {"type": "string"}},
@@ -73,7 +73,7 @@ def music() -> dict[int | str, dict[str, Any]]:
 
 
 def _links(job: str) -> dict[str, Any]:
-    """What can be done with a job, whose id is there in the answer."""
+    """OpenAPI links from a job's id to its routes."""
 
     def link(method: str, path: str, **parameters: str) -> dict[str, Any]:
         place = f"#/paths/{path.replace('/', '~1')}/{method}"
@@ -102,7 +102,7 @@ def event_stream() -> dict[int | str, dict[str, Any]]:
 
 
 def one_file() -> dict[int | str, dict[str, Any]]:
-    """The ``responses`` of a file of a result: all of it, a part of it, or that the client has it."""
+    """The ``responses`` of a result file: whole, a range, or not modified."""
     text = {"type": "string"}
     tag = {"ETag": {"description": "Names these bytes.", "schema": text}}
     length = {"Content-Range": {"description": "Which part of the file.", "schema": text}}
@@ -125,7 +125,7 @@ def parts() -> dict[str, Any]:
 
 
 def figures() -> dict[int | str, dict[str, Any]]:
-    """The ``responses`` of the figures."""
+    """The ``responses`` of the metrics route."""
     return {200: {"description": "The figures.", "content": {"text/plain": {"schema": {"type": "string"}}}}}
 
 
@@ -168,7 +168,7 @@ def _without_null(field: dict[str, Any]) -> dict[str, Any]:
 
 
 def install(app: FastAPI) -> None:
-    """Make ``app.openapi()`` complete, and true: what FastAPI adds by itself is not what is sent."""
+    """Complete ``app.openapi()`` and remove FastAPI's wrong defaults."""
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -188,7 +188,7 @@ def _schemas(*models: type[BaseModel]) -> dict[str, Any]:
 
 
 def _drop_bodies(schema: dict[str, Any]) -> None:
-    """An answer to HEAD has none."""
+    """Remove bodies from HEAD responses."""
     for path in schema["paths"].values():
         for response in path.get("head", {"responses": {}})["responses"].values():
             response.pop("content", None)

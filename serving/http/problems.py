@@ -33,7 +33,7 @@ def request_id(scope: Mapping[str, Any]) -> str:
 
 
 def respond(scope: MutableMapping[str, Any], error: StemsError) -> JSONResponse:
-    """The answer for one failure, which is noted in the request's state."""
+    """The response for one failure; it is recorded in the request's state."""
     headers = {"Retry-After": str(error.retry_after)} if isinstance(error, BusyError) else {}
     if isinstance(error, RangeError):
         headers["Content-Range"] = f"bytes */{error.size}"
@@ -44,7 +44,7 @@ def respond(scope: MutableMapping[str, Any], error: StemsError) -> JSONResponse:
 
 
 def invalid_field(errors: Sequence[Any]) -> StemsError:
-    """The first of pydantic's complaints, as an error that names the field and never echoes the value."""
+    """The first validation error as a StemsError that names the field and never echoes the value."""
     first = errors[0]
     field = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path"))
     if first["type"] == "json_invalid":
@@ -59,7 +59,7 @@ def invalid_field(errors: Sequence[Any]) -> StemsError:
 
 
 def install(app: FastAPI) -> None:
-    """Make every failure of the app leave as a :class:`Problem`."""
+    """Turn every failure of the app into a :class:`Problem`."""
 
     @app.exception_handler(StemsError)
     async def _stems_error(request: Request, error: StemsError) -> JSONResponse:
@@ -91,12 +91,12 @@ def install(app: FastAPI) -> None:
 
 
 def _methods(request: Request) -> list[str]:
-    """By which the API takes this path, if it has it."""
+    """The methods that the API has for this path."""
     routes = [route for route in request.app.routes if isinstance(route, Route)]
     same = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
     return sorted({method for route in same for method in route.methods or ()})
 
 
 def answer(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """The answer that carries a problem."""
+    """The response for a problem."""
     return JSONResponse(problem.model_dump(), problem.status, headers=headers, media_type=MEDIA_TYPE)

@@ -1,4 +1,4 @@
-"""How often each client may ask."""
+"""Rate limits per client."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _MOST_CLIENTS = 10_000
 
 
 class RateLimit:
-    """A bucket of tokens for each client, which fills evenly: a minute's worth at most."""
+    """A token bucket per client: refilled evenly, and holding one minute's tokens at most."""
 
     def __init__(self, per_minute: int) -> None:
         self._most, self._rate = float(per_minute), per_minute / 60
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def take(self, client: str) -> None:
-        """Take a token; BusyError, with the time until there is one, where there is none."""
+        """Take a token; BusyError with the waiting time if there is none."""
         now = time.monotonic()
         tokens, then = self._buckets.pop(client, (self._most, now))
         tokens = min(self._most, tokens + (now - then) * self._rate)

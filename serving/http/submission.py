@@ -1,4 +1,4 @@
-"""From an HTTP request to a job that is stored: checked, with a seed, a format and an owner."""
+"""Turn an HTTP request into a stored job, with a seed, a format and an owner."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Submission:
     def _earlier(
         self, kind: SourceKind[Any], request: SourceRequest, owner: str, info: ModelInfo
     ) -> tuple[dict[str, Upload], bytes | None]:
-        """The stems of an earlier result that a request uses; and its codes, if they are this model's."""
+        """The stems that a request uses from an earlier result, and its codes if they are from this model."""
         job = self._stores.jobs.get(str(request.of))
         if job is None or job.owner != owner or job.state != "done":
             raise StemsError(
@@ -118,7 +118,7 @@ class Submission:
 
 
 def _bytes(seconds: float, uploads: Mapping[str, Upload], info: ModelInfo) -> float:
-    """What a job takes on disk at most: what was sent, and stems and mix in 16 bits."""
+    """Upper bound of a job's disk space: uploads, and stems and mix in 16 bits."""
     results = seconds * info.sample_rate * 2 * (len(info.layout.names) + 1)
     return results + sum(len(upload.data) for upload in uploads.values())
 

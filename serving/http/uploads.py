@@ -1,4 +1,4 @@
-"""The multipart body of an edit or a variation: its fields, and its audio files as they are and decoded."""
+"""Parse multipart bodies: text fields, and audio files in encoded and decoded form."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def _check_choice(files: Collection[str], fields: SourceRequest, info: ModelInfo
 
 
 def decode(data: bytes, field: str, filename: str, max_seconds: float) -> Audio:
-    """The sound of a file; StemsError names the field, for what is not audio, too long, too wide or too fast."""
+    """Decode a file. StemsError names the field: not audio, too long, too many channels, too high a rate."""
     try:
         info = audio_info(data, name=filename)
         if info.channels > _MAX_CHANNELS or info.rate > _MAX_RATE:

@@ -71,7 +71,7 @@ def describe(
 
 
 def kept_files(stems: Mapping[str, np.ndarray], codes: np.ndarray, manifest: Manifest) -> dict[str, bytes]:
-    """What is kept of a song: stems and mix, all with the manifest's gain, so that they still sum up; its tokens."""
+    """The stored files of a song: its tokens; stems and mix with one gain, so that stems sum to the mix."""
 
     def encoded(samples: np.ndarray) -> bytes:
         scaled = (samples * manifest.gain).astype(np.float32)[np.newaxis]
@@ -85,13 +85,13 @@ def kept_files(stems: Mapping[str, np.ndarray], codes: np.ndarray, manifest: Man
 
 
 def read_codes(data: bytes, layout: StemLayout) -> dict[str, np.ndarray]:
-    """Stored tokens by stem, ``[codebooks, frames]``; none where they are of another layout."""
+    """Stored tokens by stem, ``[codebooks, frames]``; empty if they have another layout."""
     codes = np.load(io.BytesIO(data), allow_pickle=False)
     return {name: codes[layout.slice(name)] for name in layout.names} if len(codes) == layout.streams else {}
 
 
 def one_file(name: str, manifest: Manifest, kept: Callable[[str], bytes | None]) -> bytes | None:
-    """A file of a result, made of what is kept of it: any sound in any format; None where there is no such file."""
+    """One file of a result, converted from the stored files to any format; None if there is no such file."""
     if name == ZIP:
         return _zipped(manifest, kept)
     if name in (MANIFEST, CODES):

@@ -75,12 +75,12 @@ class WebhookSender:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Begin, if the settings allow any webhook."""
+        """Start sending, if the settings allow any webhook."""
         if self._hosts:
             self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
-        """Stop; what is due stays due."""
+        """Stop; pending webhooks stay pending."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)

@@ -1,1 +1,1 @@
-"""The kinds of requests for music, a module each: what may be asked, how it is checked, and what it becomes."""
+"""The kinds of requests for music, one module each: fields, checks, and the worker's task."""

@@ -46,7 +46,7 @@ E = TypeVar("E", bound=RegionRequest)
 
 
 class RegionKind(SourceKind[E]):
-    """What edits and variations have in common: both are an :class:`~models.song.edit.Edit`."""
+    """Shared by edits and variations: both are an :class:`~models.song.edit.Edit`."""
 
     def task(self, request: E) -> Edit:
         """What to do with the stems."""
@@ -59,7 +59,7 @@ class RegionKind(SourceKind[E]):
         self.task(request).frames(frames, info.frame_rate)
 
     def origin(self, request: E, stem: str, given: Collection[str]) -> Origin:
-        """By what the edit does with a stem."""
+        """Depends on what the edit does with the stem."""
         edit = self.task(request)
         if stem in edit.silent:
             return "silent"
@@ -94,7 +94,7 @@ class EditKind(RegionKind[EditRequest]):
         return Edit(request.regenerate, request.texture, request.silent, request.region, exact)
 
     def uses(self, request: EditRequest, layout: StemLayout) -> list[str]:
-        """All but those that are to be silent."""
+        """All stems but the silent ones."""
         return [name for name in layout.names if name not in request.silent]
 
     def manifest_fields(self, request: EditRequest, seconds: float) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What the service, its client and its documents must know of a kind of request."""
+"""The contract of a request kind, for the service, its client and its OpenAPI document."""
 
 from __future__ import annotations
 
@@ -53,11 +53,11 @@ class Kind(ABC, Generic[R]):
 
     @abstractmethod
     def task(self, request: R) -> Task:
-        """What a worker has to do."""
+        """The worker's task."""
 
     @abstractmethod
     def check(self, request: R, sounds: Mapping[str, Audio], info: ModelInfo, max_seconds: float) -> None:
-        """Check a request against the model, before any of its time is taken.
+        """Check a request against the model, before it uses the model.
 
         Args:
             request: the fields.
@@ -82,5 +82,5 @@ class Kind(ABC, Generic[R]):
         """Where a stem of the result comes from."""
 
     def manifest_fields(self, request: R, seconds: float) -> dict[str, Any]:
-        """What the manifest of a result of so many seconds says beside what all kinds have in common."""
+        """The kind's own manifest fields, for a result of this length in seconds."""
         return {}

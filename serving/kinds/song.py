@@ -51,11 +51,11 @@ class SongKind(Kind[SongRequest]):
             )
 
     def seconds(self, request: SongRequest, sounds: Mapping[str, Audio]) -> float:
-        """As long as it is asked for."""
+        """The requested length."""
         return request.seconds
 
     def given(self, request: SongRequest, sources: Collection[str], info: ModelInfo) -> list[str]:
-        """None."""
+        """No stems are given."""
         return []
 
     def origin(self, request: SongRequest, stem: str, given: Collection[str]) -> Origin:

@@ -1,4 +1,4 @@
-"""What the kinds of requests have in common that start from sound: a song, stems, or an earlier job."""
+"""Shared by all kinds of requests that start from audio: a song, stems, or an earlier job."""
 
 from __future__ import annotations
 
@@ -47,17 +47,17 @@ class SourceKind(Kind[S]):
         """What a worker has to do with the stems."""
 
     def uses(self, request: S, layout: StemLayout) -> list[str]:
-        """The stems that are taken of a whole song or of an earlier job."""
+        """The stems used from a whole song or an earlier job."""
         return list(layout.names)
 
     def given(self, request: S, sources: Collection[str], info: ModelInfo) -> list[str]:
-        """Those that were sent, or that a whole song is separated into."""
+        """The uploaded stems, or the stems of the separated song."""
         if SONG in sources:
             return self.uses(request, info.layout)
         return [name for name in info.layout.names if name in sources]
 
     def seconds(self, request: S, sounds: Mapping[str, Audio]) -> float:
-        """As long as the longest sound."""
+        """The length of the longest source."""
         return max(audio.seconds for audio in sounds.values())
 
     def check(self, request: S, sounds: Mapping[str, Audio], info: ModelInfo, max_seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""What the engine is asked for, by what a worker is asked for."""
+"""From a worker's task to the engine's request."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from serving.workers.protocol import GenerationOrder
 
 
 def draft_of(assembly: Assembly, order: GenerationOrder) -> Draft:
-    """An order as the engine is asked for it. Reads the given stems, and encodes those whose codes are unknown.
+    """Turn an order into the engine's request. Reads the given stems, and encodes those whose codes are unknown.
 
     Raises:
         StemsError: the order cannot be carried out.

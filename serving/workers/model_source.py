@@ -1,4 +1,4 @@
-"""Where the model to serve lies: a directory, or on S3 or in MLflow's registry, from where it is fetched once."""
+"""Fetch the model to serve: a directory, S3, or MLflow's registry."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FILES_DIGEST = "files_digest"
 
 
 def pin_model(model: str, tracking: str) -> str:
-    """The model as every copy shall load it: an alias becomes the version that it points to now.
+    """Pin the model that every replica loads: an alias becomes its present version.
 
     Copies that start later, on other machines, then hold the same model though the alias may have moved.
 
@@ -36,7 +36,7 @@ def pin_model(model: str, tracking: str) -> str:
 
 
 def local_model(model: str, tracking: str, cache: str) -> Path:
-    """The directory of a model; a registered one is fetched into ``cache``, whole or not at all.
+    """Return a model's directory; remote models are downloaded to ``cache``, completely or not at all.
 
     Raises:
         StemsError: as :func:`pin_model`, or what came is not what was published.
@@ -70,7 +70,7 @@ def absolute_path(path: str) -> str:
 
 
 def _from_store(model: str, cache: Path) -> Path:
-    """A model directory on S3; the name of its copy is a hash of what lies there."""
+    """Download a model directory from S3; its copy is named by a hash of the listing."""
     try:
         store, root = fsspec.core.url_to_fs(model)
         found = store.find(root, detail=True)
@@ -160,7 +160,7 @@ def _fetch(source: str, tracking: str, folder: Path, digest: str) -> None:
 
 
 def _partial(folder: Path) -> Path:
-    """An empty directory beside one that is to come."""
+    """An empty directory beside the final one, for a download in progress."""
     try:
         clean_up(folder)
         partial = hidden(folder)

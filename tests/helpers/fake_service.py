@@ -35,7 +35,7 @@ def job(state: State = "done", **changes: Any) -> dict[str, Any]:
         ended=BEGIN + 1 if ended else None,
         expires=BEGIN + 86_401 if ended else None,
         frames=100 if done else 0,
-        of=100,
+        total_frames=100,
         manifest=manifest() if done else None,
     )
     return {**view(record).model_dump(mode="json"), **changes}

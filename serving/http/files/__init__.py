@@ -1,1 +1,1 @@
-"""Stored files as HTTP answers: names, ranges, and what was read lately."""
+"""Stored files as HTTP responses: names, ranges, and a cache."""

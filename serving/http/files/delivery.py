@@ -1,4 +1,4 @@
-"""A file of a result as an answer: whole, a part of it, or that the client has it."""
+"""Respond with a result file: whole (200), a range (206), or not modified (304)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CACHING = "private, no-cache"
 
 
 def deliver(asked: Mapping[str, str], file: ServedFile, media_type: str, headers: Mapping[str, str]) -> Response:
-    """The answer to a request with the headers ``asked``; RangeError for a part that is not there."""
+    """The response to a request with the headers ``asked``; RangeError for a range outside the file."""
     size = len(file.data)
     sent = {**headers, "ETag": file.etag, "Accept-Ranges": "bytes", "Cache-Control": _CACHING}
     if has_it(asked, file.etag):

@@ -1,4 +1,4 @@
-"""By which name a browser saves a file: ``Content-Disposition`` (RFC 6266)."""
+"""The name under which a browser saves a file: ``Content-Disposition`` (RFC 6266)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def disposition(file: str, prompt: str, *, inline: bool = False) -> str:
 
 
 def _title(prompt: str) -> str:
-    """The beginning of a prompt, of characters that names of files may have, cut between words."""
+    """The beginning of a prompt as a file name, cut between words."""
     kept = "".join(
         " " if character in _NOT_IN_NAMES or unicodedata.category(character)[0] in "CZ" else character
         for character in unicodedata.normalize("NFC", prompt)

@@ -1,4 +1,4 @@
-"""What Range, If-Range and If-None-Match ask for (RFC 9110): a part of a file, or nothing that the client has."""
+"""Parse Range, If-Range and If-None-Match (RFC 9110)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MOST_DIGITS = 18
 
 
 class RangeError(StemsError):
-    """No byte of what was asked for is in a file of ``size`` bytes."""
+    """The requested range lies outside a file of ``size`` bytes."""
 
     def __init__(self, size: int) -> None:
         super().__init__(
@@ -31,13 +31,13 @@ class Part:
 
 
 def has_it(headers: Mapping[str, str], etag: str) -> bool:
-    """Whether the client has the file that ``etag`` names, by If-None-Match."""
+    """Whether the client already has the file with this ``etag``, by If-None-Match."""
     known = headers.get("if-none-match", "")
     return known.strip() == "*" or etag in (tag.strip().removeprefix("W/") for tag in known.split(","))
 
 
 def wanted_part(headers: Mapping[str, str], etag: str, size: int) -> Part | None:
-    """The part that is asked for; None for the whole file.
+    """The requested range; None for the whole file.
 
     The whole is sent, too, for several parts at once, for what is no range of bytes, and where If-Range names
     another file. A date in If-Range names none.

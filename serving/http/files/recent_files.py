@@ -1,4 +1,4 @@
-"""JobFiles that were asked for lately, in memory: a player asks for one many times, part by part."""
+"""Keeps recently requested files in memory: a player requests the same file many times, in ranges."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True)
 class ServedFile:
-    """The bytes of a file, and the ETag that names them."""
+    """The bytes of a file, and their ETag."""
 
     data: bytes
     etag: str
 
 
 class RecentFiles:
-    """Makes each file once, however many ask for it at the same time, and keeps the last ones.
+    """Converts each file once for any number of simultaneous requests, and keeps the most recent files.
 
     Args:
         most_bytes: of all that are kept; a larger file is made each time.
@@ -36,7 +36,7 @@ class RecentFiles:
         self._making: dict[Key, asyncio.Task[ServedFile | None]] = {}
 
     async def get(self, key: Key, make: Callable[[], bytes | None]) -> ServedFile | None:
-        """The file of that key, made in a thread if it is not kept; None where there is none."""
+        """The file with this key, converted in a thread if it is not cached; None if it does not exist."""
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key]
@@ -47,7 +47,7 @@ class RecentFiles:
         return await asyncio.shield(self._making[key])  # a client that leaves does not end it for the others
 
     def forget(self, job: str) -> None:
-        """Keep no file of a job any longer."""
+        """Drop a job's files from the cache."""
         for key in [key for key in self._kept if key[0] == job]:
             self._bytes -= len(self._kept.pop(key).data)
 
