@@ -61,6 +61,14 @@ def test_given_sound_is_kept_as_it_is_in_mono_at_the_models_rate(assembly: Assem
         assert np.array_equal(song.stems[name][: len(kept)], kept)
 
 
+def test_the_frame_in_which_the_song_ends_is_written(assembly: Assembly) -> None:
+    """Its code would say that the sound stops there."""
+    draft = assembly.draft_continuation(
+        sources(stems(30 * HOP + 123)), Continuation(0.5), prompt="", sampling=SAMPLING
+    )
+    assert draft.request.grid.known.sum(dim=1).tolist() == [30] * LAYOUT.streams
+
+
 @pytest.mark.parametrize("samples", [7, 30 * HOP, 30 * HOP + 123])
 def test_the_seam_has_no_click(assembly: Assembly, samples: int) -> None:
     given = hums(samples)
