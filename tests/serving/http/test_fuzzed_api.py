@@ -114,7 +114,10 @@ def described(band: Any, model_directory: Path, tmp_path_factory: pytest.TempPat
 def test_a_client_that_tries_everything_gets_what_is_documented(described: Any) -> None:
     faults, answered = [], set()
     for event in from_schema(described).execute():
-        if isinstance(event, events.NonFatalError | events.FatalError):
+        crashed = isinstance(event, events.NonFatalError | events.FatalError)
+        if crashed and "AST constructor recursion depth mismatch" not in str(
+            event
+        ):  # CPython 3.11's own, now and then
             faults.append(str(event))
         if isinstance(event, events.ScenarioFinished):
             tried = event.recorder
