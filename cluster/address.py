@@ -27,7 +27,7 @@ def reach(named: str, seconds: float = PATIENCE) -> str:
         seconds: how long to try.
 
     Raises:
-        StemsError: the address is not valid, no server answers, or the server accepts no connection to Ray.
+        StemsError: the address is not valid, nothing answers, or the server accepts no connection to Ray.
     """
     end = time.monotonic() + seconds
     host, port = _place(named)

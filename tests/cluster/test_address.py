@@ -43,7 +43,7 @@ def silent() -> Iterator[int]:
 
 @pytest.mark.parametrize("form", ["127.0.0.1:{port}", "ray://127.0.0.1:{port}"])
 def test_another_program_at_the_address_is_not_waited_for(silent: int, form: str) -> None:
-    with pytest.raises(StemsError, match="no Ray"):
+    with pytest.raises(StemsError, match="not a Ray cluster"):
         reach(form.format(port=silent), seconds=0.2)
 
 
