@@ -27,7 +27,7 @@ def reach(named: str, seconds: float = PATIENCE) -> str:
         seconds: how long to try.
 
     Raises:
-        StemsError: it is no such address, nothing answers, or what answers is no Ray that lets us in.
+        StemsError: the address is not valid, no server answers, or the server accepts no connection to Ray.
     """
     end = time.monotonic() + seconds
     host, port = _place(named)
@@ -93,7 +93,7 @@ def _joined(host: str, port: int) -> str:
 
 
 def _fault(host: str, port: int, seconds: float, *, client: bool) -> str:
-    """Why what answers cannot be joined; empty where it is a Ray that lets this process in."""
+    """Why this process cannot join the server; empty if it can."""
     reason = _ask(host, port, seconds, client=client)
     if reason == _NO_TOKEN and "RAY_AUTH_MODE" not in os.environ:
         from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
@@ -133,7 +133,7 @@ def _ask(host: str, port: int, seconds: float, *, client: bool) -> str:
                 return _NO_TOKEN
             status = grpc.StatusCode
             if said in (status.UNAVAILABLE, status.DEADLINE_EXCEEDED, status.UNIMPLEMENTED):
-                return f"what answers at {host}:{port} is no Ray, or not a healthy one"
+                return f"the server at {host}:{port} is not a Ray cluster, or is not healthy"
     return ""
 
 

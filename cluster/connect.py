@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 def named_cluster() -> str:
-    """What RAY_ADDRESS names; empty where a command shall start a Ray of its own."""
+    """The cluster in RAY_ADDRESS; empty if the command must start its own Ray."""
     address = os.environ.get(ADDRESS, "").strip()
     return "" if address == "local" else address
 

@@ -18,7 +18,7 @@ _LONGEST_SOCKET = 107
 
 
 class OwnRay:
-    """Around the start of a Ray that ends with this process, with every process that it has started.
+    """Wraps the start of Ray, so that Ray and all its processes end with this process.
 
     Ray itself leaves some of its processes running for a while, or for good, when it is interrupted as it starts.
     """
@@ -44,7 +44,7 @@ class OwnRay:
         return all(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in self._roots)
 
     def end(self) -> None:
-        """End it in order. Runs before what Ray does when a process ends."""
+        """Stop Ray cleanly. Runs before Ray's own exit handler."""
         import ray
 
         family = self._family()

@@ -1,4 +1,4 @@
-"""Whether something can be placed on a cluster's nodes. A cluster's sum is no place: pure functions of its shapes."""
+"""Checks that nodes can hold the requested copies: each must fit on one node. Pure functions of the nodes' shapes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of a job waits for room on the cluster, and for what: one line after 20 s, then one a minute."""
+"""Reports requests of a job that wait for resources: first after 20 s, then once per minute."""
 
 from __future__ import annotations
 

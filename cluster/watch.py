@@ -42,7 +42,7 @@ class NodeLog:
 
 @contextmanager
 def watch(wants: Mapping[str, Want]) -> Iterator[None]:
-    """Meanwhile, say in the log what of these has no room, and what nodes are lost or join."""
+    """While the block runs, log requests that wait for resources, and nodes that leave or join."""
     over, waiting, nodes = threading.Event(), Waiting(wants), NodeLog(addresses())
 
     def look() -> None:

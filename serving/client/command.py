@@ -27,7 +27,7 @@ from serving.kinds.kind import CommonFields
 # Of jobs, as the service makes them: longer than most names of files, and without a dot.
 _JOB_ID = re.compile(r"[A-Za-z0-9_-]{16,64}")
 
-# Whoever interrupts does not want to wait.
+# A user who interrupts does not want to wait.
 _CANCEL_S = 5.0
 
 
@@ -241,7 +241,7 @@ def _material(config: _Source) -> dict[str, Any]:
     if _JOB_ID.fullmatch(config.song):
         return {**fields, "of": config.song}
     raise StemsError(
-        f"'{config.song}' is no file, no folder, and no id of a job.",
+        f"'{config.song}' is not a file, a folder or a job id.",
         "Give a mixed song, a folder of stems, or a job.",
         code="missing",
         field="song",

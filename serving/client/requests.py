@@ -110,13 +110,17 @@ def removal(job: Job | str) -> Ask:
 
 
 def file(link: str) -> Ask:
-    """A file of a result. StemsError for a link that leads out of the service.
+    """A file of a result. StemsError for a link that points outside the service.
 
     A link begins with the path under which the service sees itself; the client goes by the address that it has.
     """
     found = _LINK.fullmatch(link)
     if not found:
-        raise StemsError(f"The link '{link[:80]}' leads out of the service.", "It is not followed.", field="links")
+        raise StemsError(
+            f"The link '{link[:80]}' points outside the service.",
+            "Use a link from this service's job.",
+            field="links",
+        )
     return Ask("GET", found[1], {"Accept": "*/*"})
 
 
@@ -143,7 +147,7 @@ def job_id(job: Job | str) -> str:
     """The id of a job; StemsError where it cannot be one."""
     name = job if isinstance(job, str) else job.id
     if not _ID.fullmatch(name):
-        raise StemsError(f"'{name[:80]}' is no id of a job.", "Give the id that the service gave it.", field="id")
+        raise StemsError(f"'{name[:80]}' is not a job id.", "Use the id that the service returned.", field="id")
     return name
 
 

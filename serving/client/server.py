@@ -28,6 +28,6 @@ def headers(key: str | None) -> dict[str, str]:
     """The headers of every request, with the key, or the environment's. StemsError for a key that cannot be sent."""
     key = os.environ.get(KEY_VARIABLE, "") if key is None else key
     if not (key.isascii() and key.isprintable()) or " " in key:
-        raise StemsError("The API key has characters that no key has.", "Copy it anew.", field="key")
+        raise StemsError("The API key contains invalid characters.", "Copy it again.", field="key")
     agent = {"User-Agent": f"musicgen-stem-ray/{version('musicgen-stem-ray')}"}
     return agent | ({"Authorization": f"Bearer {key}"} if key else {})

@@ -32,7 +32,7 @@ def folder_sounds(folder: str | Path) -> dict[str, Path]:
     """The stems in a folder, such as the client saves: all its audio files but the mix, by their names.
 
     Raises:
-        StemsError: it is no folder, has no stems, has one twice, or a sound in a format that is not taken.
+        StemsError: it is not a folder, has no stems, has one twice, or has audio in another format.
     """
     folder = Path(folder)
     if not folder.is_dir():

@@ -168,7 +168,7 @@ class _Exchange:
             self.answered_after = time.monotonic() - self.began
             headers = list(message.get("headers", ()))
             if self.status == HTTPStatus.REQUEST_TIMEOUT:
-                headers.append((b"connection", b"close"))  # nobody waits for the rest of the body
+                headers.append((b"connection", b"close"))  # the client does not send the rest of the body
             message = {**message, "headers": [*headers, *_headers(route_path(self._scope), headers)]}
         elif self._scope["method"] == "HEAD":
             message = {**message, "body": b""}

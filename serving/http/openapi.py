@@ -30,7 +30,7 @@ _PROBLEMS = {
     400: "A header is not for clients, or the request is malformed.",
     401: "There is no API key, or it is not known.",
     403: "There are no keys, and the request comes from a page of another site or names another host.",
-    404: "There is no such thing, or no longer.",
+    404: "The resource does not exist, or the service has deleted it.",
     406: "None of the media types in Accept can be given.",
     408: "The body came too slowly.",
     413: "The body is too large.",

@@ -1,4 +1,4 @@
-"""What each member of the band plays over a arrangement: drums, bass, chords and melody."""
+"""What each member of the band plays over an arrangement: drums, bass, chords and melody."""
 
 from __future__ import annotations
 

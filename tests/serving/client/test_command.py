@@ -120,7 +120,7 @@ def test_an_earlier_job_goes_on(run: Run) -> None:
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (["edit", "--song", "no.wav"], "'no.wav' is no file, no folder, and no id of a job."),
+        (["edit", "--song", "no.wav"], "'no.wav' is not a file, a folder or a job id."),
         (["edit", "--song", ID, "--region", "2"], "--region 2: write it as START and END in seconds"),
         (["edit", "--song", "."], "'.' has no stems."),
         (["edit"], "--song must be given."),
