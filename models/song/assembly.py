@@ -226,7 +226,7 @@ class Assembly:
                     f"'{name}' ends after {len(sound) / self.sample_rate:.2f} s: a stem that does not go on is given "
                     f"up to the new end, {samples / self.sample_rate:.2f} s.",
                     f"Give all of '{name}', or let it go on, too.",
-                    field="stems",
+                    field="regenerate",
                 )
 
     def separate(self, song: Audio, *, mono: bool = True) -> dict[str, Audio]:

@@ -25,9 +25,9 @@ class Continuation:
     def check(self, layout: StemLayout, given: Collection[str]) -> None:
         """Refuse unknown or missing stems, and a new part without a length."""
         layout.check_names(given, "song")
-        layout.check_names(self.stems or (), "stems")
+        layout.check_names(self.stems or (), "regenerate")
         if self.stems is not None and not self.stems:
-            raise StemsError("No stem is to go on.", "Name one, or leave the names out for all.", field="stems")
+            raise StemsError("No stem is to go on.", "Name one, or leave the names out for all.", field="regenerate")
         if not 0 < self.seconds < math.inf:  # also refuses NaN
             raise StemsError(
                 f"A song cannot go on for {self.seconds:g} seconds.", "Give a number above 0.", field="seconds"

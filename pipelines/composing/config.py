@@ -97,8 +97,9 @@ class ExtendConfig(DecodingConfig):
     seconds: Seconds = 10.0
     """Length of the new part."""
 
-    stems: StemNames = Field(default=[])
-    """Stems that go on, while the files of the others last up to the new end; by default all."""
+    regenerate: StemNames = Field(default=[])
+    """Stems that go on, as in --regenerate bass drums, while the files of the others last up to the new end; by
+    default all."""
 
     prompt: Prompt = ""
     """What the new part should sound like; empty to go by the music alone."""

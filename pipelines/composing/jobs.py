@@ -54,8 +54,8 @@ def extend(config: ExtendConfig) -> Song:
     """Let a song go on, into ``config.output``."""
     output = check_folder(config.output, ours=is_song)
     assembly = _load(config)
-    assembly.layout.check_names(config.stems, "stems")
-    continuation = Continuation(config.seconds, config.stems or None)
+    assembly.layout.check_names(config.regenerate, "regenerate")
+    continuation = Continuation(config.seconds, config.regenerate or None)
     given = read_given(assembly, Path(config.song), silent=[], rest=config.rest)
     draft = assembly.draft_continuation(
         given.sources, continuation, prompt=config.prompt, sampling=Sampling.of(config)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 from pydantic import ConfigDict, Field
 
@@ -38,7 +38,6 @@ class ContinuationKind(SourceKind[ContinuationRequest]):
         "\n\nThe song itself stays as it is. Where only some stems go on, send the others as long as the result."
     )
     request = ContinuationRequest
-    renamed: ClassVar[Mapping[str, str]] = {"stems": "regenerate"}
 
     def task(self, request: ContinuationRequest) -> Continuation:
         """For how long, and in which stems."""

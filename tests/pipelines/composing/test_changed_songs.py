@@ -59,6 +59,22 @@ def test_a_song_goes_on_from_its_own_tokens(model: Path, own_song: Path, tmp_pat
         np.testing.assert_allclose(sound(longer, name)[:, :16_000], scaled, atol=1 / 2**15)
 
 
+def test_some_stems_go_on_under_one_that_is_given_to_the_new_end(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, seconds in (("bass", 0.5), ("drums", 0.5), ("other", 1.0)):
+        write_audio(tmp_path / "given" / f"{name}.wav", noise(seconds))
+    words = ["extend", "--model", model, "--song", tmp_path / "given", "--seconds", 0.5, "--seed", 1]
+    stems(*words, "--regenerate", "bass", "drums", "--output", tmp_path / "longer")
+    assert sound(tmp_path / "longer", "bass").shape == sound(tmp_path / "longer", "other").shape == (1, 32_000)
+    assert sound(tmp_path / "longer", "bass")[:, 16_000:].any()
+    scaled = sound(tmp_path / "given", "other") * said(tmp_path / "longer")["gain"]
+    np.testing.assert_allclose(sound(tmp_path / "longer", "other"), scaled, atol=1 / 2**15)
+    # The song would end at 1.5 s: drums end too early to be given.
+    assert cli.main([str(word) for word in [*words, "--regenerate", "bass", "other"]]) == 2
+    assert "drums" in capsys.readouterr().err
+
+
 def test_an_edit_and_another_texture_keep_the_other_tokens(model: Path, own_song: Path, tmp_path: Path) -> None:
     given = ["edit", "--model", model, "--song", own_song, "--seed", 1, "--output"]
     stems(*given, tmp_path / "edit", "--regenerate", "bass")
