@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from models.errors import StemsError
 from models.files.storage import CODE as STORAGE
 from models.files.storage import human_bytes
-from serving.schemas import Problem
 
 # The HTTP status of a StemsError's code. Anything else that a request can cause is 422.
 _STATUS = {
@@ -51,6 +53,51 @@ _TITLES = {
     "empty": "The audio is empty",
     "not_finite": "The audio is damaged",
 }
+
+
+class Problem(BaseModel):
+    """One failure: what it is, which field caused it, and how to fix it."""
+
+    model_config = ConfigDict(
+        use_attribute_docstrings=True,
+        json_schema_extra={
+            "example": {
+                "type": "urn:stems:problem:invalid",
+                "title": "The request is not valid",
+                "status": 422,
+                "detail": "'tuba' is not a stem of this model.",
+                "field": "regenerate",
+                "hint": "Choose from: bass, drums, other.",
+                "request_id": "0f8b7d0c",
+            }
+        },
+    )
+
+    type: str
+    """A stable name of the kind of failure."""
+    title: str
+    """The kind of failure, for people."""
+    status: int
+    """The HTTP status."""
+    detail: str
+    """What is wrong with this request."""
+    field: str
+    """The request field at fault; empty where there is none."""
+    hint: str
+    """What to do about it."""
+    mend: str = ""
+    """The same as `hint`, under its old name; it goes with version 0.3."""
+    request_id: str
+    """The request, as in the X-Request-Id header."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _both_names(cls, values: Any) -> Any:
+        """Problems stored by version 0.1 have the old name alone."""
+        if isinstance(values, dict):
+            hint = values.get("hint") or values.get("mend") or ""
+            return {**values, "hint": hint, "mend": hint}
+        return values
 
 
 class BusyError(StemsError):

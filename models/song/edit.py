@@ -25,8 +25,8 @@ class Edit:
     """An edit of a song. Stems that are neither given nor silent are written, too.
 
     Args:
-        regenerate: given stems to write anew; what they were is hidden from the model.
-        texture: given stems whose first codebook stays while the others are written anew: same notes, other sound.
+        regenerate: given stems to regenerate; the model does not see their old sound.
+        texture: given stems whose first codebook stays while the others are regenerated: same notes, other sound.
         silent: stems that are to stay silent.
         region: where to write ``regenerate`` and ``texture``, in seconds; they stay as they are before and after,
             and the model hears that. None for everywhere.

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import shutil
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import TypeAdapter
 from rich.console import Console
 from rich.table import Table
 
-from models.files.output_folder import check_folder
-from models.files.output_listing import is_working, mark_working
 from models.lm.sampling import Sampling
 from models.song.assembly import Assembly
 from models.song.assembly_builder import assemble
@@ -28,6 +23,7 @@ from models.song.source import Source
 from pipelines.composing.folder import write_song
 from pipelines.demo.band.render import RenderedSong, render_catalog, render_multitracks
 from pipelines.demo.config import DemoConfig
+from pipelines.demo.demo_run import DemoRun
 from pipelines.demo.extension import extended_song
 from pipelines.demo.measure import (
     FinishedEdit,
@@ -91,8 +87,6 @@ NOTE = (
     "the pipeline works, not how good the models can be."
 )
 
-T = TypeVar("T")
-
 
 @dataclass(frozen=True)
 class Band:
@@ -118,46 +112,6 @@ class Songs:
     generated: Song
     edit: FinishedEdit
     extended: ExtendedSong
-
-
-class DemoRun:
-    """One demo: its folder, its console, and the seconds that each step took."""
-
-    def __init__(self, config: DemoConfig) -> None:
-        self.config, self.folder = config, check_folder(config.output, ours=_holds_demo)
-        mark_working(self.folder)
-        self.console = Console(stderr=True)
-        self.seconds: dict[str, float] = {}
-
-    @property
-    def tracking(self) -> str:
-        """Where the trainings of this demo are tracked."""
-        return f"sqlite:///{self.folder}/mlflow.db"
-
-    def step(self, name: str, work: Callable[[], T]) -> T:
-        """Do one step, say how long it took, and remember it beside earlier runs' time for it."""
-        self.console.print(f"[bold]{name}[/bold] …")
-        began = time.perf_counter()
-        result = work()
-        spent = time.perf_counter() - began
-        self.console.print(f"  {spent:.0f} s")
-        self.seconds[name] = self._remember(name, spent)
-        return result
-
-    def _remember(self, name: str, spent: float) -> float:
-        """Add up the time that a step took over the runs of a demo that was stopped in between."""
-        file = self.folder / "seconds.json"
-        known: dict[str, float] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-        known[name] = known.get(name, 0.0) + spent
-        partial = file.with_name(".seconds.json.partial")
-        partial.write_text(json.dumps(known), encoding="utf-8")
-        partial.replace(file)
-        return known[name]
-
-
-def _holds_demo(folder: Path) -> bool:
-    """Whether a folder is marked, or is of a release before the mark."""
-    return is_working(folder) or ((folder / "seconds.json").is_file() and (folder / "band").is_dir())
 
 
 def run_demo(config: DemoConfig) -> DemoResults:

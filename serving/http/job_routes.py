@@ -13,6 +13,7 @@ from fastapi import Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from models.errors import StemsError
+from serving.errors import Problem
 from serving.http.files.delivery import deliver
 from serving.http.files.disposition import disposition
 from serving.http.files.recent_files import RecentFiles, ServedFile
@@ -25,7 +26,7 @@ from serving.jobs.event_log import Event, EventLog
 from serving.jobs.job_store import UNFINISHED, JobRecord
 from serving.jobs.scheduler import JobScheduler
 from serving.jobs.views import place, view, with_prefix
-from serving.schemas import Manifest, Problem
+from serving.schemas import Manifest
 from serving.workers.backend import ModelBackend
 
 _LOOK_S, _PULSE_S = 0.5, 10.0

@@ -10,11 +10,12 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from models.audio.formats import listed_suffixes
+from serving.errors import Problem
 from serving.http import problems
 from serving.http.negotiation import MOST_KEY
 from serving.jobs.artifacts import ZIP
 from serving.kinds.source import SourceKind
-from serving.schemas import Job, Problem
+from serving.schemas import Job
 
 _REF = "#/components/schemas/{model}"
 _BINARY = {"type": "string", "format": "binary"}

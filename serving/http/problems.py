@@ -14,9 +14,8 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
 
 from models.errors import StemsError
-from serving.errors import BusyError, problem_of
+from serving.errors import BusyError, Problem, problem_of
 from serving.http.files.ranges import RangeError
-from serving.schemas import Problem
 
 MEDIA_TYPE = "application/problem+json"
 

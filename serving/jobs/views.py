@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from serving.errors import Problem
 from serving.jobs.artifacts import MANIFEST, ZIP
 from serving.jobs.job_store import JobRecord
-from serving.schemas import Job, Links, Manifest, Problem, Timings
+from serving.schemas import Job, Links, Manifest, Timings
 from serving.timings import Seconds
 
 

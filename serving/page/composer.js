@@ -124,10 +124,10 @@ export class Composer {
     const chosen = this.file !== null;
     const extend = chosen && this.mode === "extend";
     find("#mode").hidden = !chosen;
-    find("#anew").hidden = !chosen || extend;
+    find("#stems-to-change").hidden = !chosen || extend;
     find("#length").hidden = chosen && !extend;
     find("#no-file").hidden = !chosen;
-    find("#submit").textContent = extend ? "Extend the song" : chosen ? "Play the stems anew" : "Make the song";
+    find("#submit").textContent = extend ? "Extend the song" : chosen ? "Regenerate the stems" : "Make the song";
     find("#composer-title").textContent = chosen ? "Change a song" : "Make a song";
   }
 }

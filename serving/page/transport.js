@@ -3,7 +3,7 @@
 const find = (selector) => document.querySelector(selector);
 const OTHER = { a: "b", b: "a" };
 
-/** Connect the transport to a player; `names` answers what is in the slots, {a, b}. Answers what shows it anew. */
+/** Connect the transport to a player; `names` answers what is in the slots, {a, b}. Returns the function that redraws it. */
 export function wireTransport(player, names, onTick) {
   let frame = 0;
   const tick = () => {

@@ -13,9 +13,10 @@ from typing import Any
 
 import httpx
 
+from serving.errors import Problem
 from serving.jobs.job_store import JobRecord
 from serving.jobs.views import view
-from serving.schemas import Manifest, Problem, State
+from serving.schemas import Manifest, State
 
 Answer = httpx.Response | Exception
 
@@ -79,7 +80,7 @@ def problem(status: int, type: str = "busy", **more: Any) -> httpx.Response:
         status=status,
         detail="It failed so.",
         field="",
-        hint="Mend it.",
+        hint="Fix it.",
         request_id="r1",
     )
     return httpx.Response(status, headers=headers, json={**failure.model_dump(mode="json"), **more})

@@ -48,7 +48,7 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> TinyModels:
 
 
 def noise(seed: int, seconds: float = 1.5, rate: int = 44100, channels: int = 2) -> Audio:
-    """A song that nobody would buy: noise bursts over a tone."""
+    """An unmusical song: noise bursts over a tone."""
     rng = np.random.default_rng(seed)
     time = np.arange(int(seconds * rate)) / rate
     tone = np.sin(2 * np.pi * (80 + 7 * seed) * time)

@@ -90,9 +90,9 @@ def test_a_problem_tells_what_the_service_told(make: Make) -> None:
     with pytest.raises(RequestError) as caught:
         make(service).edit(of=ID, regenerate="tuba")
     error = caught.value
-    assert str(error) == "'tuba' is not a stem. Mend it."
+    assert str(error) == "'tuba' is not a stem. Fix it."
     assert (error.status, error.type, error.code) == (422, "urn:stems:problem:invalid", "invalid")
-    assert (error.field, error.hint, error.request_id) == ("regenerate", "Mend it.", "r1")
+    assert (error.field, error.hint, error.request_id) == ("regenerate", "Fix it.", "r1")
     again = pickle.loads(pickle.dumps(error))
     assert (str(again), again.status, again.request_id) == (str(error), 422, "r1")
 

@@ -151,7 +151,7 @@ def test_a_refusal_is_told(run: Run, capsys: pytest.CaptureFixture[str]) -> None
 @pytest.mark.parametrize(
     ("end", "text"),
     [
-        (job("failed", problem=problem(503, "internal").json()), "It failed so. Mend it."),
+        (job("failed", problem=problem(503, "internal").json()), "It failed so. Fix it."),
         (job("cancelled"), f"Job {ID} was cancelled. Ask again."),
     ],
 )

@@ -57,7 +57,7 @@ def test_links_are_followed_below_the_clients_own_address(server: str, seen: str
     [
         (job("running"), f"Job {ID} is running. Wait for it."),
         (job("cancelled"), f"Job {ID} was cancelled."),
-        (job("failed", problem=problem(500, "internal").json()), "It failed so. Mend it."),
+        (job("failed", problem=problem(500, "internal").json()), "It failed so. Fix it."),
         (job(links={**job()["links"], "mix": "//evil.test/mix.wav"}), "The link '//evil.test/mix.wav' points out"),
         (job(links={**job()["links"], "mix": "http://evil.test/v1/m.wav"}), "The link 'http://evil.test/v1/m.wav'"),
     ],

@@ -37,7 +37,7 @@ def test_a_song_is_made_heard_changed_compared_and_saved(studio: Studio) -> None
     solo.click()
     studio.lane(one).get_by_role("button", name=f"Mute {one}").click()
 
-    # A region of one stem is played anew, and nothing else is.
+    # A region of one stem is regenerated, and nothing else is.
     studio.drag(one, 0.25, 0.75)
     start, end = (float(studio.lane(one).locator(part).input_value()) for part in (".from", ".to"))
     assert (start, end) == pytest.approx((0.5, 1.5), abs=0.03)
@@ -101,7 +101,7 @@ def test_another_texture_is_offered_where_there_is_one_and_the_seed_is_kept(stud
 def test_a_song_of_ones_own_is_changed(studio: Studio, tone_wav: bytes) -> None:
     page = studio.page
     page.locator("#file").set_input_files({"name": "tone.wav", "mimeType": "audio/wav", "buffer": tone_wav})
-    page.get_by_role("button", name="Play the stems anew").click()
+    page.get_by_role("button", name="Regenerate the stems").click()
     job = studio.done(1)
     assert [stem["origin"] for stem in studio.manifest(job)["stems"]] == ["generated", "kept", "kept"]
     assert level(studio.heard() - studio.sound(job, "mix")) < -80

@@ -54,7 +54,7 @@ def test_a_problem_is_shown_by_the_field_it_names(studio: Studio) -> None:
     expect(studio.lane("drums").locator(".from")).to_be_focused()
 
     page.locator("#file").set_input_files({"name": "notes.txt", "mimeType": "text/plain", "buffer": b"no sound"})
-    page.get_by_role("button", name="Play the stems anew").click()
+    page.get_by_role("button", name="Regenerate the stems").click()
     expect(page.locator("#drop .problem")).to_contain_text("notes.txt")
     page.get_by_role("button", name="Leave it out").click()
     expect(page.get_by_role("button", name="Make the song")).to_be_visible()
