@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import random
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -213,6 +214,6 @@ def test_a_new_version_takes_over_and_drops_nobody(ray_local: Any, model_directo
         over = True
         for client in clients:
             client.result()
-        assert "stems_slots 3.0" in http.get("/metrics").text
+        assert re.search(r'^stems_slots\{replica="[^"]+"\} 3\.0$', http.get("/metrics").text, re.MULTILINE)
     assert set(states) <= {200, 202}
     assert len(states) > 10
